@@ -1,0 +1,179 @@
+"""Gradient embeddings (BADGE, arXiv 1906.03671, section 3), kept as rank-one factors.
+
+The gradient of the loss with respect to the head's weight is the outer product of dL/dlogits and
+the activations that enter the head. The product, ``[n, c * h]``, is never formed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_badge.exceptions import EmbeddingError
+from lightning_badge.kernels import LOSSES, Factors, Loss, logit_grad_and_sq_norm
+from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids
+
+
+@dataclass(frozen=True, eq=False)
+class GradientEmbedding:
+    """The gradients that the hallucinated labels of ``n`` samples would give the head.
+
+    Attributes:
+        logit_grad: dL/dlogits at the hallucinated label, ``[n, c]``.
+        penultimate: Activations that enter the head, ``[n, h]``; one column of ones more where the
+            head's bias is embedded too.
+        sq_norm: Squared norm of each embedding, ``[n]`` float64.
+        sample_ids: Whose gradient, ``[n]``.
+        hallucinated_label: Predicted class, ``[n]`` int64; None for multi-label and dense data.
+        confidence: Probability of the hallucinated label, ``[n]``; for multi-label the smallest
+            over the classes; None for dense data.
+        loss: Whose gradient; None for dense data.
+        bias: Whether the head's bias is embedded.
+    """
+
+    logit_grad: Tensor
+    penultimate: Tensor
+    sq_norm: Tensor
+    sample_ids: SampleIds
+    hallucinated_label: Tensor | None = None
+    confidence: Tensor | None = None
+    loss: Loss | None = None
+    bias: bool = False
+
+    @classmethod
+    def from_logits(
+        cls,
+        penultimate: Tensor,
+        logits: Tensor,
+        *,
+        loss: Loss = "cross_entropy",
+        bias: bool = False,
+        sample_ids: Iterable[SampleId] | None = None,
+    ) -> GradientEmbedding:
+        """Builds the embedding from what enters the head and what leaves it.
+
+        Args:
+            penultimate: ``[n, h]``, any floating dtype; half precision is upcast to float32.
+            logits: ``[n, c]``; ``-inf`` marks a masked class.
+            loss: ``cross_entropy`` or ``binary_cross_entropy`` (binary and multi-label).
+            bias: Whether to embed the gradient of the head's bias as well.
+            sample_ids: ``[n]``, all int or all str; ``0..n-1`` by default.
+
+        Raises:
+            EmbeddingError: Wrong shapes, NaN or infinite values, one class under cross entropy.
+
+        Example:
+            >>> embedding = GradientEmbedding.from_logits(torch.ones(2, 4), torch.eye(2, 3))
+            >>> embedding.logit_grad.shape, embedding.hallucinated_label.tolist()
+            (torch.Size([2, 3]), [0, 1])
+        """
+        if loss not in LOSSES:
+            raise EmbeddingError(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}")
+        _check_shapes(penultimate, logits, loss)
+        ids = _ids_of_rows(sample_ids, len(logits))
+        penultimate, logits = _upcast(penultimate), _upcast(logits)
+        _check_values(penultimate, logits, ids, loss)
+        if bias:
+            ones = penultimate.new_ones(len(penultimate), 1)
+            penultimate = torch.cat([penultimate, ones], dim=1)
+        logit_grad, sq_norm = logit_grad_and_sq_norm(penultimate, logits, loss=loss)
+        label, confidence = _hallucinate(logits, logit_grad, loss)
+        return cls(logit_grad, penultimate, sq_norm, ids, label, confidence, loss=loss, bias=bias)
+
+    @classmethod
+    def from_dense(
+        cls, rows: Tensor, *, sample_ids: Iterable[SampleId] | None = None
+    ) -> GradientEmbedding:
+        """Wraps any dense embedding ``[n, d]``: the other factor is a one.
+
+        Raises:
+            EmbeddingError: Wrong shape, NaN or infinite values.
+        """
+        if rows.ndim != 2:
+            raise EmbeddingError(f"dense embedding: expected [n, d], got {list(rows.shape)}")
+        ids = _ids_of_rows(sample_ids, len(rows))
+        rows = _upcast(rows)
+        _reject_rows(~rows.isfinite().all(dim=1), ids, "dense embedding: NaN or inf")
+        ones = rows.new_ones(len(rows), 1)
+        return cls(*Factors.of(ones, rows), ids)
+
+    def __len__(self) -> int:
+        return len(self.logit_grad)
+
+    @property
+    def factors(self) -> Factors:
+        """The numeric part: what distances are computed from."""
+        return Factors(self.logit_grad, self.penultimate, self.sq_norm)
+
+    def to(self, device: torch.device | str) -> GradientEmbedding:
+        """Returns the embedding with its tensors on ``device``."""
+        tensors: dict[str, Any] = {
+            field.name: value.to(device)
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return dataclasses.replace(self, **tensors)
+
+    def dense(self) -> Tensor:
+        """Returns the outer products ``[n, c * h]``: for tests and tiny pools only."""
+        return torch.einsum("nc,nh->nch", self.logit_grad, self.penultimate).flatten(1)
+
+
+def _upcast(values: Tensor) -> Tensor:
+    values = values.detach()
+    return values if values.dtype == torch.float64 else values.to(torch.float32)
+
+
+def _ids_of_rows(sample_ids: Iterable[SampleId] | None, n: int) -> SampleIds:
+    if sample_ids is None:
+        return np.arange(n, dtype=np.int64)
+    ids = as_sample_ids(sample_ids, error=EmbeddingError)
+    if len(ids) != n:
+        raise EmbeddingError(f"sample_ids: expected one per row, {n}, got {len(ids)}")
+    return ids
+
+
+def _check_shapes(penultimate: Tensor, logits: Tensor, loss: Loss) -> None:
+    if penultimate.ndim != 2 or logits.ndim != 2 or len(penultimate) != len(logits):
+        raise EmbeddingError(
+            "expected penultimate [n, h] and logits [n, c] with the same n, got "
+            f"{list(penultimate.shape)} and {list(logits.shape)}"
+        )
+    if loss == "cross_entropy" and logits.shape[1] < 2:
+        raise EmbeddingError(
+            f"logits: cross_entropy needs two classes or more, got {list(logits.shape)}; "
+            "for a single output use loss='binary_cross_entropy'"
+        )
+    if logits.shape[1] < 1:
+        raise EmbeddingError(f"logits: expected one class or more, got {list(logits.shape)}")
+
+
+def _check_values(penultimate: Tensor, logits: Tensor, ids: SampleIds, loss: Loss) -> None:
+    diverged = "; did training diverge?"
+    _reject_rows(~penultimate.isfinite().all(dim=1), ids, f"penultimate: NaN or inf{diverged}")
+    _reject_rows(logits.isnan().any(dim=1), ids, f"logits: NaN{diverged}")
+    _reject_rows((logits == torch.inf).any(dim=1), ids, f"logits: +inf{diverged}")
+    if loss == "cross_entropy":
+        masked = (logits == -torch.inf).all(dim=1)
+        _reject_rows(masked, ids, "logits: every class masked with -inf; leave one class open")
+
+
+def _reject_rows(bad: Tensor, ids: SampleIds, problem: str) -> None:
+    if count := int(bad.sum()):
+        first = name_ids(ids[bad.cpu().numpy()].tolist())
+        raise EmbeddingError(f"{problem} ({count} of {len(ids)} rows; sample ids {first})")
+
+
+def _hallucinate(logits: Tensor, logit_grad: Tensor, loss: Loss) -> tuple[Tensor | None, Tensor]:
+    """Returns the predicted class ``[n]`` (None for multi-label) and its probability ``[n]``."""
+    if loss == "cross_entropy":
+        label = logits.argmax(dim=1)
+        return label, 1.0 + logit_grad.gather(1, label[:, None]).squeeze(1)
+    confidence = 1.0 - logit_grad.abs().amax(dim=1)
+    return ((logits[:, 0] > 0).long() if logits.shape[1] == 1 else None), confidence
