@@ -49,10 +49,21 @@ def as_sample_ids(
             f"sample ids: expected all int or all str, got {', '.join(sorted(kinds))}; "
             "convert them to one type"
         )
-    array: SampleIds = np.array(plain, dtype=np.str_ if kinds == {"str"} else np.int64)
+    array: SampleIds = np.array(plain, dtype=np.str_ if kinds == {"str"} else object)
+    if kinds != {"str"}:
+        array = _as_int64(array, error)
+    elif array.tolist() != plain:
+        raise error("sample ids: expected no trailing NUL characters; strip them")
     if unique and (repeated := repeated_ids(array)):
         raise error(f"sample ids: expected each once, but {name_ids(repeated)} came more than once")
     return array
+
+
+def _as_int64(ids: npt.NDArray[Any], error: type[BadgeError]) -> npt.NDArray[np.int64]:
+    try:
+        return ids.astype(np.int64)
+    except OverflowError:
+        raise error("sample ids: expected integers below 2**63; pass larger ones as str") from None
 
 
 def _kind(item: object) -> str:

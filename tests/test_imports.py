@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "lightning_badge"
 # Rows from the bottom up: the modules, and what of third party they add to the rows below.
 ROWS: list[tuple[set[str], set[str]]] = [
     ({"exceptions"}, set()),
-    ({"sample_ids", "durable_file", "pool_batch"}, {"numpy"}),
+    ({"sample_ids", "durable_file", "durable_database", "file_lock"}, {"numpy"}),
+    ({"labels", "pool_batch"}, set()),
     ({"kernels", "budget", "oracle", "label_store", "run_directory"}, {"torch", "yaml"}),
     ({"embedding", "head"}, set()),
     ({"ordering", "capture"}, {"lightning"}),

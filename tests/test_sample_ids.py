@@ -34,6 +34,8 @@ def test_no_ids_are_no_ids() -> None:
         (5, "flat sequence"),
         ("abc", "flat sequence"),
         ([2, 1, 2], "2 came more than once"),
+        ([2**63], "below 2"),
+        (["a\0"], "trailing NUL"),
     ],
 )
 def test_bad_ids_get_one_clear_line(ids: object, message: str) -> None:

@@ -1,0 +1,67 @@
+"""A lock on a file that the operating system frees when its process ends, however it ends."""
+
+import os
+import socket
+from pathlib import Path
+
+from lightning_badge.exceptions import BadgeError
+
+# A forked child (a DataLoader worker) inherits these descriptors, and would hold the locks on for
+# as long as it outlives a parent that was killed.
+_held: set[int] = set()
+
+
+def _close_in_child() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
+
+
+class FileLock:
+    """An exclusive lock, taken at once or refused with the name of its holder.
+
+    Args:
+        path: The file to lock; made where there is none, and never removed.
+        error: What to raise.
+
+    Raises:
+        BadgeError: A lock that another process holds, or a file that cannot be locked.
+    """
+
+    def __init__(self, path: Path, *, error: type[BadgeError]) -> None:
+        self.path = path
+        try:
+            import fcntl
+        except ImportError:
+            raise error(f"{path}: locks need a POSIX system such as Linux, macOS or WSL") from None
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Its folder may have been renamed since it was opened.
+                if not os.path.samestat(os.fstat(descriptor), path.stat()):
+                    raise FileNotFoundError("moved while it was being locked; run again")
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            except BaseException:
+                os.close(descriptor)
+                raise
+        except BlockingIOError:
+            holder = path.read_text(encoding="utf-8").strip() or "another process"
+            raise error(
+                f"{path.parent}: in use by {holder}; let it end, stop it, or choose another path"
+            ) from None
+        except OSError as reason:
+            raise error(f"{path}: cannot be locked: {reason}") from reason
+        _held.add(descriptor)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Frees the lock; doing so twice does nothing."""
+        if self._descriptor in _held:
+            _held.remove(self._descriptor)
+            os.close(self._descriptor)

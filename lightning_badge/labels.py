@@ -1,0 +1,79 @@
+"""Labels: what may be said about a sample, as plain values that a text file can keep.
+
+An answer is a label or ``SKIP``. Numpy and torch values become plain Python values here and
+nowhere else, so that what is stored is what is trained on, before a crash and after it.
+"""
+
+import math
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+from lightning_badge.exceptions import BadgeError, LabelError
+
+Label: TypeAlias = int | float | str | bool | list[Any]
+
+
+class Skip(Enum):
+    """The type of ``SKIP``."""
+
+    SKIP = "skip"
+
+    def __repr__(self) -> str:
+        return "SKIP"
+
+
+SKIP: Final = Skip.SKIP
+"""The answer of a labeler who saw the sample and gave no label."""
+
+
+def as_label(value: Any) -> Label:
+    """Returns a label as a plain value: arrays and tensors become numbers or nested lists.
+
+    Raises:
+        LabelError: Anything but int, float, str, bool and lists of them, or a number that is not
+            finite.
+
+    Example:
+        >>> import numpy as np
+        >>> as_label(np.int64(7)), as_label(np.array([1, 0]))
+        (7, [1, 0])
+    """
+    raw = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(raw, (list, tuple)):
+        return [as_label(item) for item in raw]
+    if isinstance(raw, (int, str)) or (isinstance(raw, float) and math.isfinite(raw)):
+        return raw
+    raise LabelError(
+        "label: expected an int, a finite float, a str, a bool or a list of these, "
+        f"got {value!r} ({type(value).__name__})"
+    )
+
+
+def as_plain(value: Any, *, error: type[BadgeError]) -> Any:
+    """Returns facts or metrics as strict JSON knows them.
+
+    Arrays and tensors become numbers or lists, numbers that are not finite ``None`` (JSON has no
+    word for them).
+
+    Args:
+        value: A number, str, bool, None, array, tensor, or mappings and lists of these.
+        error: What to raise for anything else.
+
+    Example:
+        >>> as_plain({"loss": float("nan")}, error=LabelError)
+        {'loss': None}
+    """
+    raw = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(raw, Mapping):
+        return {str(key): as_plain(item, error=error) for key, item in raw.items()}
+    if isinstance(raw, (list, tuple)):
+        return [as_plain(item, error=error) for item in raw]
+    if isinstance(raw, float):
+        return raw if math.isfinite(raw) else None
+    if raw is None or isinstance(raw, (int, str)):
+        return raw
+    raise error(
+        "expected numbers, strings, bools, None, arrays, or lists and mappings of these, "
+        f"got {value!r} ({type(value).__name__})"
+    )

@@ -1,0 +1,253 @@
+"""The folder of one run: who works in it, which configuration it belongs to, where things are."""
+
+import itertools
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_badge.durable_file import replacing
+from lightning_badge.exceptions import RunDirectoryError
+from lightning_badge.file_lock import FileLock
+from lightning_badge.labels import as_plain
+from lightning_badge.sample_ids import name_ids
+
+_LOCK_NAME = "run.lock"
+_log = logging.getLogger(__name__)
+
+
+class RunDirectory:
+    """The folder of one run, for one process at a time.
+
+    Paths may be asked for at any time, for instance to plot a run that is going on. Whoever writes
+    enters the directory first, which makes it and locks it; the operating system frees the lock
+    when the process ends, however it ends::
+
+        config.yaml  labels.db  learning_curve.csv  learning_curve.png  run.lock
+        rounds/000/  ordering.parquet  metrics.json  best.ckpt
+
+    Args:
+        path: The folder; made, with its parents, when it is entered. ``run.lock`` in it marks it
+            as a run directory; any other folder that is not empty is refused, never touched.
+
+    Example:
+        >>> str(RunDirectory("runs/digits").ordering_path(7).relative_to(Path.cwd()))
+        'runs/digits/rounds/007/ordering.parquet'
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser().resolve()
+        self._lock: FileLock | None = None
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration that the run belongs to."""
+        return self.path / "config.yaml"
+
+    @property
+    def labels_path(self) -> Path:
+        """The label store."""
+        return self.path / "labels.db"
+
+    @property
+    def learning_curve_csv_path(self) -> Path:
+        """The learning curve as a table."""
+        return self.path / "learning_curve.csv"
+
+    @property
+    def learning_curve_png_path(self) -> Path:
+        """The learning curve as a picture."""
+        return self.path / "learning_curve.png"
+
+    def round_path(self, round: int) -> Path:
+        """Returns the folder of a round."""
+        return self.path / "rounds" / f"{round:03d}"
+
+    def ordering_path(self, round: int) -> Path:
+        """Returns the path of a round's ordering."""
+        return self.round_path(round) / "ordering.parquet"
+
+    def metrics_path(self, round: int) -> Path:
+        """Returns the path of a round's metrics."""
+        return self.round_path(round) / "metrics.json"
+
+    def checkpoint_path(self, round: int) -> Path:
+        """Returns the path of a round's best checkpoint."""
+        return self.round_path(round) / "best.ckpt"
+
+    def __enter__(self) -> "RunDirectory":
+        self._lock = self._acquire()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._lock:
+            self._lock.release()
+        self._lock = None
+
+    def ensure_identity(self, config: Mapping[str, Any], identity_keys: Sequence[str]) -> None:
+        """Stores a new run's configuration, or makes sure that this is the stored run's.
+
+        Keys outside the identity may differ; the stored configuration then follows.
+
+        Args:
+            config: Nested mappings and lists of plain values, without references to be resolved.
+            identity_keys: What makes it the same run: top-level keys (``"strategy"`` with all
+                that is below it) or dotted ones (``"data.name"``).
+
+        Raises:
+            RunDirectoryError: Another configuration (each key that differs, with both values), a
+                stored one that cannot be read, or one that is missing beside labels.
+        """
+        self._require_lock()
+        text = _to_yaml(config)
+        now = yaml.safe_load(text)
+        if unknown := [key for key in identity_keys if not _select(now, [key])]:
+            raise RunDirectoryError(
+                f"identity keys {unknown}: not in the configuration, which has {list(now)}"
+            )
+        stored = self._stored_config()
+        if stored is None:
+            if self.labels_path.exists():
+                raise RunDirectoryError(
+                    f"{self.config_path}: missing, but there are labels beside it; restore it, "
+                    "choose another run_dir, or start over with fresh=true (keeps the labels aside)"
+                )
+        elif different := _differences(stored, now, identity_keys):
+            raise RunDirectoryError(
+                f"{self.path}: holds a run of another configuration ({'; '.join(different)}); "
+                "choose another run_dir, or start over with fresh=true (keeps the old run aside)"
+            )
+        if stored != now:
+            self.write_text(self.config_path, text)
+
+    def start_over(self) -> Path | None:
+        """Moves what an earlier run left to ``<run_dir>.old-1``, ``-2``, ... and starts empty.
+
+        Labels cost money, so nothing is removed. One rename moves everything: a kill leaves the
+        run in the one place or in the other. The label store is to be opened after this.
+
+        Returns:
+            Where it is now; None where there was nothing but the lock.
+
+        Raises:
+            RunDirectoryError: A folder that cannot be renamed, or that another process took.
+        """
+        moved_lock = self._require_lock()
+        if {entry.name for entry in self.path.iterdir()} <= {_LOCK_NAME}:
+            return None
+        aside = next(path for path in self._asides() if not path.exists())
+        try:
+            self.path.rename(aside)
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path}: cannot be moved to {aside}: {error}") from error
+        self._lock = None
+        moved_lock.release()
+        self._lock = self._acquire()
+        _log.warning("%s: starting over; the earlier run is kept in %s", self.path, aside)
+        return aside
+
+    def clear_round(self, round: int) -> Path:
+        """Returns the folder of a round, made anew: what a killed attempt left there is gone.
+
+        A checkpoint left behind would make Lightning call the next one ``best-v1.ckpt``.
+        """
+        self._require_lock()
+        path = self.round_path(round)
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir(parents=True)
+        return path
+
+    def write_metrics(self, round: int, metrics: Mapping[str, Any]) -> None:
+        """Writes a round's ``metrics.json``; a number that is not finite becomes null."""
+        plain = as_plain(metrics, error=RunDirectoryError)
+        self.write_text(self.metrics_path(round), json.dumps(plain, indent=2) + "\n")
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Writes a file that is there whole or not at all."""
+        self._require_lock()
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def _acquire(self) -> FileLock:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            names = sorted(entry.name for entry in self.path.iterdir())
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path}: no folder to work in: {error}") from error
+        if names and _LOCK_NAME not in names:
+            raise RunDirectoryError(
+                f"{self.path}: expected a run directory, an empty one or none, got a folder with "
+                f"other things in it ({name_ids(names)}); choose another run_dir"
+            )
+        return FileLock(self.path / _LOCK_NAME, error=RunDirectoryError)
+
+    def _require_lock(self) -> FileLock:
+        if self._lock is None:
+            raise RunDirectoryError(f"{self.path}: enter the run directory (`with`) to write to it")
+        return self._lock
+
+    def _asides(self) -> Iterator[Path]:
+        return (self.path.with_name(f"{self.path.name}.old-{n}") for n in itertools.count(1))
+
+    def _stored_config(self) -> dict[str, Any] | None:
+        try:
+            stored = yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+        else:
+            if isinstance(stored, dict):
+                return stored
+            reason = f"expected a mapping, got {type(stored).__name__}"
+        raise RunDirectoryError(
+            f"{self.config_path}: not the configuration of a run ({reason}); restore it, choose "
+            "another run_dir, or start over with fresh=true (keeps the old run aside)"
+        )
+
+
+def _to_yaml(config: Mapping[str, Any]) -> str:
+    try:
+        text: str = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    except yaml.YAMLError as error:
+        raise RunDirectoryError(
+            f"configuration: expected mappings and lists of plain values, got {error}; "
+            "pass OmegaConf.to_container(config, resolve=True)"
+        ) from error
+    return text
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns what a nested mapping holds by dotted key; a list counts as one value."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        is_branch = isinstance(value, Mapping) and value
+        leaves |= _leaves(value, f"{prefix}{key}.") if is_branch else {f"{prefix}{key}": value}
+    return leaves
+
+
+def _select(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Returns the leaves at or below any of the dotted keys."""
+    prefixes = tuple(f"{key}." for key in keys)
+    return {k: v for k, v in _leaves(config).items() if f"{k}.".startswith(prefixes)}
+
+
+def _differences(
+    stored: Mapping[str, Any], now: Mapping[str, Any], keys: Sequence[str]
+) -> list[str]:
+    """Returns a phrase for each leaf in which two configurations differ."""
+    was, is_ = _select(stored, keys), _select(now, keys)
+    return [
+        f"{key}: stored {_shown(was, key)}, now {_shown(is_, key)}"
+        for key in was | is_
+        if key not in was or key not in is_ or was[key] != is_[key]
+    ]
+
+
+def _shown(leaves: Mapping[str, Any], key: str) -> str:
+    return repr(leaves[key]) if key in leaves else "nothing"

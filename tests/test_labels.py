@@ -1,0 +1,61 @@
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_badge.exceptions import BudgetError, LabelError
+from lightning_badge.labels import SKIP, Skip, as_label, as_plain
+
+
+def test_skip_is_one_object_also_after_copies_and_pickles() -> None:
+    assert pickle.loads(pickle.dumps(SKIP)) is SKIP
+    assert copy.copy(SKIP) is SKIP
+    assert copy.deepcopy([SKIP])[0] is SKIP
+    assert repr(SKIP) == "SKIP"
+    assert isinstance(SKIP, Skip)
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        (3, 3),
+        ("katt", "katt"),
+        (True, True),
+        (0.5, 0.5),
+        ([], []),
+        ((1, 0), [1, 0]),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.str_("b"), "b"),
+        (np.array([[1, 0], [0, 1]]), [[1, 0], [0, 1]]),
+        (torch.tensor(4), 4),
+        (torch.tensor([0.5, 1.0]), [0.5, 1.0]),
+        ([torch.tensor(1), np.float32(0.5)], [1, 0.5]),
+    ],
+)
+def test_labels_become_plain_values(value: Any, label: Any) -> None:
+    plain = as_label(value)
+    assert plain == label
+    assert type(plain) is type(label)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, SKIP, {"a": 1}, b"x", float("nan"), np.inf, [None], object(), np.array([np.nan])],
+)
+def test_what_is_no_label_is_named(value: Any) -> None:
+    with pytest.raises(LabelError, match=r"label: expected an int, a finite float"):
+        as_label(value)
+
+
+def test_facts_become_strict_json() -> None:
+    facts = {"loss": torch.tensor(float("inf")), 3: [np.float32(0.5), None, (True, "x")]}
+    assert as_plain(facts, error=LabelError) == {"loss": None, "3": [0.5, None, [True, "x"]]}
+
+
+def test_facts_that_are_not_plain_raise_the_error_asked_for() -> None:
+    with pytest.raises(BudgetError, match=r"got b'x' \(bytes\)"):
+        as_plain({"a": [b"x"]}, error=BudgetError)
