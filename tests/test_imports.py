@@ -12,9 +12,15 @@ ROWS: list[tuple[set[str], set[str]]] = [
     ({"exceptions"}, set()),
     ({"sample_ids", "durable_file", "durable_database", "file_lock"}, {"numpy"}),
     ({"labels", "pool_batch"}, set()),
-    ({"kernels", "budget", "oracle", "label_store", "run_directory"}, {"torch", "yaml"}),
+    (
+        {"kernels", "budget", "oracle", "label_store", "run_directory"}
+        | {"isolation", "layer_calls", "pool_reader", "pool_rows", "duration", "dataset_view"}
+        | {"initial_draw"},
+        {"torch", "yaml"},
+    ),
     ({"embedding", "head"}, set()),
-    ({"ordering", "capture"}, {"lightning"}),
+    ({"ordering", "pool_progress", "pool_source", "trainer_checks"}, {"lightning"}),
+    ({"capture"}, set()),
     ({"artifact", "metrics", "viz"}, {"pyarrow", "torchmetrics", "matplotlib", "PIL"}),
     ({"callback", "datamodule"}, set()),
     ({"loop"}, {"rich"}),

@@ -1,0 +1,67 @@
+"""Where the callback gets the pool from."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import CombinedLoader
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+
+def pool_source(
+    trainer: Trainer, pl_module: LightningModule, given: Iterable[Any] | None = None
+) -> Callable[[], Iterable[Any]]:
+    """Finds who gives the pool, without asking for it yet.
+
+    The first of: ``given``; ``pool_dataloader()`` of the datamodule, then of the module; their
+    ``predict_dataloader()``.
+
+    Returns:
+        A function that returns the pool's loader.
+
+    Raises:
+        MisconfigurationException: Nobody gives a pool.
+    """
+    if given is not None:
+        return partial(_only_loader, given)
+    datamodule = getattr(trainer, "datamodule", None)
+    owners = [owner for owner in (datamodule, pl_module) if owner is not None]
+    for owner in owners:
+        if callable(getattr(owner, "pool_dataloader", None)):
+            return partial(_ask, owner, "pool_dataloader")
+    for owner in owners:
+        if is_overridden("predict_dataloader", owner):
+            return partial(_ask, owner, "predict_dataloader")
+    raise MisconfigurationException(
+        "BadgeCallback found no pool to order; give one of: BadgeCallback(pool=DataLoader(...)), "
+        "pool_dataloader() on the datamodule or the module (ActiveLearningDataModule has it), "
+        "predict_dataloader() on either"
+    )
+
+
+def _ask(owner: object, method: str) -> Any:
+    try:
+        loaders = getattr(owner, method)()
+    except AttributeError as error:
+        raise MisconfigurationException(
+            f"{type(owner).__name__}.{method}() gave no pool: {error}; what only setup('predict') "
+            "makes is not there yet: make it for every stage, or pass BadgeCallback(pool=...)"
+        ) from error
+    return _only_loader(loaders)
+
+
+def _only_loader(loaders: Any) -> Any:
+    if isinstance(loaders, CombinedLoader):
+        loaders = loaders.flattened
+    if isinstance(loaders, Mapping):
+        loaders = list(loaders.values())
+    if not isinstance(loaders, list | tuple):
+        return loaders
+    if len(loaders) != 1:
+        raise MisconfigurationException(
+            f"BadgeCallback: expected one loader as the pool, got {len(loaders)}; join their data "
+            "sets with torch.utils.data.ConcatDataset"
+        )
+    return loaders[0]
