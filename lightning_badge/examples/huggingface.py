@@ -1,0 +1,249 @@
+"""Any image data set that Hugging Face ``datasets`` reads: from the Hub or from a folder."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lightning_badge.datamodule import ActiveLearningDataModule
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.sample_ids import SampleId
+
+# Decoded pixels up to this size are kept, since a run reads the pool once a round and decoding
+# would cost more than the model. MNIST takes 47 MB.
+_IN_MEMORY_BYTES = 2**30
+_DECODED_AT_ONCE = 1000
+
+
+def huggingface(
+    path: str,
+    *,
+    name: str | None = None,
+    image_column: str = "image",
+    label_column: str = "label",
+    train_split: str = "train",
+    val_split: str | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
+    initial_labeled: int | Iterable[SampleId] = 20,
+    batch_size: int = 32,
+    eval_batch_size: int = 256,
+    num_workers: int = 0,
+    seed: int = 0,
+) -> ActiveLearningDataModule:
+    """Builds labeled set, pool and validation data from an image data set.
+
+    Images are float32 ``[channels, height, width]`` in 0..1; sample ids are the rows of the train
+    split. A folder, or what ``datasets`` has in its cache, needs no network.
+
+    Args:
+        path: A folder, or the name of a data set on the Hub such as ``ylecun/mnist``.
+        name: Which configuration of the data set, where it has several.
+        image_column: Column of the images.
+        label_column: Column of the classes: class labels, or ints from 0.
+        train_split: Labeled set and pool; a slice such as ``train[:5000]`` works too.
+        val_split: Validation data; ``validation`` where None, or ``test`` if there is none.
+        image_size: Side in pixels that every image is scaled to; None keeps their common size.
+        channels: 1 for gray, 3 for color; as the first image has it where None.
+        initial_labeled: A count, drawn stratified, or ids.
+        batch_size: Images in a training batch.
+        eval_batch_size: Images in every other batch.
+        num_workers: Worker processes of each loader.
+        seed: Of the draw of the initial labels.
+
+    Raises:
+        BadgeError: Data that cannot be read, a missing split or column, images of several sizes.
+    """
+    with _one_line_errors(path), _no_progress_bars():
+        train_rows = _read_split(path, name, train_split)
+        val_rows = _read_split(path, name, val_split or _default_val_split(train_rows))
+        form = _ImageForm.of_first(train_rows, image_column, image_size, channels)
+        train, val = (
+            _Images(_pixels(rows, image_column, form), _classes(rows, label_column))
+            for rows in (train_rows, val_rows)
+        )
+    return ActiveLearningDataModule(
+        train,
+        val,
+        initial_labeled=initial_labeled,
+        labels=train.targets,
+        class_names=_class_names(train_rows.features[label_column], train.targets),
+        batch_size=batch_size,
+        eval_batch_size=eval_batch_size,
+        num_workers=num_workers,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class _ImageForm:
+    """What every image is brought to, or must be."""
+
+    mode: str
+    width: int
+    height: int
+    scaled: bool
+
+    @classmethod
+    def of_first(
+        cls, rows: Any, column: str, image_size: int | None, channels: int | None
+    ) -> "_ImageForm":
+        image = _as_images(rows, column, mode=None)[0][column]
+        if image.mode in ("I", "I;16", "F"):
+            raise BadgeError(
+                f"column {column!r}: expected images of 8 bits a channel, got mode {image.mode}"
+            )
+        modes = {None: "L" if image.mode in ("1", "L", "LA") else "RGB", 1: "L", 3: "RGB"}
+        if channels not in modes:
+            raise BadgeError(f"channels: expected 1 (gray) or 3 (color), got {channels}")
+        width, height = (image_size, image_size) if image_size else image.size
+        return cls(modes[channels], width, height, scaled=image_size is not None)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (len(self.mode), self.height, self.width)
+
+    def pixels(self, image: Any) -> npt.NDArray[np.uint8]:
+        """Returns an image as ``[channels, height, width]``."""
+        if image is None:
+            raise BadgeError("expected an image, got an empty row")
+        if self.scaled:
+            image = image.resize((self.width, self.height))
+        elif image.size != (self.width, self.height):
+            raise BadgeError(
+                f"expected {self.width} x {self.height} pixels like the first image, got "
+                f"{image.size[0]} x {image.size[1]}; pass image_size= to scale them all"
+            )
+        array = np.asarray(image).reshape(self.height, self.width, len(self.mode))
+        pixels: npt.NDArray[np.uint8] = array.transpose(2, 0, 1)
+        return pixels
+
+
+@dataclass(frozen=True, eq=False)
+class _EncodedPixels:
+    """Pixels that are decoded each time they are asked for."""
+
+    rows: Any
+    column: str
+    form: _ImageForm
+
+    def __getitem__(self, rows: list[int]) -> Tensor:
+        images = self.rows[rows][self.column]
+        return torch.from_numpy(np.stack([self.form.pixels(image) for image in images]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Images(Dataset[tuple[Tensor, int]]):
+    """Pairs of an image in 0..1 and its class."""
+
+    pixels: Tensor | _EncodedPixels
+    targets: list[int]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        return self.__getitems__([row])[0]
+
+    def __getitems__(self, rows: list[int]) -> list[tuple[Tensor, int]]:
+        images = self.pixels[rows].float() / 255
+        return list(zip(images, (self.targets[row] for row in rows), strict=True))
+
+
+def _pixels(rows: Any, column: str, form: _ImageForm) -> Tensor | _EncodedPixels:
+    encoded = _EncodedPixels(_as_images(rows, column, form.mode), column, form)
+    if len(rows) * np.prod(form.shape) > _IN_MEMORY_BYTES:
+        return encoded
+    pixels = torch.empty((len(rows), *form.shape), dtype=torch.uint8)
+    for start in range(0, len(rows), _DECODED_AT_ONCE):
+        block = range(start, min(start + _DECODED_AT_ONCE, len(rows)))
+        pixels[block.start : block.stop] = encoded[list(block)]
+    return pixels
+
+
+def _as_images(rows: Any, column: str, mode: str | None) -> Any:
+    from datasets import Image
+
+    _check_column(rows, column)
+    try:
+        return rows.select_columns([column]).cast_column(column, Image(mode=mode))
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise BadgeError(
+            f"column {column!r}: expected images, got {rows.features[column]}"
+        ) from error
+
+
+def _classes(rows: Any, column: str) -> list[int]:
+    _check_column(rows, column)
+    values = list(rows[column])
+    for row, value in enumerate(values):
+        if not isinstance(value, int) or value < 0:
+            raise BadgeError(
+                f"column {column!r}, row {row} of split {str(rows.split)!r}: expected a class "
+                f"0, 1, ..., got {value!s:.40} ({rows.features[column]})"
+            )
+    return values
+
+
+def _class_names(feature: Any, targets: list[int]) -> list[str]:
+    names: list[str] = getattr(feature, "names", None) or list(map(str, range(max(targets) + 1)))
+    return names
+
+
+def _check_column(rows: Any, column: str) -> None:
+    if column not in rows.column_names:
+        raise BadgeError(f"no column {column!r}; the columns are {', '.join(rows.column_names)}")
+
+
+def _read_split(path: str, name: str | None, split: str) -> Any:
+    from datasets import load_dataset
+
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return load_dataset(str(folder), name, split=split)
+    if folder.is_absolute() or path.startswith(".") or len(folder.parts) > 2 or folder.exists():
+        raise BadgeError(f"expected a folder, got {folder.absolute()}, which is none")
+    try:
+        return load_dataset(path, name, split=split)
+    except OSError as error:
+        raise BadgeError(f"no folder of that name, and on the Hub: {error}") from error
+
+
+def _default_val_split(rows: Any) -> str:
+    splits = list(rows.info.splits or {})
+    for split in ("validation", "test"):
+        if split in splits:
+            return split
+    raise BadgeError(
+        f"no split 'validation' or 'test' in {', '.join(splits)}; name one, or divide one: "
+        "train_split='train[:90%]' val_split='train[90%:]'"
+    )
+
+
+@contextmanager
+def _one_line_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # each reader behind `datasets` raises errors of its own
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise BadgeError(f"data {path!r}: {lines[0]}") from error
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    were_disabled = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not were_disabled:
+            enable_progress_bars()
