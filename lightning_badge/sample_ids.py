@@ -38,6 +38,21 @@ def as_sample_ids(
         >>> as_sample_ids(["b", "a"]).tolist()
         ['b', 'a']
     """
+    array: SampleIds
+    if (
+        isinstance(ids, np.ndarray)
+        and ids.ndim == 1
+        and (ids.dtype == np.int64 or ids.dtype.kind == "U")
+    ):
+        array = ids
+    else:
+        array = _from_items(ids, error)
+    if unique and (repeated := repeated_ids(array)):
+        raise error(f"sample ids: expected each once, but {name_ids(repeated)} came more than once")
+    return array
+
+
+def _from_items(ids: Iterable[Any], error: type[BadgeError]) -> SampleIds:
     plain = ids.tolist() if hasattr(ids, "tolist") else ids
     flat = isinstance(plain, Iterable) and not isinstance(plain, str)
     plain = list(plain) if flat else []
@@ -54,8 +69,6 @@ def as_sample_ids(
         array = _as_int64(array, error)
     elif array.tolist() != plain:
         raise error("sample ids: expected no trailing NUL characters; strip them")
-    if unique and (repeated := repeated_ids(array)):
-        raise error(f"sample ids: expected each once, but {name_ids(repeated)} came more than once")
     return array
 
 
@@ -99,7 +112,9 @@ def fingerprint(ids: SampleIds) -> str:
         >>> fingerprint(np.array([1, 2])) == fingerprint(np.array([2, 1]))
         True
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for sample_id in np.sort(ids).tolist():
-        digest.update(f"{sample_id!r}\n".encode())
-    return digest.hexdigest()
+    listed = np.sort(ids)
+    if listed.dtype.kind == "U":
+        content = "\n".join(map(repr, listed.tolist())).encode()
+    else:
+        content = listed.astype("<i8").tobytes()
+    return hashlib.blake2b(content, digest_size=16, person=ids.dtype.kind.encode()).hexdigest()
