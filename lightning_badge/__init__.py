@@ -1,1 +1,43 @@
 """BADGE active learning for PyTorch Lightning: the whole pool ordered, batches of any size."""
+
+from lightning_badge.artifact import read_ordering, write_ordering
+from lightning_badge.budget import Budget, FixedBudget, ScheduleBudget, VariableBudget
+from lightning_badge.callback import BadgeCallback
+from lightning_badge.capture import capture_pool
+from lightning_badge.datamodule import ActiveLearningDataModule
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.head import find_head
+from lightning_badge.label_store import LabelStore
+from lightning_badge.labels import SKIP
+from lightning_badge.loop import ActiveLearningLoop
+from lightning_badge.oracle import DatasetOracle, Oracle
+from lightning_badge.ordering import STRATEGIES, Ordering, kmeans_pp, order
+from lightning_badge.pool_batch import PoolBatch
+from lightning_badge.run_directory import RunDirectory
+
+__all__ = [
+    "SKIP",
+    "STRATEGIES",
+    "ActiveLearningDataModule",
+    "ActiveLearningLoop",
+    "BadgeCallback",
+    "BadgeError",
+    "Budget",
+    "DatasetOracle",
+    "FixedBudget",
+    "GradientEmbedding",
+    "LabelStore",
+    "Oracle",
+    "Ordering",
+    "PoolBatch",
+    "RunDirectory",
+    "ScheduleBudget",
+    "VariableBudget",
+    "capture_pool",
+    "find_head",
+    "kmeans_pp",
+    "order",
+    "read_ordering",
+    "write_ordering",
+]
