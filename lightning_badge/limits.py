@@ -1,0 +1,61 @@
+"""When a run has had enough: the limits that a user may set, change, and go on."""
+
+from dataclasses import dataclass
+from numbers import Real
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Ends a run at the first of these that is reached; None never is.
+
+    Attributes:
+        max_rounds: Rounds in all, the last one, which asks for no labels, included.
+        total_labels: Labels in all, the initial ones included.
+        target_metric: A value of the run's metric, the higher the better.
+
+    Raises:
+        MisconfigurationException: A limit that is not a positive number of its kind.
+
+    Example:
+        >>> Limits(total_labels=100).reached(rounds=3, labeled=100, value=0.9)
+        'total_labels=100 is reached'
+    """
+
+    max_rounds: int | None = None
+    total_labels: int | None = None
+    target_metric: float | None = None
+
+    def __post_init__(self) -> None:
+        _check("max_rounds", self.max_rounds, int, "a positive integer")
+        _check("total_labels", self.total_labels, int, "a positive integer")
+        _check("target_metric", self.target_metric, Real, "a positive number")
+
+    def reached(self, *, rounds: int, labeled: int, value: float) -> str | None:
+        """Returns which limit is reached, in words; None where the run goes on.
+
+        Args:
+            rounds: Rounds so far.
+            labeled: Labels so far.
+            value: The metric of the last round.
+        """
+        if self.target_metric is not None and value >= self.target_metric:
+            return f"target_metric={self.target_metric} is reached"
+        if self.total_labels is not None and labeled >= self.total_labels:
+            return f"total_labels={self.total_labels} is reached"
+        if self.max_rounds is not None and rounds >= self.max_rounds:
+            return f"max_rounds={self.max_rounds} is reached"
+        return None
+
+    def labels_left(self, labeled: int, pool: int) -> int:
+        """Returns how many labels may still be asked for."""
+        return pool if self.total_labels is None else min(pool, self.total_labels - labeled)
+
+
+def _check(name: str, value: object, kind: type, expected: str) -> None:
+    is_number = isinstance(value, kind) and not isinstance(value, bool)
+    if value is not None and not (is_number and value > 0):  # type: ignore[operator]
+        raise MisconfigurationException(
+            f"{name}: expected {expected}, or null for none, got {value!r}"
+        )

@@ -1,0 +1,1 @@
+"""Pictures: arrays in, matplotlib figures out; matplotlib is imported when one is drawn."""

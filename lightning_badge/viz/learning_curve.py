@@ -1,0 +1,112 @@
+"""Learning curves: a metric against the number of labels it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, TypeAlias
+
+from lightning_badge.exceptions import BadgeError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Curve: TypeAlias = tuple[Sequence[int], Sequence[float]]
+
+# Okabe and Ito, "Color Universal Design" (2008), less the yellow that fades on white. Markers say
+# the same once more, for print and for eyes that see no colour.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_MARKERS = "osD^vPX"
+_INK, _FAINT = "#333333", "#DDDDDD"
+
+
+def draw_learning_curve(
+    curves: Mapping[str, Curve], *, metric: str = "accuracy", title: str | None = None
+) -> Figure:
+    """Draws what labels bought: one curve for each name, one marker for each round.
+
+    The axis of labels is logarithmic where the labels span more than a factor of ten. No global
+    state of matplotlib is used, so it draws in any thread and without a display.
+
+    Args:
+        curves: Labels ``[r]``, at least 1, and the metric ``[r]`` at each of them, by name.
+        metric: Name of the metric; one whose values lie in [0, 1] is drawn in per cent.
+        title: Heading; none where None.
+
+    Returns:
+        A matplotlib ``Figure``, 8 by 4.5 inches on white.
+
+    Raises:
+        BadgeError: No curve, an empty one, or one with unequal numbers of labels and values.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    _check(curves)
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+    figure = Figure(figsize=(8, 4.5), dpi=150, facecolor="white", layout=layout)
+    axes = figure.add_subplot()
+    for (name, (labels, values)), color, marker in zip(
+        curves.items(), cycle(_COLORS), cycle(_MARKERS), strict=False
+    ):
+        axes.plot(labels, values, color=color, marker=marker, lw=2.2, ms=7, mec="white", label=name)
+    _scale_labels(axes, [count for labels, _ in curves.values() for count in labels])
+    _scale_values(axes, [value for _, values in curves.values() for value in values])
+    axes.set_xlabel("labels", fontsize=13, color=_INK)
+    axes.set_ylabel(metric, fontsize=13, color=_INK)
+    _clean(axes)
+    if title:
+        axes.set_title(title, loc="left", fontsize=12, color=_INK, pad=12)
+    if len(curves) > 1:
+        axes.legend(frameon=False, fontsize=12, labelcolor=_INK, loc="lower right")
+    else:
+        _head_with_last_value(axes, *next(iter(curves.values())))
+    return figure
+
+
+def _check(curves: Mapping[str, Curve]) -> None:
+    if not curves:
+        raise BadgeError("learning curve: expected at least one curve, got none")
+    for name, (labels, values) in curves.items():
+        if not len(labels) or len(labels) != len(values) or min(labels) < 1:
+            raise BadgeError(
+                f"learning curve {name!r}: expected one value for each number of labels, all at "
+                f"least 1, got {len(labels)} numbers of labels and {len(values)} values"
+            )
+
+
+def _scale_labels(axes: Axes, labels: list[int]) -> None:
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+    if max(labels) > 10 * min(labels):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def _scale_values(axes: Axes, values: list[float]) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
+    if all(0 <= value <= 1 for value in values if value == value):
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+        low, _ = axes.get_ylim()
+        axes.set_ylim(max(low, 0.0), 1.0)
+
+
+def _clean(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_INK)
+    axes.tick_params(colors=_INK, labelsize=12)
+    axes.grid(axis="y", color=_FAINT, lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def _head_with_last_value(axes: Axes, labels: Sequence[int], values: Sequence[float]) -> None:
+    last = f"{values[-1]:.1%}" if 0 <= values[-1] <= 1 else f"{values[-1]:.3g}"
+    text = f"{last} with {labels[-1]:,} labels"
+    axes.set_title(text, loc="right", fontsize=14, fontweight="bold", color=_COLORS[0], pad=12)

@@ -1,0 +1,60 @@
+import io
+import math
+
+import pytest
+
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.viz.learning_curve import draw_learning_curve
+
+pytest.importorskip("matplotlib")
+
+CURVE = ([20, 40, 180], [0.5, 0.75, 0.925])
+
+
+def test_a_curve_has_a_marker_for_each_round_and_says_how_it_ends() -> None:
+    figure = draw_learning_curve({"badge": CURVE}, metric="accuracy", title="digits")
+    (axes,) = figure.axes
+    (line,) = axes.lines
+    assert line.get_xydata().tolist() == [[20, 0.5], [40, 0.75], [180, 0.925]]
+    assert line.get_marker() == "o"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("labels", "accuracy")
+    assert axes.get_title(loc="left") == "digits"
+    assert axes.get_title(loc="right") == "92.5% with 180 labels"
+    assert axes.get_ylim()[1] == 1.0
+
+
+def test_several_curves_differ_in_colour_and_marker_and_stand_in_a_legend() -> None:
+    figure = draw_learning_curve({name: CURVE for name in ("badge", "random", "entropy")})
+    (axes,) = figure.axes
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 3
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        *("badge", "random", "entropy")
+    ]
+
+
+@pytest.mark.parametrize(("last", "scale"), [(200, "linear"), (201, "log")])
+def test_labels_over_more_than_a_factor_of_ten_are_drawn_on_a_logarithmic_axis(
+    last: int, scale: str
+) -> None:
+    figure = draw_learning_curve({"badge": ([20, last], [0.1, 0.2])})
+    assert figure.axes[0].get_xscale() == scale
+
+
+def test_a_metric_outside_of_0_and_1_is_drawn_as_it_is() -> None:
+    figure = draw_learning_curve({"badge": ([1, 2], [3.5, 2.25])}, metric="loss")
+    assert figure.axes[0].get_title(loc="right") == "2.25 with 2 labels"
+
+
+@pytest.mark.parametrize("values", [[0.3], [math.nan]])
+def test_a_single_round_is_a_picture_too(values: list[float]) -> None:
+    png = io.BytesIO()
+    draw_learning_curve({"badge": ([20], values)}).savefig(png, format="png")
+    assert png.getvalue().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "curves", [{}, {"badge": ([], [])}, {"badge": ([1, 2], [0.5])}, {"badge": ([0], [0.5])}]
+)
+def test_what_is_no_curve_is_an_error(curves: dict[str, tuple[list[int], list[float]]]) -> None:
+    with pytest.raises(BadgeError, match="expected"):
+        draw_learning_curve(curves)
