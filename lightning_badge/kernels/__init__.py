@@ -1,10 +1,15 @@
-"""The two numeric operations that everything else is made of, and the choice of who computes them.
+"""The numeric operations that everything else is made of, and the choice of who computes them.
+
+- ``logit_grad_and_sq_norm``: from logits and activations to factored gradient embeddings.
+- ``update_min_sq_dist``: from new centers to every row's distance to its nearest one.
+- ``accept``: the walk through a block of candidates that makes blocked k-means++ exact.
 
 ``reference`` is the specification: by definition, dense, float64, slow. Every other back end is
 tested against it.
 """
 
-from typing import get_args
+from importlib.util import find_spec
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -19,28 +24,56 @@ __all__ = [
     "LOSSES",
     "Factors",
     "Loss",
+    "Work",
+    "accept",
     "logit_grad_and_sq_norm",
     "resolve_backend",
     "update_min_sq_dist",
 ]
 
-BACKENDS = ("auto", "torch")
+BACKENDS = ("auto", "torch", "numba")
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 
+# Smaller pools are ordered by torch in less time than numba takes to load.
+NUMBA_FROM = 4096
+# Rows that tell whether pruning pays, and up to which share of long products it does: a matrix
+# product computes a pair that much faster than a pair by itself.
+PROBE = 128
+PRUNE_BELOW = 0.1
 
-def resolve_backend(backend: str) -> str:
-    """Returns the back end that ``backend`` stands for.
+
+class Work(NamedTuple):
+    """What an update cost: rows times centers, and how many pairs were multiplied out."""
+
+    pairs: int
+    multiplied: int
+
+
+def resolve_backend(backend: str, device: torch.device | str = "cpu", n: int = NUMBA_FROM) -> str:
+    """Returns the back end that computes: ``torch`` or ``numba``.
+
+    Args:
+        backend: ``auto``, which takes numba where it is installed and pays, or a name.
+        device: Where the pool is.
+        n: Its rows.
 
     Raises:
-        BadgeError: An unknown name.
+        BadgeError: An unknown name, or numba where it cannot be.
     """
     if backend not in BACKENDS:
         raise BadgeError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
-    return "torch"
+    on_cpu, installed = torch.device(device).type == "cpu", find_spec("numba") is not None
+    if backend == "numba" and not on_cpu:
+        raise BadgeError(f"backend 'numba' computes on the CPU, but the pool is on {device}")
+    if backend == "numba" and not installed:
+        raise BadgeError("backend 'numba' is not installed; pip install 'lightning-badge[numba]'")
+    if backend == "auto":
+        return "numba" if on_cpu and installed and n >= NUMBA_FROM else "torch"
+    return backend
 
 
 def logit_grad_and_sq_norm(
-    penultimate: Tensor, logits: Tensor, *, loss: Loss, backend: str = "auto"
+    penultimate: Tensor, logits: Tensor, *, loss: Loss
 ) -> tuple[Tensor, Tensor]:
     """Returns the loss gradient at the hallucinated label, and the squared embedding norms.
 
@@ -48,28 +81,78 @@ def logit_grad_and_sq_norm(
         penultimate: Activations that enter the head, ``[n, h]``.
         logits: What the head makes of them, ``[n, c]``; ``-inf`` marks a masked class.
         loss: Whose gradient.
-        backend: Who computes.
 
     Returns:
         ``logit_grad`` ``[n, c]`` in the dtype of ``logits``, and
         ``|logit_grad|^2 |penultimate|^2`` ``[n]`` in float64.
     """
-    resolve_backend(backend)
     factors = Factors.of(blocked.logit_grad(logits, loss), penultimate)
     return factors.logit_grad, factors.sq_norm
 
 
 def update_min_sq_dist(
-    min_sq_dist: Tensor, rows: Factors, centers: Factors, *, backend: str = "auto"
-) -> None:
+    min_sq_dist: Tensor,
+    rows: Factors,
+    positions: Tensor,
+    centers: Factors,
+    *,
+    signed: bool = True,
+    backend: str = "torch",
+) -> Work:
     """Lowers ``min_sq_dist`` in place to the squared distance from each row to its nearest center.
 
     Args:
-        min_sq_dist: ``[n]`` float64, what is known so far (``inf`` where nothing is).
-        rows: ``n`` of them.
-        centers: ``m`` of them; a row that equals one of them gets exactly 0.
-        backend: Who computes.
+        min_sq_dist: ``[r]`` float64, what is known so far (``inf`` where nothing is).
+        rows: All rows, ``[n]``.
+        positions: Which of them ``min_sq_dist`` speaks of, ``[r]`` int64.
+        centers: ``m`` of them, in any order; a row that equals one of them gets exactly 0.
+        signed: False where no product of two rows' activations is negative, which prunes better.
+        backend: A name that ``resolve_backend`` returned.
     """
-    resolve_backend(backend)
-    nearest = blocked.pairwise_sq_dist(rows, centers).amin(dim=1)
-    torch.minimum(min_sq_dist, nearest, out=min_sq_dist)
+    if not len(positions) or not len(centers):
+        return Work(0, 0)
+    by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
+    pairs = len(positions) * len(centers)
+    if backend == "numba":
+        from lightning_badge.kernels import compiled
+
+        probe = positions[:: max(1, len(positions) // PROBE)]
+        known = min_sq_dist[:: max(1, len(positions) // PROBE)].clone()
+        _, multiplied = compiled.update_min_sq_dist(known, rows, probe, by_norm, signed=signed)
+        if multiplied <= PRUNE_BELOW * len(probe) * len(centers) or len(centers) < 8:
+            _, multiplied = compiled.update_min_sq_dist(
+                min_sq_dist, rows, positions, by_norm, signed=signed
+            )
+            return Work(pairs, multiplied)
+    return Work(pairs, blocked.update_min_sq_dist(min_sq_dist, rows, positions, by_norm))
+
+
+def accept(
+    stale: Tensor,
+    uniforms: Tensor,
+    candidates: Factors,
+    *,
+    signed: bool = True,
+    backend: str = "torch",
+) -> tuple[Tensor, Tensor]:
+    """Walks a block of candidates in order and accepts each with probability now / stale.
+
+    A candidate drawn with probability proportional to ``stale`` and accepted with probability
+    ``now / stale`` is distributed as sequential k-means++ would have drawn it.
+
+    Args:
+        stale: Squared distance to the nearest center before the block, ``[b]`` float64.
+        uniforms: ``[b]`` float64 in [0, 1).
+        candidates: ``b`` of them.
+        signed: As in ``update_min_sq_dist``.
+        backend: Likewise.
+
+    Returns:
+        Which candidates were accepted ``[m]`` int64, and their squared distances to the nearest
+        center at that moment ``[m]`` float64.
+    """
+    if backend == "numba":
+        from lightning_badge.kernels import compiled
+
+        return compiled.accept(stale, uniforms, candidates, signed=signed)
+    return blocked.accept(stale, uniforms, candidates)

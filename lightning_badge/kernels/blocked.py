@@ -1,16 +1,42 @@
-"""The kernels in plain torch, in row blocks: CPU, CUDA, MPS."""
+"""The kernels in plain torch, as matrix products over blocks of rows: CPU, CUDA, MPS.
 
+Precision: long products run in float32, never in TF32 or bfloat16, whatever the process has set. A
+pair whose squared distance is below ``FLOAT64_BELOW`` of ``N_i + N_c`` has lost float32's digits to
+cancellation and is computed again in float64; below ``DIFFERENCE_FORM_BELOW`` float64's are gone
+too, and the difference form, which gives exactly 0 for copies, takes over.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from lightning_badge.kernels.factors import ROW_BLOCK, Factors, row_sq_norm
+from lightning_badge.kernels.factors import Factors, row_sq_norm
 
 Loss: TypeAlias = Literal["cross_entropy", "binary_cross_entropy"]
 
-# Below this share of N_i + N_c the factored form has lost half of float64's digits to cancellation.
+# Rows of a chunk, by whether it is the CPU that computes: a GPU wants fewer, larger products.
+CHUNK = {True: 256, False: 8192}
+UNPRUNED_CHUNK = 2048
+CENTERS = 1024
+PAIRS = 1024
+
+FLOAT64_BELOW = 1e-3
 DIFFERENCE_FORM_BELOW = 1e-9
+# A tile with more float64 pairs than this share is computed in float64 as a whole: gathering the
+# pairs of tight clusters one by one would cost far more than their product.
+GATHER_AT_MOST = 1 / 32
+# Float32 products are off by less than this share of N_i + N_c at any width up to 100,000.
+FLOAT32_ERROR = 1e-4
+# Scaled norms this small may have lost their product to underflow.
+UNDERFLOW = 1e-30
+# Norms come from float64 sums; windows of norms are widened by far more than their roundoff.
+SLACK = 1e-9
 
 
 def logit_grad(logits: Tensor, loss: Loss) -> Tensor:
@@ -27,23 +53,164 @@ def logit_grad(logits: Tensor, loss: Loss) -> Tensor:
     return torch.where(logits > 0, -1.0, 1.0).to(logits.dtype) * torch.sigmoid(-logits.abs())
 
 
-def pairwise_sq_dist(rows: Factors, centers: Factors) -> Tensor:
-    """Returns the squared distances ``[n, m]`` between factored embeddings, in float64.
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Forbids TF32 and bfloat16 products inside, and leaves the process's setting as it was."""
+    precision = torch.get_float32_matmul_precision()
+    if precision == "highest":
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
-    ``|a (x) h - a' (x) h'|^2 = |a|^2|h|^2 + |a'|^2|h'|^2 - 2 <a,a'><h,h'>`` (arXiv 2306.09910,
-    appendix D); pairs that nearly coincide take the difference form, which gives exactly 0 for
-    copies.
+
+def update_min_sq_dist(
+    min_sq_dist: Tensor,
+    rows: Factors,
+    positions: Tensor,
+    centers: Factors,
+    *,
+    prune: bool = True,
+) -> int:
+    """Lowers ``min_sq_dist`` in place to the squared distance to the nearest center.
+
+    Chunks of rows meet only the centers whose norm lets them be nearer than what some row of the
+    chunk has: ``d^2 >= (g_i - g_c)^2``. Rows sorted by norm make that few.
+
+    Args:
+        min_sq_dist: ``[r]`` float64.
+        rows: All rows ``[n]``.
+        positions: Which of them ``min_sq_dist`` speaks of, ``[r]`` int64.
+        centers: ``m`` of them, sorted by norm.
+        prune: Whether to leave out what the norms rule out.
+
+    Returns:
+        How many pairs were multiplied.
     """
-    inner = (rows.logit_grad.double() @ centers.logit_grad.double().T) * (
-        rows.penultimate.double() @ centers.penultimate.double().T
+    chunk_rows = CHUNK[positions.device.type == "cpu"] if prune else UNPRUNED_CHUNK
+    windows = [(0, len(centers))] * -(-len(positions) // chunk_rows)
+    if prune:
+        norm = rows.sq_norm[positions].sqrt()
+        windows = _windows(min_sq_dist, norm, centers.sq_norm.sqrt(), chunk_rows)
+    # Powers of two round nothing: products of tiny gradients must not underflow in float32.
+    a_scale, h_scale = _scales(rows, centers)
+    centers = centers.scaled(a_scale, h_scale)
+    unit = (a_scale * h_scale) ** 2
+    pairs = 0
+    with full_float32():
+        for number, (low, high) in enumerate(windows):
+            chunk = slice(number * chunk_rows, (number + 1) * chunk_rows)
+            if low < high:
+                tile_rows = rows.take(positions[chunk]).scaled(a_scale, h_scale)
+                known = min_sq_dist[chunk] * unit
+                for first in range(low, high, CENTERS):
+                    near = centers.take(slice(first, min(first + CENTERS, high)))
+                    _update_tile(known, tile_rows, near)
+                min_sq_dist[chunk] = known / unit
+                pairs += (high - low) * len(known)
+    return pairs
+
+
+def _scales(rows: Factors, centers: Factors) -> tuple[float, float]:
+    """Returns the powers of two that bring the largest logit gradients and activations near 1."""
+    a_largest = h_largest = 0.0
+    for factors in (rows, centers):
+        a_norm = factors.logit_grad_norm
+        h_norm = (factors.sq_norm.sqrt() / a_norm).nan_to_num(nan=0.0)
+        a_largest = max(a_largest, float(a_norm.amax()))
+        h_largest = max(h_largest, float(h_norm.amax()))
+    return _power_of_two(a_largest), _power_of_two(h_largest)
+
+
+def _power_of_two(largest: float) -> float:
+    return math.ldexp(1.0, min(max(-math.frexp(largest)[1], -126), 126))
+
+
+def _windows(
+    min_sq_dist: Tensor, norm: Tensor, center_norm: Tensor, chunk_rows: int
+) -> list[tuple[int, int]]:
+    """Returns for each chunk of rows which of the centers sorted by norm may be nearer."""
+    pad = (0, -len(norm) % chunk_rows)
+    reach = functional.pad(min_sq_dist, pad).view(-1, chunk_rows).amax(dim=1).sqrt()
+    lowest = functional.pad(norm, pad, value=torch.inf).view(-1, chunk_rows).amin(dim=1)
+    highest = functional.pad(norm, pad).view(-1, chunk_rows).amax(dim=1)
+    widened = reach + SLACK * (highest + reach)
+    low = torch.searchsorted(center_norm, (lowest - widened) * (1.0 - SLACK))
+    high = torch.searchsorted(center_norm, (highest + widened) * (1.0 + SLACK), right=True)
+    low, high = low.where(reach > 0, 0), high.where(reach > 0, 0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _update_tile(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
+    """Lowers ``min_sq_dist`` ``[r]`` in place, by one product of all rows with all centers."""
+    if rows.logit_grad.dtype == torch.float64:
+        lower_exactly(min_sq_dist, rows, centers)
+        return
+    norms = rows.sq_norm.float()[:, None] + centers.sq_norm.float()[None, :]
+    sq_dist = torch.addcmul(
+        norms,
+        rows.logit_grad @ centers.logit_grad.T,
+        rows.penultimate @ centers.penultimate.T,
+        value=-2.0,
     )
+    doubtful_below = norms.mul_(FLOAT64_BELOW).add_(UNDERFLOW)
+    doubtful = sq_dist <= doubtful_below
+    if doubtful.any():
+        # Only pairs that may still lower something are worth computing again.
+        worth_it = sq_dist - FLOAT32_ERROR / FLOAT64_BELOW * doubtful_below
+        recomputed = doubtful & (worth_it < min_sq_dist.float()[:, None])
+        sq_dist.masked_fill_(doubtful, torch.inf)
+        _lower_in_float64(min_sq_dist, rows, centers, recomputed)
+    torch.minimum(min_sq_dist, sq_dist.amin(dim=1).double(), out=min_sq_dist)
+
+
+def _lower_in_float64(
+    min_sq_dist: Tensor, rows: Factors, centers: Factors, doubtful: Tensor
+) -> None:
+    count = int(doubtful.sum())
+    if count > GATHER_AT_MOST * doubtful.numel():
+        nearest = _float64_tile(rows, centers).masked_fill_(~doubtful, torch.inf).amin(dim=1)
+        torch.minimum(min_sq_dist, nearest, out=min_sq_dist)
+        return
+    row, center = doubtful.nonzero(as_tuple=True)
+    for pairs in torch.split(torch.arange(count, device=row.device), PAIRS):
+        left, right = rows.take(row[pairs]), centers.take(center[pairs])
+        a, a_, h, h_ = (
+            factor.double()
+            for factor in (left.logit_grad, right.logit_grad, left.penultimate, right.penultimate)
+        )
+        inner = (a * a_).sum(dim=1) * (h * h_).sum(dim=1)
+        sq_dist = _settle(left.sq_norm + right.sq_norm - 2.0 * inner, left, right)
+        min_sq_dist.scatter_reduce_(0, row[pairs], sq_dist, "amin")
+
+
+def lower_exactly(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
+    """Lowers ``min_sq_dist`` ``[r]`` to the distances from few float64 rows to few centers."""
+    torch.minimum(min_sq_dist, _float64_tile(rows, centers).amin(dim=1), out=min_sq_dist)
+
+
+def _float64_tile(rows: Factors, centers: Factors) -> Tensor:
+    """Returns squared distances ``[r, m]`` in float64, exactly 0 for copies."""
+    inner = rows.logit_grad.double() @ centers.logit_grad.double().T
+    inner *= rows.penultimate.double() @ centers.penultimate.double().T
     norms = rows.sq_norm[:, None] + centers.sq_norm[None, :]
     sq_dist = norms - 2.0 * inner
     row, center = (sq_dist < DIFFERENCE_FORM_BELOW * norms).nonzero(as_tuple=True)
-    for pairs in torch.split(torch.arange(len(row), device=row.device), ROW_BLOCK):
-        sq_dist[row[pairs], center[pairs]] = _difference_form(
-            rows.take(row[pairs]), centers.take(center[pairs])
-        )
+    for pairs in torch.split(torch.arange(len(row), device=row.device), PAIRS):
+        left, right = rows.take(row[pairs]), centers.take(center[pairs])
+        sq_dist[row[pairs], center[pairs]] = _difference_form(left, right)
+    return sq_dist.clamp_(min=0.0)
+
+
+def _settle(sq_dist: Tensor, left: Factors, right: Factors) -> Tensor:
+    """Returns the paired distances ``[p]`` with the nearly coincident ones by the difference."""
+    coincident = sq_dist < DIFFERENCE_FORM_BELOW * (left.sq_norm + right.sq_norm)
+    if coincident.any():
+        which = coincident.nonzero().squeeze(1)
+        sq_dist[which] = _difference_form(left.take(which), right.take(which))
     return sq_dist.clamp_(min=0.0)
 
 
@@ -53,4 +220,33 @@ def _difference_form(left: Factors, right: Factors) -> Tensor:
     a_, h_ = right.logit_grad.double(), right.penultimate.double()
     s, t, u, v = (a + a_) / 2, a - a_, (h + h_) / 2, h - h_
     squares = row_sq_norm(s) * row_sq_norm(v) + row_sq_norm(t) * row_sq_norm(u)
-    return squares + 2.0 * (s * t).sum(dim=1) * (u * v).sum(dim=1)
+    sq_dist: Tensor = squares + 2.0 * (s * t).sum(dim=1) * (u * v).sum(dim=1)
+    return sq_dist.clamp_(min=0.0)
+
+
+def accept(stale: Tensor, uniforms: Tensor, candidates: Factors) -> tuple[Tensor, Tensor]:
+    """Walks a block of candidates in order and accepts each with probability now / stale.
+
+    Args:
+        stale: Squared distance to the nearest center before the block, ``[b]`` float64.
+        uniforms: ``[b]`` float64 in [0, 1).
+        candidates: ``b`` of them.
+
+    Returns:
+        Which candidates were accepted ``[m]`` int64, and their squared distances to the nearest
+        center at that moment ``[m]`` float64.
+    """
+    sq_dist = _float64_tile(candidates, candidates).cpu().numpy()
+    now, limit = stale.cpu().numpy().copy(), (uniforms * stale).cpu().numpy()
+    accepted: list[int] = []
+    gains: list[float] = []
+    for candidate in range(len(now)):
+        if now[candidate] > limit[candidate]:
+            accepted.append(candidate)
+            gains.append(float(now[candidate]))
+            np.minimum(now, sq_dist[candidate], out=now)
+    device = stale.device
+    return (
+        torch.tensor(accepted, dtype=torch.int64, device=device),
+        torch.tensor(gains, dtype=torch.float64, device=device),
+    )

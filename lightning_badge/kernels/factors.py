@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,27 +10,63 @@ from torch import Tensor
 ROW_BLOCK = 8192
 
 
-class Factors(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Factors:
     """Row i stands for ``outer(logit_grad[i], penultimate[i])``.
 
     Attributes:
         logit_grad: ``[n, c]``.
         penultimate: ``[n, h]``.
         sq_norm: ``[n]`` float64, the squared norm of the outer product.
+        logit_grad_norm: ``[n]`` float64.
     """
 
     logit_grad: Tensor
     penultimate: Tensor
     sq_norm: Tensor
+    logit_grad_norm: Tensor
 
     @classmethod
-    def of(cls, logit_grad: Tensor, penultimate: Tensor) -> Factors:
-        """Builds the factors and their squared norms."""
-        return cls(logit_grad, penultimate, row_sq_norm(logit_grad) * row_sq_norm(penultimate))
+    def of(cls, logit_grad: Tensor, penultimate: Tensor, sq_norm: Tensor | None = None) -> Factors:
+        """Builds the factors and whatever norms of them are not known yet."""
+        a_sq_norm = row_sq_norm(logit_grad)
+        if sq_norm is None:
+            sq_norm = a_sq_norm * row_sq_norm(penultimate)
+        return cls(logit_grad, penultimate, sq_norm, a_sq_norm.sqrt())
 
-    def take(self, positions: Tensor) -> Factors:
-        """Returns the rows at ``positions`` ``[m]``."""
-        return Factors(*(factor[positions] for factor in self))
+    def __len__(self) -> int:
+        return len(self.sq_norm)
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four tensors in the order of the fields."""
+        return self.logit_grad, self.penultimate, self.sq_norm, self.logit_grad_norm
+
+    def take(self, rows: Tensor | slice) -> Factors:
+        """Returns the rows at positions ``[m]``, or a slice of them."""
+        return Factors(*(tensor[rows] for tensor in self.tensors))
+
+    def contiguous(self) -> Factors:
+        """Returns the same rows in contiguous memory."""
+        return Factors(*(tensor.contiguous() for tensor in self.tensors))
+
+    def scaled(self, a: float, h: float) -> Factors:
+        """Returns the rows with the two factors multiplied by ``a`` and ``h``."""
+        return Factors(
+            self.logit_grad * a,
+            self.penultimate * h,
+            self.sq_norm * (a * h) ** 2,
+            self.logit_grad_norm * a,
+        )
+
+    def double(self) -> Factors:
+        """Returns the same rows in float64."""
+        return Factors(*(tensor.double() for tensor in self.tensors))
+
+    def concatenate(self, other: Factors) -> Factors:
+        """Returns these rows followed by those of ``other``."""
+        pairs = zip(self.tensors, other.tensors, strict=True)
+        return Factors(*(torch.cat(pair) for pair in pairs))
 
 
 def row_sq_norm(rows: Tensor) -> Tensor:
