@@ -25,7 +25,7 @@ from lightning_badge.exceptions import BadgeError
 from lightning_badge.isolation import untouched_random_state
 from lightning_badge.kernels import LOSSES, Loss, resolve_backend
 from lightning_badge.ordering import Ordering, check_strategy, order, strategy_arguments
-from lightning_badge.ordering.kmeans_pp import FirstCenter
+from lightning_badge.ordering.min_distance import FirstCenter
 from lightning_badge.pool_reader import pool_size
 from lightning_badge.pool_source import pool_source
 from lightning_badge.trainer_checks import (
@@ -66,7 +66,7 @@ class BadgeCallback(Callback):
         pool: Loader of the pool, unshuffled.
         sample_id_key: Key of dict batches that holds the sample ids. Batches of
             `ActiveLearningDataModule` carry theirs; all others are known by their positions.
-        backend: Who computes distances: ``auto`` or ``torch``.
+        backend: Who computes distances: ``auto``, ``torch`` or ``numba``.
         round: Of a loop of rounds, for the file's metadata.
 
     Attributes:

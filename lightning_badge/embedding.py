@@ -101,7 +101,8 @@ class GradientEmbedding:
         rows = _upcast(rows)
         _reject_rows(~rows.isfinite().all(dim=1), ids, "dense embedding: NaN or inf")
         ones = rows.new_ones(len(rows), 1)
-        return cls(*Factors.of(ones, rows), ids)
+        factors = Factors.of(ones, rows)
+        return cls(ones, rows, factors.sq_norm, ids)
 
     def __len__(self) -> int:
         return len(self.logit_grad)
@@ -109,16 +110,37 @@ class GradientEmbedding:
     @property
     def factors(self) -> Factors:
         """The numeric part: what distances are computed from."""
-        return Factors(self.logit_grad, self.penultimate, self.sq_norm)
+        return Factors.of(self.logit_grad, self.penultimate, self.sq_norm)
 
     def to(self, device: torch.device | str) -> GradientEmbedding:
         """Returns the embedding with its tensors on ``device``."""
-        tensors: dict[str, Any] = {
-            field.name: value.to(device)
-            for field in dataclasses.fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
+        tensors: dict[str, Any] = {k: v.to(device) for k, v in self._tensors().items()}
         return dataclasses.replace(self, **tensors)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+    def concatenate(self, other: GradientEmbedding) -> GradientEmbedding:
+        """Returns these rows followed by those of ``other``.
+
+        Raises:
+            EmbeddingError: Another head, another loss, or ids that are in both.
+        """
+        ours = (self.logit_grad.shape[1], self.penultimate.shape[1], self.loss, self.bias)
+        theirs = (other.logit_grad.shape[1], other.penultimate.shape[1], other.loss, other.bias)
+        if ours != theirs:
+            raise EmbeddingError(
+                f"expected classes, width, loss and bias {ours}, as before, got {theirs}"
+            )
+        ids = as_sample_ids(
+            [*self.sample_ids.tolist(), *other.sample_ids.tolist()], error=EmbeddingError
+        )
+        tensors: dict[str, Any] = {
+            name: torch.cat([values, getattr(other, name).to(values)])
+            for name, values in self._tensors().items()
+        }
+        return dataclasses.replace(self, sample_ids=ids, **tensors)
 
     def dense(self) -> Tensor:
         """Returns the outer products ``[n, c * h]``: for tests and tiny pools only."""

@@ -19,6 +19,7 @@ def kmeans_pp_law(
     depth: int | None = None,
     *,
     chosen: tuple[int, ...] = (),
+    gone: tuple[int, ...] = (),
     centers: npt.NDArray[np.float64] | None = None,
 ) -> Law:
     """Enumerates the law of sequential k-means++, from the definition.
@@ -27,14 +28,15 @@ def kmeans_pp_law(
         points: Dense embeddings ``[n, d]``.
         depth: Ranks to enumerate; None for all.
         chosen: Rows that have been issued already.
+        gone: Rows that are not to be issued.
         centers: Dense embeddings ``[m, d]`` that are centers without being rows.
 
     Returns:
         Every continuation of ``chosen`` with its probability.
     """
     n = len(points)
-    depth = n - len(chosen) if depth is None else depth
-    rest = [row for row in range(n) if row not in chosen]
+    depth = n if depth is None else depth
+    rest = [row for row in range(n) if row not in chosen and row not in gone]
     if depth == 0 or not rest:
         return {(): 1.0}
     anchors = np.concatenate([points[list(chosen)], points[:0] if centers is None else centers])
@@ -48,7 +50,9 @@ def kmeans_pp_law(
     law: Law = {}
     for row, share in zip(rest, shares, strict=True):
         if share > 0:
-            tails = kmeans_pp_law(points, depth - 1, chosen=(*chosen, row), centers=centers)
+            tails = kmeans_pp_law(
+                points, depth - 1, chosen=(*chosen, row), gone=gone, centers=centers
+            )
             for tail, probability in tails.items():
                 law[(row, *tail)] = share * probability
     return law

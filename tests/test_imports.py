@@ -23,10 +23,14 @@ ROWS: list[tuple[set[str], set[str]]] = [
     ({"capture"}, set()),
     ({"artifact", "metrics", "viz"}, {"pyarrow", "torchmetrics", "matplotlib", "PIL"}),
     ({"callback", "datamodule"}, set()),
-    ({"loop"}, {"rich"}),
+    ({"learning_curve", "limits", "query", "round_report"}, {"rich"}),
+    ({"train_round"}, set()),
+    ({"loop"}, set()),
     ({"examples"}, {"sklearn", "datasets"}),
 ]
-OPTIONAL = {"datasets", "matplotlib", "PIL", "sklearn", "triton"}
+OPTIONAL = {"datasets", "matplotlib", "numba", "PIL", "sklearn", "triton"}
+# Compilers, and the one module that imports each of them, itself imported on first use.
+ALONE = {"numba": "compiled.py", "triton": "fused.py"}
 STDLIB_ONLY = {"budget", "oracle", "label_store"}
 
 MODULES = sorted(
@@ -80,7 +84,7 @@ class TestModule:
         assert used <= allowed
 
     def test_optional_packages_are_imported_inside_functions(self, path: Path) -> None:
-        if path.name == "fused.py":
+        if path.name in ALONE.values():
             return
         top_level = ast.Module([n for n in parse(path).body if isinstance(n, ast.stmt)], [])
         for node in top_level.body:
@@ -88,9 +92,10 @@ class TestModule:
                 assert not {name.split(".")[0] for name in imports(node)} & OPTIONAL
 
 
-def test_triton_is_imported_by_the_fused_kernels_alone() -> None:
-    users = [path.name for path in MODULES if "triton" in imports(parse(path))]
-    assert set(users) <= {"fused.py"}
+@pytest.mark.parametrize(("package", "module"), ALONE.items())
+def test_compilers_are_imported_by_one_module_alone(package: str, module: str) -> None:
+    users = [path.name for path in MODULES if package in imports(parse(path))]
+    assert set(users) <= {module}
 
 
 def test_every_module_has_a_row() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
+from lightning_badge.ordering.walk import Walk
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids
 
 
@@ -55,66 +55,75 @@ class Ordering:
         names = ("gains", "hallucinated_label", "confidence", "coverage")
         return {name: values for name in names if (values := getattr(self, name)) is not None}
 
-    def take(self, k: int) -> Ordering:
-        """Returns the first ``k`` ranks."""
-        if k < 0:
+    def take(self, k: int | None = None, *, coverage: float | None = None) -> Ordering:
+        """Returns the first ``k`` ranks, or as many as it takes to reach ``coverage``.
+
+        Raises:
+            OrderingError: A negative ``k``, or a coverage that this ordering does not know.
+        """
+        if k is not None and k < 0:
             raise OrderingError(f"k: expected 0 or more ranks, got {k}")
+        if coverage is not None:
+            reached = np.flatnonzero(self._known_coverage(coverage) >= coverage)
+            enough = int(reached[0]) + 1 if len(reached) else len(self)
+            k = enough if k is None else min(k, enough)
         prefix: dict[str, Any] = {name: values[:k] for name, values in self.columns().items()}
         return replace(self, sample_ids=self.sample_ids[:k], **prefix)
 
-
-class Picks(NamedTuple):
-    """What a strategy answers.
-
-    Attributes:
-        positions: Rows of the embedding, best first, ``[k]`` int64.
-        gains: Criterion at each of them, ``[k]`` float64; NaN for none.
-    """
-
-    positions: npt.NDArray[np.int64]
-    gains: npt.NDArray[np.float64]
+    def _known_coverage(self, wanted: float) -> npt.NDArray[np.float32]:
+        check_coverage(wanted)
+        if self.coverage is None:
+            raise OrderingError(
+                "coverage: this ordering has none; use a strategy that measures it, such as badge"
+            )
+        return self.coverage
 
 
-class Strategy(Protocol):
-    """A rule that produces an ordering: ``strategy(embedding, k, seed=..., **own_arguments)``.
-
-    It answers with ``k`` distinct rows, ``1 <= k <= n``, as a function of its arguments alone,
-    and obeys the prefix law: a larger ``k`` never changes earlier ranks.
-    """
-
-    def __call__(
-        self, embedding: GradientEmbedding, k: int, *, seed: int, backend: str, **arguments: Any
-    ) -> Picks:
-        """Returns the first ``k`` ranks."""
+def check_coverage(coverage: float) -> None:
+    """Raises an OrderingError where ``coverage`` is no share."""
+    if not 0.0 < coverage <= 1.0:
+        raise OrderingError(f"coverage: expected a share in (0, 1], got {coverage}")
 
 
 class Registered(NamedTuple):
     """A strategy in the registry.
 
+    A strategy is a function ``(embedding, *, seed, backend, **own_arguments) -> Walk``. One that
+    uses more than the pool's embedding has a parameter ``labeled`` or ``posterior`` too; without
+    a default it is needed.
+
     Attributes:
         rule: The function.
-        needs: What it needs beside the pool's embedding: ``labeled``, ``posterior``.
+        uses: Which of ``labeled`` and ``posterior`` it takes.
+        needs: Which of them it cannot do without.
         arguments: Names of the arguments of its own.
+        measures_coverage: Whether its orderings have a coverage.
     """
 
-    rule: Callable[..., Picks]
+    rule: Callable[..., Walk]
+    uses: frozenset[str]
     needs: frozenset[str]
     arguments: frozenset[str]
+    measures_coverage: bool
 
 
 STRATEGIES: dict[str, Registered] = {}
 
-_COMMON = frozenset({"embedding", "k", "seed", "backend", "labeled", "posterior"})
+_CONTEXT = frozenset({"labeled", "posterior"})
+_COMMON = frozenset({"embedding", "seed", "backend"})
 
 
 def strategy(
-    name: str, *, needs: frozenset[str] = frozenset()
-) -> Callable[[Callable[..., Picks]], Callable[..., Picks]]:
+    name: str, *, measures_coverage: bool = False
+) -> Callable[[Callable[..., Walk]], Callable[..., Walk]]:
     """Enters a function into the registry of strategies under ``name``."""
 
-    def register(rule: Callable[..., Picks]) -> Callable[..., Picks]:
-        arguments = frozenset(inspect.signature(rule).parameters) - _COMMON
-        STRATEGIES[name] = Registered(rule, needs, arguments)
+    def register(rule: Callable[..., Walk]) -> Callable[..., Walk]:
+        parameters = inspect.signature(rule).parameters
+        uses = _CONTEXT & set(parameters)
+        needs = {used for used in uses if parameters[used].default is inspect.Parameter.empty}
+        own = frozenset(parameters) - _CONTEXT - _COMMON
+        STRATEGIES[name] = Registered(rule, uses, frozenset(needs), own, measures_coverage)
         return rule
 
     return register

@@ -5,47 +5,134 @@ precision: under cross entropy the others' entries are their probabilities and t
 label's is minus their sum; under binary cross entropy each is, up to sign, the smaller probability.
 """
 
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.ordering.base import Picks, strategy
+from lightning_badge.ordering.base import strategy
+from lightning_badge.ordering.walk import Picks, Walk
 
 
 @strategy("entropy")
-def entropy(embedding: GradientEmbedding, k: int, *, seed: int, backend: str) -> Picks:
+def entropy(embedding: GradientEmbedding, *, seed: int, backend: str) -> Walk:
     """Highest predictive entropy first, in nats; multi-label: summed over the labels."""
     del seed, backend
-    others = _other_probabilities(embedding)
-    if embedding.loss == "binary_cross_entropy":
-        return _highest_first(_plogp(others).sum(dim=1) + _plogp_of_rest(others).sum(dim=1), k)
-    return _highest_first(_plogp(others).sum(dim=1) + _plogp_of_rest(others.sum(dim=1)), k)
+    return ByScore(embedding, _entropy)
 
 
 @strategy("least_confidence")
-def least_confidence(embedding: GradientEmbedding, k: int, *, seed: int, backend: str) -> Picks:
+def least_confidence(embedding: GradientEmbedding, *, seed: int, backend: str) -> Walk:
     """Lowest probability of the hallucinated label first; multi-label: of the least certain."""
     del seed, backend
-    return _highest_first(_error_probability(embedding), k)
+    return ByScore(embedding, _error_probability)
 
 
 @strategy("margin")
-def margin(embedding: GradientEmbedding, k: int, *, seed: int, backend: str) -> Picks:
+def margin(embedding: GradientEmbedding, *, seed: int, backend: str) -> Walk:
     """Smallest gap between the two likeliest classes first; the gain is 1 - gap."""
     del seed, backend
-    others = _other_probabilities(embedding)
-    runner_up = others.amax(dim=1)
-    return _highest_first(_error_probability(embedding) + runner_up, k)
+    return ByScore(embedding, _one_minus_gap)
 
 
 @strategy("random")
-def random(embedding: GradientEmbedding, k: int, *, seed: int, backend: str) -> Picks:
+def random(embedding: GradientEmbedding, *, seed: int, backend: str) -> Walk:
     """A seeded shuffle: what every other strategy has to beat."""
     del backend
-    positions = np.random.default_rng(seed).permutation(len(embedding))[:k]
-    return Picks(positions, np.full(k, np.nan))
+    return Shuffle(len(embedding), seed)
+
+
+class OneBlock(Walk):
+    """A walk that orders whatever is left in one go."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self._left = np.ones(n, dtype=np.bool_)
+
+    def _next_block(self) -> Picks:
+        block = self._order(np.flatnonzero(self._left))
+        self._left[block.positions] = False
+        return block
+
+    @abstractmethod
+    def _order(self, left: npt.NDArray[np.int64]) -> Picks:
+        """Orders the rows that are left."""
+
+    def _put_back(self, issued: Picks, rest: Picks) -> None:
+        del issued
+        self._left[rest.positions] = True
+
+    def _add_rows(self, embedding: GradientEmbedding) -> None:
+        self._left = np.append(self._left, np.ones(len(embedding), dtype=np.bool_))
+
+    def _remove_rows(self, positions: npt.NDArray[np.int64]) -> None:
+        self._left[positions] = False
+
+    def _pool_state(self) -> dict[str, Any]:
+        return {"left": torch.tensor(self._left)}
+
+    def _load_pool_state(self, state: dict[str, Any]) -> None:
+        self._left = state["left"].numpy()
+
+
+class ByScore(OneBlock):
+    """Highest score first; ties go to the lowest row.
+
+    Args:
+        embedding: The pool.
+        score: Gives every row its score ``[n]``, whatever the other rows are.
+    """
+
+    def __init__(
+        self, embedding: GradientEmbedding, score: Callable[[GradientEmbedding], Tensor]
+    ) -> None:
+        super().__init__(len(embedding))
+        self._score = score
+        self._scores = score(embedding).cpu().numpy()
+
+    def _order(self, left: npt.NDArray[np.int64]) -> Picks:
+        best_first = left[np.argsort(-self._scores[left], kind="stable")]
+        return Picks.of(best_first, self._scores[best_first])
+
+    def _add_rows(self, embedding: GradientEmbedding) -> None:
+        super()._add_rows(embedding)
+        self._scores = np.append(self._scores, self._score(embedding).cpu().numpy())
+
+
+class Shuffle(OneBlock):
+    """A seeded shuffle of what is left."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        super().__init__(n)
+        self._draws = np.random.default_rng(seed)
+
+    def _order(self, left: npt.NDArray[np.int64]) -> Picks:
+        return Picks.of(self._draws.permutation(left), np.nan)
+
+    def _pool_state(self) -> dict[str, Any]:
+        return super()._pool_state() | {"draws": self._draws.bit_generator.state}
+
+    def _load_pool_state(self, state: dict[str, Any]) -> None:
+        super()._load_pool_state(state)
+        self._draws.bit_generator.state = state["draws"]
+
+
+def _entropy(embedding: GradientEmbedding) -> Tensor:
+    others = _other_probabilities(embedding)
+    if embedding.loss == "binary_cross_entropy":
+        return _plogp(others).sum(dim=1) + _plogp_of_rest(others).sum(dim=1)
+    return _plogp(others).sum(dim=1) + _plogp_of_rest(others.sum(dim=1))
+
+
+def _one_minus_gap(embedding: GradientEmbedding) -> Tensor:
+    runner_up = _other_probabilities(embedding).amax(dim=1)
+    return _error_probability(embedding) + runner_up
 
 
 def _other_probabilities(embedding: GradientEmbedding) -> Tensor:
@@ -73,8 +160,3 @@ def _plogp(probability: Tensor) -> Tensor:
 def _plogp_of_rest(probability: Tensor) -> Tensor:
     rest: Tensor = torch.special.xlog1py(1.0 - probability, -probability)
     return -rest
-
-
-def _highest_first(score: Tensor, k: int) -> Picks:
-    order = torch.sort(score, descending=True, stable=True)
-    return Picks(order.indices[:k].cpu().numpy(), order.values[:k].cpu().numpy())

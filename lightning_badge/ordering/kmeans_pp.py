@@ -1,36 +1,55 @@
-"""k-means++ seeding (Arthur & Vassilvitskii 2007) as an ordering: BADGE, arXiv 1906.03671."""
+"""k-means++ seeding (Arthur & Vassilvitskii 2007) as an ordering: BADGE, arXiv 1906.03671.
 
-from typing import Literal, TypeAlias, get_args
+The walk is blocked and exact. ``min_sq_dist`` only falls as centers are added, so a stale value is
+an upper bound: candidates are drawn in a block from the stale values and accepted, one after the
+other, with probability now / stale. That is rejection sampling from the law of sequential
+k-means++; one update then brings all rows up to date with everything that was accepted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.exceptions import OrderingError
-from lightning_badge.kernels import Factors, update_min_sq_dist
-from lightning_badge.ordering.base import Picks, strategy
+from lightning_badge.kernels import accept
+from lightning_badge.ordering.base import strategy
+from lightning_badge.ordering.min_distance import (
+    SORT_FROM,
+    FirstCenter,
+    MinDistanceEngine,
+    View,
+    activations,
+    check_first_center,
+    first_slot,
+    gradients,
+)
+from lightning_badge.ordering.scatter import Scatter
+from lightning_badge.ordering.walk import Picks, Walk
 
-FirstCenter: TypeAlias = Literal["uniform", "max_norm"]
+SMALLEST_BLOCK = 8
+LARGEST_BLOCK = {"torch": 512, "numba": 1024}
 
 
-@strategy("badge")
+@strategy("badge", measures_coverage=True)
 def badge(
     embedding: GradientEmbedding,
-    k: int,
     *,
     seed: int,
     backend: str,
     first_center: FirstCenter = "uniform",
-) -> Picks:
+) -> Walk:
     """Draws each rank with probability proportional to its squared distance to those before it.
 
     Once every row that is left coincides with a chosen one, the rest follows in a seeded shuffle
     with gain 0.
 
     Args:
-        embedding: The pool, ``n`` rows.
-        k: Ranks asked for, ``1..n``.
+        embedding: The pool.
         seed: Of every draw.
         backend: Who computes distances.
         first_center: ``uniform``, a uniform draw, or ``max_norm``, the longest embedding.
@@ -38,49 +57,184 @@ def badge(
     Raises:
         OrderingError: An unknown ``first_center``.
     """
-    if first_center not in get_args(FirstCenter):
-        raise OrderingError(
-            f"first_center: expected one of {', '.join(get_args(FirstCenter))}, "
-            f"got {first_center!r}"
+    return KMeansPP(embedding, gradients, seed=seed, backend=backend, first_center=first_center)
+
+
+@strategy("badge_labeled", measures_coverage=True)
+def badge_labeled(
+    embedding: GradientEmbedding, *, seed: int, backend: str, labeled: GradientEmbedding
+) -> Walk:
+    """BADGE that keeps away from the labeled set too: its embeddings are the first centers."""
+    return KMeansPP(embedding, gradients, seed=seed, backend=backend, labeled=labeled)
+
+
+@strategy("kmeans_pp_penultimate", measures_coverage=True)
+def kmeans_pp_penultimate(
+    embedding: GradientEmbedding,
+    *,
+    seed: int,
+    backend: str,
+    first_center: FirstCenter = "uniform",
+) -> Walk:
+    """k-means++ over the penultimate activations: diversity without uncertainty."""
+    return KMeansPP(embedding, activations, seed=seed, backend=backend, first_center=first_center)
+
+
+class KMeansPP(Walk):
+    """The blocked walk of k-means++.
+
+    Args:
+        embedding: The pool.
+        view: Which factors of an embedding distances are measured between.
+        seed: Of every draw.
+        backend: Who computes distances.
+        first_center: How the first row is chosen where there is no center yet.
+        labeled: Centers that are not rows of the pool.
+        blocks: Smallest and largest number of candidates in a block.
+    """
+
+    def __init__(
+        self,
+        embedding: GradientEmbedding,
+        view: View,
+        *,
+        seed: int,
+        backend: str,
+        first_center: FirstCenter = "uniform",
+        labeled: GradientEmbedding | None = None,
+        blocks: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        rows = view(embedding)
+        self._view = view
+        self._first_center = check_first_center(first_center)
+        self._draws = np.random.default_rng(seed)
+        self._engine = MinDistanceEngine.over(rows, backend)
+        self._scatter = Scatter.of(rows)
+        self._smallest, self._largest = blocks or (SMALLEST_BLOCK, LARGEST_BLOCK[backend])
+        self._block_size = self._smallest
+        self._labeled = view(labeled) if labeled is not None and len(labeled) else None
+        self._centers = torch.zeros(0, dtype=torch.int64, device=rows.sq_norm.device)
+        self._centers_in_block = 0
+        self._sorted_at = 0
+        self._before = self._engine.min_sq_dist
+        if self._labeled is not None:
+            self._engine.expect(self._labeled)
+            self._engine.add_centers(self._labeled)
+
+    @property
+    def counters(self) -> Any:
+        """What the walk has cost so far."""
+        return self._engine.counters
+
+    def _next_block(self) -> Picks:
+        engine = self._engine
+        if not engine.left.any():
+            return Picks.of([], [])
+        self._compact_when_due()
+        self._before = engine.min_sq_dist.clone()
+        if self._labeled is None and not len(self._centers):
+            slots, gains = first_slot(engine, self._draws, self._first_center)
+        else:
+            mass = engine.min_sq_dist.cumsum(dim=0)
+            if mass[-1] <= 0:
+                return self._tail()
+            slots, gains = self._draw(mass)
+        positions = engine.choose(slots)
+        self._centers = torch.cat([self._centers, positions])
+        self._centers_in_block = len(positions)
+        return Picks.of(positions.cpu(), gains.cpu(), self._coverage_through(len(slots)))
+
+    def _draw(self, mass: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the slots that a block of candidates leaves accepted, and their gains."""
+        engine, b = self._engine, self._block_size
+        uniforms = torch.from_numpy(self._draws.random((2, b))).to(mass.device)
+        drawn = torch.searchsorted(mass, uniforms[0] * mass[-1], right=True)
+        # Rounding may lift a target to the total; the last row with any mass is then meant.
+        drawn = drawn.clamp(max=int(torch.searchsorted(mass, mass[-1])))
+        accepted, gains = accept(
+            engine.min_sq_dist[drawn],
+            uniforms[1],
+            engine.rows.take(engine.positions[drawn]),
+            signed=engine.signed,
+            backend=engine.backend,
         )
-    draws = np.random.default_rng(seed)
-    factors = Factors(*(factor.double() for factor in embedding.factors))
-    position, gain = _first(factors, draws, first_center)
-    positions, gains = [position], [gain]
-    min_sq_dist = torch.full_like(factors.sq_norm, torch.inf)
-    while len(positions) < k:
-        center = factors.take(torch.tensor([position], device=min_sq_dist.device))
-        update_min_sq_dist(min_sq_dist, factors, center, backend=backend)
-        min_sq_dist[position] = 0.0
-        mass = min_sq_dist.cumsum(dim=0)
-        if mass[-1] <= 0:
-            return _with_tail(positions, gains, len(embedding), k, draws)
-        position = _draw(mass, draws.random())
-        positions.append(position)
-        gains.append(float(min_sq_dist[position]))
-    return Picks(np.array(positions), np.array(gains))
+        engine.counters.blocks += 1
+        engine.counters.candidates += b
+        engine.counters.accepted += len(accepted)
+        if 2 * len(accepted) > b:
+            self._block_size = min(2 * b, self._largest)
+        elif 4 * len(accepted) < b:
+            self._block_size = max(b // 2, self._smallest)
+        return drawn[accepted], gains
 
+    def _tail(self) -> Picks:
+        """Returns what coincides with the centers, in a seeded shuffle."""
+        slots = self._engine.left.nonzero().squeeze(1)
+        slots = slots[torch.from_numpy(self._draws.permutation(len(slots))).to(slots.device)]
+        self._engine.take_out(slots)
+        self._centers_in_block = 0
+        coverage = self._scatter.coverage(np.zeros(1))
+        return Picks.of(self._engine.positions[slots].cpu(), 0.0, coverage)
 
-def _first(
-    factors: Factors, draws: np.random.Generator, first_center: FirstCenter
-) -> tuple[int, float]:
-    if first_center == "uniform":
-        return int(draws.integers(len(factors.sq_norm))), np.nan
-    position = int(factors.sq_norm.argmax())
-    return position, float(factors.sq_norm[position])
+    def _coverage_through(self, m: int) -> npt.NDArray[np.float64]:
+        """Returns coverage after each of the block's ``m`` ranks: exact at the end, else linear."""
+        after = float(self._engine.min_sq_dist.sum())
+        before = float(self._before.sum()) if m > 1 else after
+        return self._scatter.coverage(before + (after - before) * np.arange(1, m + 1) / m)
 
+    def _compact_when_due(self) -> None:
+        """Sorts the rows by norm once that pays, and drops chosen rows once half of them are."""
+        n_left = int(self._engine.left.sum())
+        first_time = not self._sorted_at and len(self._centers) >= SORT_FROM
+        if first_time or (self._sorted_at and 2 * n_left < self._sorted_at):
+            self._engine.compact()
+            self._sorted_at = n_left
 
-def _draw(mass: Tensor, uniform: float) -> int:
-    """Returns the row whose share of the cumulative ``mass`` ``[n]`` holds ``uniform``."""
-    target = mass[-1] * uniform
-    position = int(torch.searchsorted(mass, target, right=True))
-    # Rounding may lift the target to the total; the last row with any mass is then meant.
-    return min(position, int(torch.searchsorted(mass, mass[-1])))
+    def _put_back(self, issued: Picks, rest: Picks) -> None:
+        engine = self._engine
+        engine.min_sq_dist = self._before
+        engine.left[engine.slots_of(self._on_device(rest.positions))] = True
+        slots = engine.slots_of(self._on_device(issued.positions))
+        if self._centers_in_block:
+            before = self._centers[: len(self._centers) - self._centers_in_block]
+            self._centers = torch.cat([before, engine.choose(slots)])
+        else:
+            engine.take_out(slots)
 
+    def _add_rows(self, embedding: GradientEmbedding) -> None:
+        rows = self._view(embedding)
+        centers = self._engine.rows.take(self._centers)
+        if self._labeled is not None:
+            centers = self._labeled.concatenate(centers)
+        self._engine.add_rows(rows, centers)
+        self._scatter += Scatter.of(rows)
 
-def _with_tail(
-    positions: list[int], gains: list[float], n: int, k: int, draws: np.random.Generator
-) -> Picks:
-    rest = draws.permutation(np.setdiff1d(np.arange(n), positions))
-    tail = rest[: k - len(positions)]
-    return Picks(np.append(positions, tail), np.append(gains, np.zeros(len(tail))))
+    def _remove_rows(self, positions: npt.NDArray[np.int64]) -> None:
+        gone = self._on_device(positions)
+        self._scatter -= Scatter.of(self._engine.rows.take(gone))
+        self._engine.take_out(self._engine.slots_of(gone))
+
+    def _pool_state(self) -> dict[str, Any]:
+        return {
+            "engine": self._engine.state_dict(),
+            "before": self._before,
+            "centers": self._centers,
+            "centers_in_block": self._centers_in_block,
+            "sorted_at": self._sorted_at,
+            "block_size": self._block_size,
+            "draws": self._draws.bit_generator.state,
+        }
+
+    def _load_pool_state(self, state: dict[str, Any]) -> None:
+        device = self._centers.device
+        self._engine.load_state_dict(state["engine"])
+        self._before = state["before"].to(device)
+        self._centers = state["centers"].to(device)
+        self._centers_in_block = state["centers_in_block"]
+        self._sorted_at = state["sorted_at"]
+        self._block_size = state["block_size"]
+        self._draws.bit_generator.state = state["draws"]
+
+    def _on_device(self, positions: npt.NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(positions).to(self._engine.positions.device)

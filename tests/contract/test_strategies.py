@@ -5,22 +5,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pools import context_of, make_pool
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.ordering import STRATEGIES, Ordering, order
+from lightning_badge.ordering import STRATEGIES, Ordering
+from lightning_badge.ordering import order as order_any
 from lightning_badge.sample_ids import fingerprint
 
 NAMES = sorted(STRATEGIES)
 
 
-def make_pool(n: int, *, classes: int = 4, width: int = 6, seed: int = 0) -> GradientEmbedding:
-    generator = torch.Generator().manual_seed(seed)
-    return GradientEmbedding.from_logits(
-        torch.randn(n, width, generator=generator),
-        3 * torch.randn(n, classes, generator=generator),
-        sample_ids=[f"s{row}" for row in range(n)],
-    )
+def order(pool: GradientEmbedding, name: str = "badge", **arguments: object) -> Ordering:
+    """Orders with whatever else the strategy needs."""
+    shape = {"classes": pool.logit_grad.shape[1], "width": pool.penultimate.shape[1]}
+    context = context_of(name, **shape) if name in STRATEGIES else {}
+    return order_any(pool, name, **context, **arguments)
 
 
 def degenerate_pool(kind: str) -> GradientEmbedding:
@@ -100,7 +100,8 @@ class TestEveryStrategy:
         pool = GradientEmbedding.from_logits(
             torch.randn(9, 3), torch.randn(9, 4), loss="binary_cross_entropy"
         )
-        ordering = order(pool, name)
+        context = dict.fromkeys(STRATEGIES[name].needs, pool)
+        ordering = order_any(pool, name, **context)
         assert sorted(ordering) == list(range(9))
         assert ordering.hallucinated_label is None
 
@@ -123,8 +124,16 @@ def test_orderings_are_permutations_with_stable_prefixes(n, seed, name, data) ->
     assert list(order(pool, name, seed=seed, k=k)) == whole[:k]
 
 
+def test_a_need_that_is_not_met_is_an_error_and_so_is_a_gift_of_no_use() -> None:
+    pool = make_pool(5)
+    with pytest.raises(OrderingError, match="'badge_labeled' needs labeled="):
+        order_any(pool, "badge_labeled")
+    with pytest.raises(OrderingError, match="'entropy' does not use labeled="):
+        order_any(pool, "entropy", labeled=pool)
+
+
 def test_an_unknown_strategy_lists_the_known_ones() -> None:
-    with pytest.raises(OrderingError, match="badge, entropy, .*got 'bagde'"):
+    with pytest.raises(OrderingError, match="badge, badge_labeled, .*random, got 'bagde'"):
         order(make_pool(3), "bagde")
 
 

@@ -1,13 +1,34 @@
-"""The ordering follows the law of sequential k-means++, which tiny pools allow to enumerate."""
+"""Every path of the blocked walk follows the law of sequential k-means++, on enumerable pools."""
 
-import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from law import DRAWS, POOLS, THRESHOLD, kmeans_pp_law, p_value
+from law import DRAWS, POOLS, THRESHOLD, Law, kmeans_pp_law, p_value
 
-from lightning_badge.ordering import kmeans_pp
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.kernels import blocked
+from lightning_badge.ordering import kmeans_pp as kmeans_pp_of
+from lightning_badge.ordering.kmeans_pp import KMeansPP
+from lightning_badge.ordering.min_distance import gradients
+
+Points = np.ndarray
+ALL = 99
+
+
+def embed(points: Points) -> GradientEmbedding:
+    return GradientEmbedding.from_dense(torch.from_numpy(points))
+
+
+def walk(points: Points, seed: int, block: int, backend: str, **more: object) -> KMeansPP:
+    return KMeansPP(
+        embed(points), gradients, seed=seed, backend=backend, blocks=(block, block), **more
+    )
+
+
+def draws(once: Callable[[int], np.ndarray]) -> list[tuple[int, ...]]:
+    return [tuple(once(seed).tolist()) for seed in range(DRAWS)]
 
 
 def test_the_enumerated_law_is_a_probability() -> None:
@@ -21,18 +42,97 @@ def test_the_law_of_three_points_on_a_line_by_hand() -> None:
     assert law[(1, 2, 0)] == pytest.approx(1 / 3 * 4 / 5)
 
 
-@pytest.mark.parametrize("name", ["copies", "scales"])
-def test_full_orderings_follow_the_law(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "block", "backend", "depth"),
+    [
+        ("scales", 1, "torch", 3),
+        ("square", 3, "torch", 3),
+        ("copies", 16, "torch", ALL),
+        ("outlier", 1, "numba", ALL),
+        ("scales", 3, "numba", ALL),
+        ("copies", 3, "numba", ALL),
+        ("square", 16, "numba", ALL),
+    ],
+)
+def test_orderings_follow_the_law(
+    name: str, block: int, backend: str, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocked, "CHUNK", {True: 2})  # so that a tiny pool has chunks to skip
     points = POOLS[name]
-    rows = torch.from_numpy(points)
-    draws = [tuple(kmeans_pp(rows, seed=seed).tolist()) for seed in range(DRAWS)]
-    assert p_value(draws, kmeans_pp_law(points)) > THRESHOLD
+    drawn = draws(lambda seed: walk(points, seed, block, backend).take(depth).positions)
+    assert p_value(drawn, kmeans_pp_law(points, depth)) > THRESHOLD
 
 
-def test_a_wrong_law_is_noticed() -> None:
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_factored_float32_orderings_follow_the_law(backend: str) -> None:
+    generator = np.random.default_rng(5)
+    a, h = generator.integers(-3, 4, (6, 3)), generator.integers(0, 4, (6, 4))
+    embedding = GradientEmbedding.from_dense(torch.tensor(h, dtype=torch.float32))
+    factors = embedding.factors.of(torch.tensor(a).float(), torch.tensor(h).float())
+    dense = np.einsum("nc,nh->nch", a, h).reshape(6, -1).astype(np.float64)
+
+    def once(seed: int) -> np.ndarray:
+        pool = KMeansPP(embedding, lambda _: factors, seed=seed, backend=backend, blocks=(3, 3))
+        return pool.take(3).positions
+
+    assert p_value(draws(once), kmeans_pp_law(dense, 3)) > THRESHOLD
+
+
+def test_after_an_extension_the_law_is_that_of_the_new_pool_given_the_ranks_issued() -> None:
+    old, new = POOLS["scales"][:4], POOLS["scales"][4:]
+    both = np.concatenate([old, new])
+
+    def once(seed: int) -> np.ndarray:
+        pool = walk(old, seed, 3, "numba")
+        before = pool.take(2).positions
+        pool.extend(embed(new))
+        return np.concatenate([before, pool.take(2).positions])
+
+    law: Law = {}
+    for head, share in kmeans_pp_law(old, 2).items():
+        for tail, probability in kmeans_pp_law(both, 2, chosen=head).items():
+            law[head + tail] = share * probability
+    assert p_value(draws(once), law) > THRESHOLD
+
+
+def test_after_a_discard_the_law_is_that_of_the_rows_that_stay() -> None:
     points = POOLS["square"]
-    rng = np.random.default_rng(0)
-    shuffles = [tuple(rng.permutation(len(points)).tolist()) for _ in range(DRAWS)]
-    uniform = dict.fromkeys(itertools.permutations(range(6)), 1 / 720)
-    assert p_value(shuffles, uniform) > THRESHOLD
-    assert p_value(shuffles, kmeans_pp_law(points)) < THRESHOLD
+
+    def once(seed: int) -> np.ndarray:
+        pool = walk(points, seed, 3, "numba")
+        before = pool.take(2).positions
+        pool.discard(np.array([next(row for row in range(6) if row not in before)]))
+        return np.concatenate([before, pool.take(2).positions])
+
+    law: Law = {}
+    for head, share in kmeans_pp_law(points, 2).items():
+        gone = (next(row for row in range(6) if row not in head),)
+        for tail, probability in kmeans_pp_law(points, 2, chosen=head, gone=gone).items():
+            law[head + tail] = share * probability
+    assert p_value(draws(once), law) > THRESHOLD
+
+
+def test_a_labeled_set_is_centers_from_the_start() -> None:
+    points, labeled = POOLS["scales"], np.array([[2.0], [500.0]])
+    drawn = draws(
+        lambda seed: walk(points, seed, 3, "numba", labeled=embed(labeled)).take(3).positions
+    )
+    assert p_value(drawn, kmeans_pp_law(points, 3, centers=labeled)) > THRESHOLD
+
+
+def test_a_walk_that_accepts_every_candidate_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def accept_all(stale: torch.Tensor, uniforms: torch.Tensor, candidates, **_: object):
+        distinct = torch.unique(candidates.penultimate, dim=0, return_inverse=True)[1]
+        first = torch.tensor([(distinct == d).nonzero()[0, 0] for d in distinct.unique()])
+        return first.sort().values, stale[first.sort().values]
+
+    points = POOLS["scales"]
+    monkeypatch.setattr("lightning_badge.ordering.kmeans_pp.accept", accept_all)
+    drawn = draws(lambda seed: walk(points, seed, 16, "torch").take(3).positions)
+    assert p_value(drawn, kmeans_pp_law(points, 3)) < THRESHOLD
+
+
+def test_the_public_function_draws_the_same_ordering_as_the_walk() -> None:
+    points = POOLS["square"]
+    walked = KMeansPP(embed(points), gradients, seed=3, backend="torch").take(ALL).positions
+    assert kmeans_pp_of(points, seed=3).tolist() == walked.tolist()

@@ -1,0 +1,236 @@
+"""k-center greedy as an ordering: CORESET (Sener & Savarese), arXiv 1708.00489.
+
+Each rank goes to the row that is farthest from the centers so far. Distances only fall as centers
+are added, so a stale one is an upper bound: it is enough to bring the largest of them up to date
+and to choose among those rows while the best of them beats every stale value outside. The result is
+that of the greedy rule over all rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.kernels import Factors
+from lightning_badge.kernels.blocked import lower_exactly
+from lightning_badge.ordering.base import strategy
+from lightning_badge.ordering.min_distance import (
+    FirstCenter,
+    MinDistanceEngine,
+    View,
+    activations,
+    check_first_center,
+    first_slot,
+)
+from lightning_badge.ordering.walk import Picks, Walk
+
+SMALLEST_BLOCK = 128
+LARGEST_BLOCK = 4096
+
+
+@strategy("coreset")
+def coreset(
+    embedding: GradientEmbedding,
+    *,
+    seed: int,
+    backend: str,
+    labeled: GradientEmbedding | None = None,
+    first_center: FirstCenter = "uniform",
+) -> Walk:
+    """k-center greedy over the penultimate activations, away from the labeled set where given.
+
+    Ties go to the lowest row. Rows that coincide with a center follow in the pool's order.
+
+    Args:
+        embedding: The pool.
+        seed: Of the first draw.
+        backend: Who computes distances.
+        labeled: Whose activations are centers already.
+        first_center: Without any: ``uniform``, a uniform draw, or ``max_norm``, the longest row.
+
+    Raises:
+        OrderingError: An unknown ``first_center``.
+    """
+    return KCenter(
+        embedding,
+        activations,
+        seed=seed,
+        backend=backend,
+        first_center=first_center,
+        labeled=labeled,
+    )
+
+
+class KCenter(Walk):
+    """The lazy walk of k-center greedy.
+
+    Args:
+        embedding: The pool.
+        view: Which factors of an embedding distances are measured between.
+        seed: Of the first draw.
+        backend: Who computes distances.
+        first_center: How the first row is chosen where there is no center yet.
+        labeled: Centers that are not rows of the pool.
+    """
+
+    def __init__(
+        self,
+        embedding: GradientEmbedding,
+        view: View,
+        *,
+        seed: int,
+        backend: str,
+        first_center: FirstCenter = "uniform",
+        labeled: GradientEmbedding | None = None,
+    ) -> None:
+        super().__init__()
+        self._view = view
+        self._first_center = check_first_center(first_center)
+        self._draws = np.random.default_rng(seed)
+        self._engine = MinDistanceEngine.over(view(embedding), backend)
+        self._labeled = view(labeled) if labeled is not None else self._engine.rows.take(slice(0))
+        self._engine.expect(self._labeled)
+        self._centers = self._engine.positions[:0]
+        # How many centers each row of the engine has met.
+        self._seen = torch.zeros_like(self._engine.positions)
+        self._block_size = SMALLEST_BLOCK
+        self._before = self._stale()
+
+    @property
+    def counters(self) -> Any:
+        """What the walk has cost so far."""
+        return self._engine.counters
+
+    def _next_block(self) -> Picks:
+        engine = self._engine
+        if not engine.left.any():
+            return Picks.of([], [])
+        self._before = self._stale()
+        if not self._n_centers():
+            first, gain = first_slot(engine, self._draws, self._first_center)
+            return self._choose(first, gain.cpu().numpy())
+        while True:
+            left = engine.left.nonzero().squeeze(1)
+            stale = engine.min_sq_dist[left]
+            if stale.amax() == 0.0:
+                return self._tail(left)
+            cutoff = stale.topk(min(self._block_size, len(left))).values[-1]
+            # With the ties of the smallest, so that all rows outside are strictly nearer.
+            candidates = left[stale >= cutoff]
+            self._bring_up_to_date(candidates)
+            if cutoff == torch.inf:
+                continue
+            chosen, gains = self._pick(candidates, float(cutoff))
+            engine.counters.blocks += 1
+            if 4 * len(chosen) < self._block_size:
+                self._block_size = min(2 * self._block_size, LARGEST_BLOCK)
+            if len(chosen):
+                return self._choose(chosen, gains)
+
+    def _bring_up_to_date(self, slots: Tensor) -> None:
+        """Lets rows meet the centers that they have not met; rows equally far behind together."""
+        engine, total = self._engine, self._n_centers()
+        behind = total - self._seen[slots]
+        doublings = torch.log2(behind.clamp(min=1).double()).long()
+        for doubling in torch.unique(doublings[behind > 0]).tolist():
+            group = slots[(doublings == doubling) & (behind > 0)]
+            first = int(self._seen[group].amin())
+            min_sq_dist = engine.min_sq_dist[group]
+            engine.update(min_sq_dist, engine.positions[group], self._centers_from(first))
+            engine.min_sq_dist[group] = min_sq_dist
+        self._seen[slots] = total
+
+    def _pick(self, candidates: Tensor, cutoff: float) -> tuple[Tensor, npt.NDArray[np.float64]]:
+        """Picks greedily among rows that are up to date while the best is at least ``cutoff``."""
+        engine = self._engine
+        rows = engine.rows.take(engine.positions[candidates]).double()
+        now = engine.min_sq_dist[candidates]
+        chosen: list[int] = []
+        gains: list[float] = []
+        while True:
+            gain = float(now.amax())
+            if gain < cutoff or gain <= 0.0:
+                break
+            best = int((now == gain).nonzero()[0])
+            chosen.append(best)
+            gains.append(gain)
+            lower_exactly(now, rows, rows.take(slice(best, best + 1)))
+            now[best] = -1.0
+        engine.min_sq_dist[candidates] = now.clamp(min=0.0)
+        self._seen[candidates] += len(chosen)
+        picked = torch.tensor(chosen, dtype=torch.int64, device=candidates.device)
+        return candidates[picked], np.array(gains)
+
+    def _choose(self, slots: Tensor, gains: npt.NDArray[np.float64]) -> Picks:
+        positions = self._engine.positions[slots]
+        self._engine.take_out(slots)
+        self._centers = torch.cat([self._centers, positions])
+        return Picks.of(positions.cpu(), gains)
+
+    def _tail(self, left: Tensor) -> Picks:
+        """Returns what coincides with the centers, in the pool's order."""
+        positions = self._engine.positions[left].cpu()
+        self._engine.take_out(left)
+        return Picks.of(positions, 0.0)
+
+    def _n_centers(self) -> int:
+        return len(self._labeled) + len(self._centers)
+
+    def _centers_from(self, first: int) -> Factors:
+        n_labeled = len(self._labeled)
+        rows = self._engine.rows.take(self._centers[max(first - n_labeled, 0) :])
+        return (
+            rows if first >= n_labeled else self._labeled.take(slice(first, None)).concatenate(rows)
+        )
+
+    def _stale(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        engine = self._engine
+        return (
+            engine.min_sq_dist.clone(),
+            engine.left.clone(),
+            self._seen.clone(),
+            self._centers.clone(),
+        )
+
+    def _put_back(self, issued: Picks, rest: Picks) -> None:
+        # Stale distances are upper bounds still, so the rows need not meet the issued ranks yet.
+        del rest
+        engine = self._engine
+        in_tail = len(self._centers) == len(self._before[3])
+        engine.min_sq_dist, engine.left, self._seen, self._centers = self._before
+        positions = torch.from_numpy(issued.positions).to(engine.positions.device)
+        engine.take_out(engine.slots_of(positions))
+        if not in_tail:
+            self._centers = torch.cat([self._centers, positions])
+
+    def _add_rows(self, embedding: GradientEmbedding) -> None:
+        self._engine.add_rows(self._view(embedding))
+        self._seen = torch.cat([self._seen, self._seen.new_zeros(len(embedding))])
+
+    def _remove_rows(self, positions: npt.NDArray[np.int64]) -> None:
+        gone = torch.from_numpy(positions).to(self._engine.positions.device)
+        self._engine.take_out(self._engine.slots_of(gone))
+
+    def _pool_state(self) -> dict[str, Any]:
+        return {
+            "engine": self._engine.state_dict(),
+            "before": list(self._before),
+            "centers": self._centers,
+            "seen": self._seen,
+            "block_size": self._block_size,
+            "draws": self._draws.bit_generator.state,
+        }
+
+    def _load_pool_state(self, state: dict[str, Any]) -> None:
+        device = self._centers.device
+        self._engine.load_state_dict(state["engine"])
+        before = [tensor.to(device) for tensor in state["before"]]
+        self._before = (before[0], before[1], before[2], before[3])
+        self._centers, self._seen = state["centers"].to(device), state["seen"].to(device)
+        self._block_size = state["block_size"]
+        self._draws.bit_generator.state = state["draws"]

@@ -1,0 +1,252 @@
+"""Orderings that are made as they are asked for, of pools that change meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import OrderingError
+from lightning_badge.kernels import resolve_backend
+from lightning_badge.ordering.base import Ordering, check_coverage, check_strategy
+from lightning_badge.ordering.walk import Picks, Walk
+from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, name_ids
+
+
+class LazyOrdering:
+    """An ordering that hands out its ranks in parts and computes only what they need.
+
+    ``take(10)`` then ``take(20)`` equals ``take(30)``. Between two parts rows may arrive
+    (``extend``) and leave (``discard``): ranks that were handed out stand, and what follows has
+    the law of the strategy on the new pool given those ranks. A pool that grows before the first
+    part gives the ordering that the whole pool would have given.
+
+    Args:
+        embedding: The pool.
+        strategy: A name in ``STRATEGIES``.
+        seed: Of every draw: same seed, same ordering.
+        labeled: Embedding of the labeled set, for strategies that need it.
+        posterior: Class probabilities under ``s`` posterior samples, ``[n, s, c]``, likewise.
+        backend: Who computes distances: ``auto``, ``torch`` or ``numba``.
+        **strategy_args: The strategy's own, such as ``first_center`` of ``badge``.
+
+    Raises:
+        OrderingError: An unknown strategy or argument, or an unmet need.
+
+    Example:
+        >>> pool = GradientEmbedding.from_logits(torch.ones(5, 2), torch.randn(5, 3))
+        >>> lazy = LazyOrdering(pool, seed=1)
+        >>> len(lazy.take(2)), len(lazy.take(10))
+        (2, 3)
+    """
+
+    def __init__(
+        self,
+        embedding: GradientEmbedding,
+        strategy: str = "badge",
+        *,
+        seed: int = 0,
+        labeled: GradientEmbedding | None = None,
+        posterior: Tensor | None = None,
+        backend: str = "auto",
+        **strategy_args: Any,
+    ) -> None:
+        self._rule = check_strategy(strategy, strategy_args)
+        self._context = {
+            name: value
+            for name, value in (("labeled", labeled), ("posterior", posterior))
+            if value is not None
+        }
+        if unmet := sorted(self._rule.needs - set(self._context)):
+            raise OrderingError(f"strategy {strategy!r} needs {', '.join(unmet)}=; pass it")
+        if unused := sorted(set(self._context) - self._rule.uses):
+            raise OrderingError(
+                f"strategy {strategy!r} does not use {', '.join(unused)}=; leave it out, or choose "
+                "a strategy that does"
+            )
+        resolve_backend(backend)
+        self._strategy, self._strategy_args = strategy, strategy_args
+        self._seed, self._asked_backend = seed, backend
+        self._embedding = embedding
+        self._gone = np.zeros(len(embedding), dtype=np.bool_)
+        self._n_issued = 0
+        self._issued = np.zeros(len(embedding), dtype=np.bool_)
+        self._walk: Walk | None = None
+
+    def __len__(self) -> int:
+        """Returns how many ranks are left to hand out."""
+        return len(self._embedding) - int((self._gone | self._issued).sum())
+
+    def __iter__(self) -> Iterator[SampleId]:
+        while len(part := self.take(1)):
+            yield from part
+
+    @property
+    def counters(self) -> Any:
+        """What the ordering has cost so far; None for strategies that count nothing."""
+        return getattr(self._started(), "counters", None)
+
+    def take(self, k: int | None = None, *, coverage: float | None = None) -> Ordering:
+        """Hands out the next ranks.
+
+        Args:
+            k: How many; None for all that are left.
+            coverage: Stop once this share of the pool's scatter is explained.
+
+        Raises:
+            OrderingError: ``k`` below 1, or a strategy that knows no coverage.
+        """
+        wanted = self._ranks(k)
+        first_rank = self._n_issued
+        if coverage is not None:
+            check_coverage(coverage)
+            self._require_coverage()
+        picks = self._started().take(wanted, np.inf if coverage is None else coverage)
+        self._issued[picks.positions] = True
+        self._n_issued += len(picks)
+        return _ordering(self._embedding, picks, self._metadata(first_rank))
+
+    def has_issued(self, sample_id: SampleId) -> bool:
+        """Whether a rank was given to this sample already."""
+        return sample_id in self._embedding.sample_ids[self._issued].tolist()
+
+    def extend(self, embedding: GradientEmbedding) -> None:
+        """Adds rows that arrived meanwhile.
+
+        Raises:
+            EmbeddingError: Rows of another head or loss, or ids that are in the pool already.
+        """
+        embedding = embedding.to(self._embedding.logit_grad.device)
+        self._embedding = self._embedding.concatenate(embedding)
+        new = np.zeros(len(embedding), dtype=np.bool_)
+        self._gone, self._issued = np.append(self._gone, new), np.append(self._issued, new)
+        if self._walk is not None:
+            self._walk.extend(embedding)
+
+    def discard(self, sample_ids: Iterable[SampleId]) -> None:
+        """Removes rows that nobody will label.
+
+        Raises:
+            OrderingError: Ids that are not in the pool, or were handed out already; nothing is
+                removed then.
+        """
+        ids = as_sample_ids(sample_ids, error=OrderingError)
+        known = np.isin(ids, self._embedding.sample_ids[~(self._gone | self._issued)])
+        if not known.all():
+            raise OrderingError(
+                "discard: expected ids that are in the pool and were not handed out, got "
+                f"{name_ids(ids[~known].tolist())}"
+            )
+        positions = np.flatnonzero(np.isin(self._embedding.sample_ids, ids))
+        self._gone[positions] = True
+        if self._walk is not None:
+            self._walk.discard(positions)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns tensors and plain values from which another process goes on identically.
+
+        The embedding is not among them: the other process builds a LazyOrdering of the same
+        arguments over all rows, those that came by ``extend`` at the end, and loads this.
+        """
+        return {
+            "strategy": self._strategy,
+            "seed": self._seed,
+            "backend": self._backend(),
+            "fingerprint": fingerprint(self._embedding.sample_ids),
+            "gone": torch.tensor(self._gone),
+            "issued": torch.tensor(self._issued),
+            "n_issued": self._n_issued,
+            "walk": None if self._walk is None else self._walk.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where the ordering that ``state`` was taken from stood.
+
+        Raises:
+            OrderingError: A state of another pool, strategy, seed or back end.
+        """
+        here = self.state_dict()
+        for name in ("strategy", "seed", "backend", "fingerprint"):
+            if state[name] != here[name]:
+                raise OrderingError(
+                    f"{name}: expected {state[name]!r}, as in the state, got {here[name]!r}; build "
+                    "the LazyOrdering from the arguments and rows that the state was taken from"
+                )
+        self._gone, self._issued = state["gone"].numpy(), state["issued"].numpy()
+        self._n_issued = state["n_issued"]
+        self._walk = None
+        if state["walk"] is not None:
+            self._new_walk().load_state_dict(state["walk"])
+
+    def _started(self) -> Walk:
+        if self._walk is None:
+            gone = np.flatnonzero(self._gone)
+            walk = self._new_walk()
+            if len(gone):
+                walk.discard(gone)
+        assert self._walk is not None
+        return self._walk
+
+    def _new_walk(self) -> Walk:
+        self._walk = self._rule.rule(
+            self._embedding,
+            seed=self._seed,
+            backend=self._backend(),
+            **self._context,
+            **self._strategy_args,
+        )
+        return self._walk
+
+    def _backend(self) -> str:
+        device = self._embedding.logit_grad.device
+        return resolve_backend(self._asked_backend, device, len(self._embedding))
+
+    def _ranks(self, k: int | None) -> int:
+        if k is None:
+            return len(self)
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise OrderingError(f"k: expected a positive integer, or None for all, got {k!r}")
+        return k
+
+    def _require_coverage(self) -> None:
+        if not self._rule.measures_coverage:
+            raise OrderingError(f"strategy {self._strategy!r} knows no coverage; badge does")
+
+    def _metadata(self, first_rank: int) -> dict[str, Any]:
+        embedding = self._embedding
+        return {
+            "strategy": self._strategy,
+            "strategy_args": self._strategy_args,
+            "seed": self._seed,
+            "backend": self._backend(),
+            "first_rank": first_rank,
+            "n_pool": len(embedding) - int(self._gone.sum()),
+            "pool_fingerprint": fingerprint(embedding.sample_ids[~self._gone]),
+            "classes": embedding.logit_grad.shape[1],
+            "width": embedding.penultimate.shape[1],
+            "loss": embedding.loss,
+            "bias": embedding.bias,
+            "dtype": str(embedding.penultimate.dtype).removeprefix("torch."),
+        }
+
+
+def _ordering(embedding: GradientEmbedding, picks: Picks, metadata: dict[str, Any]) -> Ordering:
+    chosen = torch.from_numpy(picks.positions).to(embedding.logit_grad.device)
+    label, confidence = embedding.hallucinated_label, embedding.confidence
+    return Ordering(
+        sample_ids=embedding.sample_ids[picks.positions],
+        gains=picks.gains,
+        hallucinated_label=None if label is None else label[chosen].int().cpu().numpy(),
+        confidence=None if confidence is None else confidence[chosen].float().cpu().numpy(),
+        coverage=_known(picks.coverage),
+        metadata=metadata,
+    )
+
+
+def _known(coverage: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+    return None if len(coverage) and np.isnan(coverage).all() else coverage

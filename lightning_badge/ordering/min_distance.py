@@ -1,0 +1,183 @@
+"""The engine under every strategy that measures distances to the centers chosen so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import OrderingError
+from lightning_badge.kernels import Factors, update_min_sq_dist
+from lightning_badge.kernels.factors import ROW_BLOCK
+
+FirstCenter: TypeAlias = Literal["uniform", "max_norm"]
+View: TypeAlias = Callable[[GradientEmbedding], Factors]
+
+
+def gradients(embedding: GradientEmbedding) -> Factors:
+    """Views an embedding as what it is: distances between gradients."""
+    return embedding.factors
+
+
+def activations(embedding: GradientEmbedding) -> Factors:
+    """Views the penultimate activations alone: the other factor is a one."""
+    ones = embedding.penultimate.new_ones(len(embedding), 1)
+    return Factors.of(ones, embedding.penultimate)
+
+
+# Centers from which on it pays to sort the rows by norm.
+SORT_FROM = 64
+CENTERS = 4096
+
+
+@dataclass
+class Counters:
+    """What an ordering has cost so far; the benchmark and the tests read it."""
+
+    pairs: int = 0
+    multiplied: int = 0
+    blocks: int = 0
+    candidates: int = 0
+    accepted: int = 0
+
+
+@dataclass
+class MinDistanceEngine:
+    """Keeps for every row that is left its squared distance to the nearest center.
+
+    The factors are never copied: what is left of the pool is a list of positions, sorted by norm,
+    so that neighbours in the list have the same centers within reach.
+
+    Attributes:
+        rows: All rows of the pool ``[n]``, chosen ones too.
+        positions: Which rows are left or were chosen lately, ``[r]`` int64.
+        min_sq_dist: ``[r]`` float64; ``inf`` before the first center, 0 where chosen.
+        left: Which of ``positions`` are left, ``[r]`` bool.
+        backend: A name that ``resolve_backend`` returned.
+        signed: Whether some product of activations may be negative.
+        counters: What it has cost.
+    """
+
+    rows: Factors
+    positions: Tensor
+    min_sq_dist: Tensor
+    left: Tensor
+    backend: str
+    signed: bool
+    counters: Counters = field(default_factory=Counters)
+
+    @classmethod
+    def over(cls, rows: Factors, backend: str) -> MinDistanceEngine:
+        """Starts with all rows and no center."""
+        rows = rows.contiguous()
+        return cls(
+            rows,
+            torch.arange(len(rows), device=rows.sq_norm.device),
+            torch.full_like(rows.sq_norm, torch.inf),
+            torch.ones_like(rows.sq_norm, dtype=torch.bool),
+            backend,
+            signed=_has_negative(rows),
+        )
+
+    def expect(self, centers: Factors) -> None:
+        """Takes note of centers that are no rows of the pool, before any of them is added."""
+        self.signed = self.signed or _has_negative(centers)
+
+    def add_centers(self, centers: Factors) -> None:
+        """Brings every row up to date with ``centers``."""
+        self.update(self.min_sq_dist, self.positions, centers)
+
+    def add_rows(self, rows: Factors, centers: Factors | None = None) -> None:
+        """Adds rows that arrived late, at their distances to ``centers`` (inf without any)."""
+        positions = torch.arange(len(rows), device=self.positions.device) + len(self.rows)
+        self.rows = self.rows.concatenate(rows)
+        self.signed = self.signed or _has_negative(rows)
+        min_sq_dist = self.min_sq_dist.new_full((len(rows),), torch.inf)
+        if centers is not None:
+            self.update(min_sq_dist, positions, centers)
+        self.positions = torch.cat([self.positions, positions])
+        self.min_sq_dist = torch.cat([self.min_sq_dist, min_sq_dist])
+        self.left = torch.cat([self.left, torch.ones_like(positions, dtype=torch.bool)])
+
+    def choose(self, slots: Tensor) -> Tensor:
+        """Takes the rows at ``slots`` of ``positions`` ``[m]`` out and makes them centers."""
+        positions = self.positions[slots]
+        self.add_centers(self.rows.take(positions))
+        self.take_out(slots)
+        return positions
+
+    def take_out(self, slots: Tensor) -> None:
+        """Takes rows out: no mass, and not left."""
+        self.min_sq_dist[slots] = 0.0
+        self.left[slots] = False
+
+    def compact(self) -> None:
+        """Forgets rows that are not left, and sorts the others by norm."""
+        kept = self.left.nonzero().squeeze(1)
+        kept = kept[torch.argsort(self.rows.sq_norm[self.positions[kept]], stable=True)]
+        self.positions, self.min_sq_dist = self.positions[kept], self.min_sq_dist[kept]
+        self.left = self.left[kept]
+
+    def slots_of(self, positions: Tensor) -> Tensor:
+        """Returns where in ``self.positions`` rows stand; those that are not there are left out."""
+        return torch.isin(self.positions, positions).nonzero().squeeze(1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what is to be saved beside the rows themselves."""
+        return {
+            "positions": self.positions,
+            "min_sq_dist": self.min_sq_dist,
+            "left": self.left,
+            "signed": self.signed,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where the engine that ``state`` was taken from stood."""
+        device = self.positions.device
+        self.positions = state["positions"].to(device)
+        self.min_sq_dist = state["min_sq_dist"].to(device)
+        self.left = state["left"].to(device)
+        self.signed = state["signed"]
+
+    def update(self, min_sq_dist: Tensor, positions: Tensor, centers: Factors) -> None:
+        """Lowers ``min_sq_dist`` ``[r]`` of the rows at ``positions`` ``[r]`` in place."""
+        for start in range(0, len(centers), CENTERS):
+            part = centers.take(slice(start, start + CENTERS))
+            work = update_min_sq_dist(
+                min_sq_dist, self.rows, positions, part, signed=self.signed, backend=self.backend
+            )
+            self.counters.pairs += work.pairs
+            self.counters.multiplied += work.multiplied
+
+
+def _has_negative(rows: Factors) -> bool:
+    return any(
+        bool(len(block) and block.amin() < 0) for block in torch.split(rows.penultimate, ROW_BLOCK)
+    )
+
+
+def check_first_center(first_center: str) -> FirstCenter:
+    """Returns ``first_center``, or raises an OrderingError that lists what it may be."""
+    if first_center == "uniform":
+        return "uniform"
+    if first_center == "max_norm":
+        return "max_norm"
+    raise OrderingError(f"first_center: expected one of uniform, max_norm, got {first_center!r}")
+
+
+def first_slot(
+    engine: MinDistanceEngine, draws: np.random.Generator, first_center: FirstCenter
+) -> tuple[Tensor, Tensor]:
+    """Returns the slot of the first center ``[1]`` and its gain ``[1]``."""
+    slots = engine.left.nonzero().squeeze(1)
+    if first_center == "uniform":
+        first = int(draws.integers(len(slots)))
+        return slots[first : first + 1], torch.full((1,), torch.nan, dtype=torch.float64)
+    sq_norm = engine.rows.sq_norm[engine.positions[slots]]
+    longest = (sq_norm == sq_norm.amax()).nonzero()[0]
+    return slots[longest], sq_norm[longest]

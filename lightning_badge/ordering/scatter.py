@@ -1,0 +1,74 @@
+"""How far a pool is spread: what coverage is a share of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lightning_badge.kernels import Factors
+from lightning_badge.kernels.blocked import full_float32
+
+ROW_BLOCK = 65536
+# Below this share of the sum of squares, float32 sums leave too few digits of the difference.
+FLOAT64_BELOW = 1e-3
+
+
+@dataclass
+class Scatter:
+    """Sums over a pool's embeddings, from which their scatter around the mean follows.
+
+    Attributes:
+        n: Rows.
+        sq_norm: Sum of the squared norms.
+        embedding: Sum of the embeddings, one ``[c, h]`` matrix in float64.
+    """
+
+    n: int
+    sq_norm: float
+    embedding: Tensor
+
+    @classmethod
+    def of(cls, rows: Factors) -> Scatter:
+        """Sums up a pool."""
+        scatter = cls._sum(rows, torch.float32)
+        if scatter.total() < FLOAT64_BELOW * scatter.sq_norm:
+            scatter = cls._sum(rows, torch.float64)
+        return scatter
+
+    @classmethod
+    def _sum(cls, rows: Factors, dtype: torch.dtype) -> Scatter:
+        total = torch.zeros(
+            rows.logit_grad.shape[1], rows.penultimate.shape[1], dtype=torch.float64
+        )
+        with full_float32():
+            for start in range(0, len(rows), ROW_BLOCK):
+                block = rows.take(slice(start, start + ROW_BLOCK))
+                product = block.logit_grad.to(dtype).T @ block.penultimate.to(dtype)
+                total += product.cpu().double()
+        return cls(len(rows), float(rows.sq_norm.sum()), total)
+
+    def __add__(self, other: Scatter) -> Scatter:
+        return Scatter(
+            self.n + other.n, self.sq_norm + other.sq_norm, self.embedding + other.embedding
+        )
+
+    def __sub__(self, other: Scatter) -> Scatter:
+        return Scatter(
+            self.n - other.n, self.sq_norm - other.sq_norm, self.embedding - other.embedding
+        )
+
+    def total(self) -> float:
+        """Returns the sum of squared distances of all rows to the pool's mean embedding."""
+        mean_part = float(self.embedding.square().sum()) / max(self.n, 1)
+        return max(self.sq_norm - mean_part, 0.0)
+
+    def coverage(self, unexplained: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Returns 1 - unexplained / scatter, clipped to [0, 1]; 1 where nothing is scattered."""
+        total = self.total()
+        if total == 0.0:
+            return np.ones_like(unexplained)
+        return np.clip(1.0 - unexplained / total, 0.0, 1.0)

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+from pools import make_pool
+
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import OrderingError
+from lightning_badge.ordering import LazyOrdering, Ordering, order
+
+
+def by_definition(pool: GradientEmbedding, ids: list) -> list[float]:
+    """1 - (sum of squared distances to the nearest rank) / (scatter around the mean)."""
+    dense = pool.dense().double()
+    scatter = (dense - dense.mean(0)).square().sum()
+    rows = [pool.sample_ids.tolist().index(sample_id) for sample_id in ids]
+    distances = torch.cdist(dense, dense[rows]).square()
+    left = [distances[:, : rank + 1].amin(1).sum() for rank in range(len(rows))]
+    return [float((1 - rest / scatter).clamp(0, 1)) for rest in left]
+
+
+@pytest.mark.parametrize("first_center", ["uniform", "max_norm"])
+def test_coverage_is_exact_at_the_first_rank_and_at_the_end_of_blocks(first_center: str) -> None:
+    pool = make_pool(400)
+    walk = LazyOrdering(pool, first_center=first_center)
+    ordering = walk.take()
+    exact = np.array(by_definition(pool, list(ordering)))
+    assert ordering.coverage[0] == pytest.approx(exact[0], abs=1e-6)
+    assert ordering.coverage[-1] == 1.0
+    hits = np.isclose(ordering.coverage, exact, atol=1e-5)
+    assert hits.sum() >= walk.counters.blocks
+    assert np.abs(ordering.coverage - exact).max() < 0.1
+    assert (np.diff(ordering.coverage) >= 0).all()
+
+
+def test_the_same_prefix_covers_the_same_whatever_the_first_center_was() -> None:
+    pool = make_pool(2000)
+    curves = [order(pool, first_center=first).coverage for first in ("uniform", "max_norm")]
+    assert np.abs(curves[0][200:] - curves[1][200:]).max() < 0.05
+
+
+def test_a_pool_without_scatter_is_covered_at_once() -> None:
+    same = GradientEmbedding.from_dense(torch.ones(5, 3))
+    assert order(same).coverage.tolist() == [1.0] * 5
+
+
+def test_a_tight_cluster_far_from_the_origin_keeps_its_digits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = 1000 + torch.randn(300, 4, generator=generator)
+    pool = GradientEmbedding.from_dense(rows)
+    ordering = order(pool)
+    exact = by_definition(pool, list(ordering))
+    assert ordering.coverage[0] == pytest.approx(exact[0], abs=1e-3)
+
+
+def test_enough_for_a_coverage_is_a_prefix() -> None:
+    pool = make_pool(300)
+    whole = order(pool, seed=4)
+    for wanted in (0.1, 0.5, 0.9, 1.0):
+        part = LazyOrdering(pool, seed=4).take(coverage=wanted)
+        assert list(part) == list(whole)[: len(part)]
+        assert part.coverage[-1] >= wanted
+        assert len(part) == 1 or part.coverage[-2] < wanted
+        assert list(whole.take(coverage=wanted)) == list(part)
+    assert len(whole.take(3, coverage=0.99)) == 3
+
+
+def test_what_is_discarded_is_no_part_of_the_pool_that_is_covered() -> None:
+    pool = make_pool(60)
+    walk = LazyOrdering(pool, seed=1)
+    walk.discard(pool.sample_ids[40:])
+    alone = LazyOrdering(make_pool(60), seed=1)
+    alone.discard(pool.sample_ids[40:])
+    assert walk.take().coverage[-1] == alone.take().coverage[-1] == 1.0
+
+
+def test_strategies_without_distances_know_no_coverage() -> None:
+    pool = make_pool(9)
+    assert order(pool, "entropy").coverage is None
+    with pytest.raises(OrderingError, match="'entropy' knows no coverage"):
+        LazyOrdering(pool, "entropy").take(coverage=0.5)
+    with pytest.raises(OrderingError, match="this ordering has none"):
+        Ordering(np.array([1])).take(coverage=0.5)
+    for wrong in (0.0, 1.5, -1.0):
+        with pytest.raises(OrderingError, match="a share in"):
+            LazyOrdering(pool).take(coverage=wrong)

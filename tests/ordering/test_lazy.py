@@ -1,0 +1,146 @@
+"""Parts, extensions and discards, for every strategy; states that go on elsewhere."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from pools import context_of, make_pool
+
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import EmbeddingError, OrderingError
+from lightning_badge.ordering import STRATEGIES, LazyOrdering, order
+
+NAMES = sorted(STRATEGIES)
+
+
+def lazy(pool: GradientEmbedding, name: str, seed: int = 0, **more: object) -> LazyOrdering:
+    return LazyOrdering(pool, name, seed=seed, **context_of(name), **more)
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryStrategy:
+    @pytest.mark.parametrize("parts", [[1] * 10, [3, 1, 40, 7], [200]])
+    def test_parts_joined_are_the_ordering(self, name: str, parts: list[int]) -> None:
+        pool = make_pool(120)
+        whole = order(pool, name, seed=5, **context_of(name))
+        walk = lazy(pool, name, seed=5)
+        taken = [walk.take(part) for part in parts]
+        ids = [sample_id for part in taken for sample_id in part]
+        assert ids == whole.sample_ids[: len(ids)].tolist()
+        gains = np.concatenate([part.gains for part in taken])
+        np.testing.assert_array_equal(gains, whole.gains[: len(ids)])
+        assert [part.metadata["first_rank"] for part in taken] == [
+            min(sum(parts[:i]), 120) for i in range(len(parts))
+        ]
+
+    def test_iteration_yields_one_id_at_a_time(self, name: str) -> None:
+        pool = make_pool(30)
+        assert list(lazy(pool, name)) == list(order(pool, name, **context_of(name)))
+
+    def test_a_pool_that_grows_before_the_first_part_is_one_pool(self, name: str) -> None:
+        whole = make_pool(50)
+        walk = lazy(part_of(whole, slice(0, 20)), name)
+        walk.extend(part_of(whole, slice(20, 50)))
+        assert list(walk.take()) == list(order(whole, name, **context_of(name)))
+
+    def test_after_an_extension_every_row_comes_once(self, name: str) -> None:
+        whole = make_pool(90)
+        walk = lazy(part_of(whole, slice(0, 60)), name)
+        first = list(walk.take(25))
+        walk.extend(part_of(whole, slice(60, 90)))
+        assert len(walk) == 65
+        assert sorted(first + list(walk.take())) == sorted(whole.sample_ids.tolist())
+
+    def test_an_extension_after_the_end_goes_on(self, name: str) -> None:
+        whole = make_pool(30)
+        walk = lazy(part_of(whole, slice(0, 20)), name)
+        walk.take()
+        assert len(walk.take(3)) == 0
+        walk.extend(part_of(whole, slice(20, 30)))
+        assert sorted(walk.take()) == sorted(whole.sample_ids[20:].tolist())
+
+    @pytest.mark.parametrize("taken", [0, 1, 17])
+    def test_discarded_rows_never_come(self, name: str, taken: int) -> None:
+        pool = make_pool(60)
+        walk = lazy(pool, name)
+        first = list(walk.take(taken)) if taken else []
+        gone = [sample_id for sample_id in pool.sample_ids.tolist() if sample_id not in first][::3]
+        walk.discard(gone)
+        rest = list(walk.take())
+        assert not set(rest) & set(gone)
+        assert sorted(first + rest + gone) == sorted(pool.sample_ids.tolist())
+
+    def test_a_state_goes_on_identically_in_another_ordering(self, name: str) -> None:
+        whole = make_pool(200)
+        walk = lazy(part_of(whole, slice(0, 150)), name)
+        walk.take(33)
+        walk.extend(part_of(whole, slice(150, 200)))
+        walk.discard([next(i for i in whole.sample_ids.tolist() if not walk.has_issued(i))])
+        walk.take(20)
+        saved = io.BytesIO()
+        torch.save(walk.state_dict(), saved)
+        rest = walk.take()
+        saved.seek(0)
+        other = lazy(whole, name)
+        other.load_state_dict(torch.load(saved, weights_only=True))
+        again = other.take()
+        assert list(again) == list(rest)
+        np.testing.assert_array_equal(again.gains, rest.gains)
+
+    def test_a_state_of_another_ordering_is_refused(self, name: str) -> None:
+        state = lazy(make_pool(9), name).state_dict()
+        with pytest.raises(OrderingError, match="seed: expected 0"):
+            lazy(make_pool(9), name, seed=1).load_state_dict(state)
+        with pytest.raises(OrderingError, match="fingerprint: expected"):
+            lazy(make_pool(8), name).load_state_dict(state)
+
+    def test_rows_that_are_known_or_unlike_are_refused(self, name: str) -> None:
+        walk = lazy(make_pool(9), name)
+        with pytest.raises(EmbeddingError, match="'s0'"):
+            walk.extend(make_pool(1))
+        with pytest.raises(EmbeddingError, match="classes, width"):
+            walk.extend(make_pool(1, classes=7, prefix="t"))
+
+    def test_only_what_can_go_is_discarded(self, name: str) -> None:
+        walk = lazy(make_pool(9), name)
+        issued = next(iter(walk))
+        for wrong in ("nobody", issued):
+            with pytest.raises(OrderingError, match=f"not handed out, got '{wrong}'"):
+                walk.discard([wrong])
+        assert len(walk) == 8
+
+
+def part_of(pool: GradientEmbedding, rows: slice) -> GradientEmbedding:
+    return GradientEmbedding(
+        pool.logit_grad[rows],
+        pool.penultimate[rows],
+        pool.sq_norm[rows],
+        pool.sample_ids[rows],
+        pool.hallucinated_label[rows],
+        pool.confidence[rows],
+        pool.loss,
+    )
+
+
+def test_a_lazy_ordering_computes_only_the_blocks_it_needs() -> None:
+    walk = LazyOrdering(make_pool(3000))
+    walk.take(10)
+    few = walk.counters.pairs
+    walk.take(500)
+    assert few < 3000 * 40 < walk.counters.pairs
+
+
+def test_gains_after_an_extension_are_distances_to_all_ranks_before() -> None:
+    whole = make_pool(90)
+    walk = LazyOrdering(part_of(whole, slice(0, 60)), seed=2)
+    parts = [walk.take(25)]
+    walk.extend(part_of(whole, slice(60, 90)))
+    parts.append(walk.take())
+    ids = [sample_id for part in parts for sample_id in part]
+    rows = [whole.sample_ids.tolist().index(sample_id) for sample_id in ids]
+    dense = whole.dense().double()[rows]
+    distances = torch.cdist(dense, dense).square()
+    gains = np.concatenate([part.gains for part in parts])
+    for rank in range(1, 90):
+        assert gains[rank] == pytest.approx(float(distances[rank, :rank].min()), rel=1e-4)

@@ -1,0 +1,116 @@
+"""Pools that are hard on floating point, and what the engine may cost on them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.ordering import LazyOrdering, order
+
+BACKENDS = ["torch", "numba"]
+
+
+def logits_pool(penultimate: torch.Tensor, seed: int = 0) -> GradientEmbedding:
+    generator = torch.Generator().manual_seed(seed)
+    return GradientEmbedding.from_logits(
+        penultimate, 3 * torch.randn(len(penultimate), 10, generator=generator)
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_copy_stands_before_the_last_original(backend: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    activations = torch.randn(2_000, 64, generator=generator).relu()
+    logits = 3 * torch.randn(2_000, 10, generator=generator)
+    doubled = GradientEmbedding.from_logits(activations.repeat(2, 1), logits.repeat(2, 1))
+    ordering = order(doubled, seed=1, backend=backend)
+    assert len(np.unique(ordering.sample_ids[:2_000] % 2_000)) == 2_000
+    assert (ordering.gains[1:2_000] > 0).all()
+    assert (ordering.gains[2_000:] == 0).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gains_span_twelve_decades_without_losing_a_row(backend: str) -> None:
+    scale = torch.logspace(-6, 0, 400)
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(400, 8, generator=generator) * scale[:, None]
+    ordering = order(GradientEmbedding.from_dense(rows), seed=2, backend=backend)
+    assert (ordering.gains[1:] > 0).all()
+    assert ordering.gains[1:].max() / ordering.gains[1:].min() > 1e11
+    dense = rows.double()[torch.from_numpy(ordering.sample_ids)]
+    distances = torch.cdist(dense, dense, compute_mode="donot_use_mm_for_euclid_dist").square()
+    for rank in range(1, 400):
+        assert ordering.gains[rank] == pytest.approx(float(distances[rank, :rank].min()), rel=1e-3)
+
+
+def tight_clusters(n: int, noise: float) -> GradientEmbedding:
+    """Ten classes, each a point with a little noise: a normal late state of training."""
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(0, 10, (n,), generator=generator)
+    means = torch.randn(10, 256, generator=generator).relu()
+    activations = means[label] + noise * torch.randn(n, 256, generator=generator)
+    logits = 6.0 * torch.eye(10)[label] + noise * torch.randn(n, 10, generator=generator)
+    return GradientEmbedding.from_logits(activations.relu(), logits)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tight_clusters_cost_no_more_products_than_four_times_a_loose_pool(backend: str) -> None:
+    costs = []
+    for pool in (tight_clusters(4_000, 1e-2), tight_clusters(4_000, 1.0)):
+        walk = LazyOrdering(pool, backend=backend)
+        assert len(walk.take()) == 4_000
+        costs.append(walk.counters.multiplied)
+    assert costs[0] < 4 * costs[1]
+
+
+def test_tight_clusters_gather_no_rows_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning_badge.kernels import blocked
+
+    gathered = 0
+    original = blocked._difference_form
+
+    def counting(left: object, right: object) -> torch.Tensor:
+        nonlocal gathered
+        assert len(left) <= blocked.PAIRS
+        gathered += len(left)
+        return original(left, right)
+
+    monkeypatch.setattr(blocked, "_difference_form", counting)
+    order(tight_clusters(4_000, 1e-2), backend="torch")
+    assert gathered < 50 * 4_000
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_many_classes(backend: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pool = GradientEmbedding.from_logits(
+        torch.randn(600, 300, generator=generator), torch.randn(600, 1000, generator=generator)
+    )
+    assert sorted(order(pool, backend=backend)) == list(range(600))
+
+
+MEMORY = """
+import resource, sys, torch
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.ordering import LazyOrdering
+n, h, c = 300_000, 128, 10
+generator = torch.Generator().manual_seed(0)
+activations = torch.randn(n, h, generator=generator).relu_()
+pool = GradientEmbedding.from_logits(activations, torch.randn(n, c, generator=generator))
+LazyOrdering(GradientEmbedding.from_dense(torch.randn(5000, 8)), backend=sys.argv[1]).take(500)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+LazyOrdering(pool, backend=sys.argv[1]).take(1500)
+print(peak() - before, n * (h + c) * 4)
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_ordering_takes_no_more_memory_than_one_copy_of_the_factors(backend: str) -> None:
+    command = [sys.executable, "-c", MEMORY, backend]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    grown, factors = map(int, done.stdout.split())
+    assert grown < 1.3 * factors + 64 * 2**20
