@@ -1,7 +1,13 @@
 """BADGE active learning for PyTorch Lightning: the whole pool ordered, batches of any size."""
 
 from lightning_badge.artifact import read_ordering, write_ordering
-from lightning_badge.budget import Budget, FixedBudget, ScheduleBudget, VariableBudget
+from lightning_badge.budget import (
+    Budget,
+    CoverageBudget,
+    FixedBudget,
+    ScheduleBudget,
+    VariableBudget,
+)
 from lightning_badge.callback import BadgeCallback
 from lightning_badge.capture import capture_pool
 from lightning_badge.datamodule import ActiveLearningDataModule
@@ -12,7 +18,7 @@ from lightning_badge.label_store import LabelStore
 from lightning_badge.labels import SKIP
 from lightning_badge.loop import ActiveLearningLoop
 from lightning_badge.oracle import DatasetOracle, Oracle
-from lightning_badge.ordering import STRATEGIES, Ordering, kmeans_pp, order
+from lightning_badge.ordering import STRATEGIES, LazyOrdering, Ordering, kmeans_pp, order
 from lightning_badge.pool_batch import PoolBatch
 from lightning_badge.run_directory import RunDirectory
 
@@ -24,10 +30,12 @@ __all__ = [
     "BadgeCallback",
     "BadgeError",
     "Budget",
+    "CoverageBudget",
     "DatasetOracle",
     "FixedBudget",
     "GradientEmbedding",
     "LabelStore",
+    "LazyOrdering",
     "Oracle",
     "Ordering",
     "PoolBatch",

@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 from lightning_badge.exceptions import BudgetError
@@ -135,7 +135,53 @@ def _int(name: str, value: Any, expected: str) -> int:
     return int(value)
 
 
+@dataclass(frozen=True)
+class CoverageBudget:
+    """Asks for as many labels as it takes to cover a share of the pool's scatter.
+
+    It answers how many labels are worth asking for today: where the pool is all alike few suffice.
+
+    Args:
+        coverage: The share, in (0, 1]; see `Ordering`.
+        high: The largest query size.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> ordering = SimpleNamespace(coverage=[0.2, 0.4, 0.6, 0.8])
+        >>> budget = CoverageBudget(coverage=0.5, high=1000)
+        >>> budget.query_size(round=0, labeled=0, pool=4, ordering=ordering)
+        3
+    """
+
+    coverage: float
+    high: int
+
+    def __post_init__(self) -> None:
+        _set(self, coverage=_share("coverage", self.coverage))
+        _set(self, high=_positive_int("high", self.high))
+
+    def query_size(self, *, round: int, labeled: int, pool: int, ordering: Any) -> int:  # noqa: ARG002
+        """Returns the first number of ranks that reaches the coverage.
+
+        Raises:
+            BudgetError: An ordering without coverage.
+        """
+        if ordering.coverage is None:
+            raise BudgetError(
+                "budget=coverage: this ordering has no coverage; use a strategy that measures it, "
+                "such as badge, or another budget"
+            )
+        ranks = (rank for rank, share in enumerate(ordering.coverage, 1) if share >= self.coverage)
+        return min(next(ranks, len(ordering.coverage)), self.high, pool)
+
+
 def _set(budget: Any, **fields: Any) -> None:
     """Replaces fields of a frozen budget by plain values while it is built."""
     for name, value in fields.items():
         object.__setattr__(budget, name, value)
+
+
+def _share(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) <= 1.0:
+        raise BudgetError(f"budget.{name}: expected a share in (0, 1], got {value!r}")
+    return float(value)

@@ -24,10 +24,16 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.isolation import untouched_random_state
 from lightning_badge.kernels import LOSSES, Loss, resolve_backend
-from lightning_badge.ordering import Ordering, check_strategy, order, strategy_arguments
+from lightning_badge.ordering import (
+    STRATEGIES,
+    Ordering,
+    check_strategy,
+    order,
+    strategy_arguments,
+)
 from lightning_badge.ordering.min_distance import FirstCenter
 from lightning_badge.pool_reader import pool_size
-from lightning_badge.pool_source import pool_source
+from lightning_badge.pool_source import labeled_loader, pool_source
 from lightning_badge.trainer_checks import (
     is_last_validation_of_epoch,
     is_trial,
@@ -48,7 +54,8 @@ class BadgeCallback(Callback):
     weights, losses, shuffles and logs are those of a run without the callback.
 
     The pool is the ``pool`` loader, or else what ``pool_dataloader()`` of the datamodule or of the
-    module returns, or else their ``predict_dataloader()``.
+    module returns, or else their ``predict_dataloader()``. Strategies that keep away from the
+    labeled set take it from the datamodule's ``labeled_dataloader()``.
 
     Args:
         strategy: A name in ``STRATEGIES``.
@@ -166,6 +173,7 @@ class BadgeCallback(Callback):
         if stage == "validate" or (stage == "fit" and self.during_fit):
             reject_several_processes(trainer)
             pool_source(trainer, pl_module, self.pool)
+            labeled_loader(trainer, STRATEGIES[self.strategy])
 
     @override
     def on_load_checkpoint(
@@ -208,8 +216,9 @@ class BadgeCallback(Callback):
                 trainer, pl_module, loader, head=self.head, sample_id_key=self.sample_id_key
             )
             embedding = self._embed(captured)
+            labeled = self._embed_labeled(trainer, pl_module, captured.head_name, embedding)
             captured_at = time.perf_counter()
-            ordering = self._order(embedding)
+            ordering = self._order(embedding, labeled)
             ordered_at = time.perf_counter()
         origin = {**self._origin(trainer), "head": captured.head_name}
         self.ordering = replace(ordering, metadata={**ordering.metadata, **origin})
@@ -236,12 +245,32 @@ class BadgeCallback(Callback):
             sample_ids=captured.sample_ids.tolist(),
         )
 
+    def _embed_labeled(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        head: str,
+        pool: GradientEmbedding,
+    ) -> GradientEmbedding | None:
+        """Embeds the labeled set for the strategies that keep away from it."""
+        loader = labeled_loader(trainer, STRATEGIES[self.strategy])
+        if loader is None:
+            return None
+        if pool_size(loader) == 0:
+            return pool.take(slice(0))
+        captured = capture_pool(
+            trainer, pl_module, loader, head=head, sample_id_key=self.sample_id_key
+        )
+        return self._embed(captured)
+
     @torch.inference_mode(False)
     @torch.no_grad()
-    def _order(self, embedding: GradientEmbedding) -> Ordering:
+    def _order(self, embedding: GradientEmbedding, labeled: GradientEmbedding | None) -> Ordering:
         own = {"first_center": self.first_center}
         takes = strategy_arguments(self.strategy)
         arguments: dict[str, Any] = {name: own[name] for name in own if name in takes}
+        if labeled is not None:
+            arguments["labeled"] = labeled
         run = partial(
             order, embedding, self.strategy, seed=self.seed, backend=self.backend, **arguments
         )

@@ -121,6 +121,11 @@ class GradientEmbedding:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
+    def take(self, rows: slice) -> GradientEmbedding:
+        """Returns a slice of the rows."""
+        tensors: dict[str, Any] = {k: v[rows] for k, v in self._tensors().items()}
+        return dataclasses.replace(self, sample_ids=self.sample_ids[rows], **tensors)
+
     def concatenate(self, other: GradientEmbedding) -> GradientEmbedding:
         """Returns these rows followed by those of ``other``.
 

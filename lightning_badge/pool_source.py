@@ -9,6 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from lightning_badge.ordering.base import Registered
+
 
 def pool_source(
     trainer: Trainer, pl_module: LightningModule, given: Iterable[Any] | None = None
@@ -39,6 +41,26 @@ def pool_source(
         "pool_dataloader() on the datamodule or the module (ActiveLearningDataModule has it), "
         "predict_dataloader() on either"
     )
+
+
+def labeled_loader(trainer: Trainer, strategy: Registered) -> Any:
+    """Returns the loader of the labeled set; None where the strategy has no use for it.
+
+    Raises:
+        MisconfigurationException: The strategy needs it, and nobody gives it.
+    """
+    if "labeled" not in strategy.uses:
+        return None
+    datamodule = getattr(trainer, "datamodule", None)
+    if callable(getattr(datamodule, "labeled_dataloader", None)):
+        return _ask(datamodule, "labeled_dataloader")
+    if "labeled" in strategy.needs:
+        raise MisconfigurationException(
+            "BadgeCallback: this strategy keeps away from the labeled set, but there is no "
+            "labeled_dataloader() on the datamodule (ActiveLearningDataModule has it); give one, "
+            "or choose a strategy that does without"
+        )
+    return None
 
 
 def _ask(owner: object, method: str) -> Any:

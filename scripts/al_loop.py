@@ -14,9 +14,7 @@ from hydra.utils import instantiate
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_badge.label_store import LabelStore
-from lightning_badge.loop import ActiveLearningLoop
-from lightning_badge.run_directory import RunDirectory
+from lightning_badge import ActiveLearningLoop, LabelStore, RunDirectory
 from lightning_badge.sample_ids import as_sample_ids, fingerprint
 from lightning_badge.train_round import round_seed
 

@@ -1,5 +1,6 @@
 from itertools import pairwise
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from lightning_badge.budget import Budget, FixedBudget, ScheduleBudget, VariableBudget
+from lightning_badge.budget import (
+    Budget,
+    CoverageBudget,
+    FixedBudget,
+    ScheduleBudget,
+    VariableBudget,
+)
 from lightning_badge.exceptions import BudgetError
 
 
@@ -89,3 +96,27 @@ def test_low_above_high_is_an_error_with_both() -> None:
 def test_a_schedule_that_is_no_list_is_named(wrong: Any) -> None:
     with pytest.raises(BudgetError, match=r"budget\.sizes: expected a list of positive integers"):
         ScheduleBudget(sizes=wrong)
+
+
+class TestCoverage:
+    def ask(self, coverage: float, high: int, ordering: object, pool: int = 99) -> int:
+        budget = CoverageBudget(coverage=coverage, high=high)
+        return budget.query_size(round=0, labeled=0, pool=pool, ordering=ordering)
+
+    def test_it_asks_for_the_first_prefix_that_covers_enough(self) -> None:
+        ordering = SimpleNamespace(coverage=np.array([0.1, 0.5, 0.9], dtype=np.float32))
+        assert [self.ask(share, 99, ordering) for share in (0.1, 0.5, 0.6, 1.0)] == [1, 2, 3, 3]
+
+    def test_it_never_asks_for_more_than_high_or_the_pool(self) -> None:
+        ordering = SimpleNamespace(coverage=np.linspace(0, 1, 50))
+        assert self.ask(1.0, 7, ordering) == 7
+        assert self.ask(1.0, 99, ordering, pool=9) == 9
+
+    def test_an_ordering_without_coverage_is_an_error(self) -> None:
+        with pytest.raises(BudgetError, match="has no coverage"):
+            self.ask(0.5, 7, SimpleNamespace(coverage=None))
+
+    @pytest.mark.parametrize("share", [0, 1.5, -1, True, "half", float("nan")])
+    def test_a_share_that_is_none_is_an_error(self, share: object) -> None:
+        with pytest.raises(BudgetError, match=r"budget.coverage: expected a share in \(0, 1\]"):
+            CoverageBudget(coverage=share, high=5)

@@ -157,9 +157,9 @@ class TestTheOrdering:
         seen = []
 
         class Keeps(BadgeCallback):
-            def _order(self, embedding: GradientEmbedding) -> Any:
+            def _order(self, embedding: GradientEmbedding, *others: Any) -> Any:
                 seen.append(embedding)
-                return super()._order(embedding)
+                return super()._order(embedding, *others)
 
         validate(tmp_path, Keeps(pool=loader(8)))
         tensors = [seen[0].penultimate, seen[0].logit_grad, seen[0].sq_norm, seen[0].confidence]

@@ -86,7 +86,7 @@ def test_an_answer_to_what_was_not_asked_is_an_error_that_names_it() -> None:
 def test_a_walk_cut_short_anywhere_ends_as_one_that_was_not(
     skips: set[int], query_size: int, cuts: list[int]
 ) -> None:
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     class Mortal(ScriptedOracle):
@@ -95,7 +95,7 @@ def test_a_walk_cut_short_anywhere_ends_as_one_that_was_not(
         def answer(self, sample_ids: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
             for pair in super().answer(sample_ids):
                 if not self.left:
-                    raise Killed
+                    raise KilledError
                 self.left -= 1
                 yield pair
 
@@ -107,7 +107,7 @@ def test_a_walk_cut_short_anywhere_ends_as_one_that_was_not(
             oracle.left = left
             try:
                 ask_down(range(20), query_size, oracle=oracle, store=cut, round=0)
-            except Killed:
+            except KilledError:
                 continue
         # Reversed waves of another size ask for others where they were cut: compare the numbers.
         assert len(cut.labels()) == len(whole.labels())

@@ -40,24 +40,24 @@ class TestEveryStrategy:
 
     def test_a_pool_that_grows_before_the_first_part_is_one_pool(self, name: str) -> None:
         whole = make_pool(50)
-        walk = lazy(part_of(whole, slice(0, 20)), name)
-        walk.extend(part_of(whole, slice(20, 50)))
+        walk = lazy(whole.take(slice(0, 20)), name)
+        walk.extend(whole.take(slice(20, 50)))
         assert list(walk.take()) == list(order(whole, name, **context_of(name)))
 
     def test_after_an_extension_every_row_comes_once(self, name: str) -> None:
         whole = make_pool(90)
-        walk = lazy(part_of(whole, slice(0, 60)), name)
+        walk = lazy(whole.take(slice(0, 60)), name)
         first = list(walk.take(25))
-        walk.extend(part_of(whole, slice(60, 90)))
+        walk.extend(whole.take(slice(60, 90)))
         assert len(walk) == 65
         assert sorted(first + list(walk.take())) == sorted(whole.sample_ids.tolist())
 
     def test_an_extension_after_the_end_goes_on(self, name: str) -> None:
         whole = make_pool(30)
-        walk = lazy(part_of(whole, slice(0, 20)), name)
+        walk = lazy(whole.take(slice(0, 20)), name)
         walk.take()
         assert len(walk.take(3)) == 0
-        walk.extend(part_of(whole, slice(20, 30)))
+        walk.extend(whole.take(slice(20, 30)))
         assert sorted(walk.take()) == sorted(whole.sample_ids[20:].tolist())
 
     @pytest.mark.parametrize("taken", [0, 1, 17])
@@ -73,9 +73,9 @@ class TestEveryStrategy:
 
     def test_a_state_goes_on_identically_in_another_ordering(self, name: str) -> None:
         whole = make_pool(200)
-        walk = lazy(part_of(whole, slice(0, 150)), name)
+        walk = lazy(whole.take(slice(0, 150)), name)
         walk.take(33)
-        walk.extend(part_of(whole, slice(150, 200)))
+        walk.extend(whole.take(slice(150, 200)))
         walk.discard([next(i for i in whole.sample_ids.tolist() if not walk.has_issued(i))])
         walk.take(20)
         saved = io.BytesIO()
@@ -111,18 +111,6 @@ class TestEveryStrategy:
         assert len(walk) == 8
 
 
-def part_of(pool: GradientEmbedding, rows: slice) -> GradientEmbedding:
-    return GradientEmbedding(
-        pool.logit_grad[rows],
-        pool.penultimate[rows],
-        pool.sq_norm[rows],
-        pool.sample_ids[rows],
-        pool.hallucinated_label[rows],
-        pool.confidence[rows],
-        pool.loss,
-    )
-
-
 def test_a_lazy_ordering_computes_only_the_blocks_it_needs() -> None:
     walk = LazyOrdering(make_pool(3000))
     walk.take(10)
@@ -133,9 +121,9 @@ def test_a_lazy_ordering_computes_only_the_blocks_it_needs() -> None:
 
 def test_gains_after_an_extension_are_distances_to_all_ranks_before() -> None:
     whole = make_pool(90)
-    walk = LazyOrdering(part_of(whole, slice(0, 60)), seed=2)
+    walk = LazyOrdering(whole.take(slice(0, 60)), seed=2)
     parts = [walk.take(25)]
-    walk.extend(part_of(whole, slice(60, 90)))
+    walk.extend(whole.take(slice(60, 90)))
     parts.append(walk.take())
     ids = [sample_id for part in parts for sample_id in part]
     rows = [whole.sample_ids.tolist().index(sample_id) for sample_id in ids]

@@ -24,7 +24,7 @@ def test_a_curve_has_a_marker_for_each_round_and_says_how_it_ends() -> None:
 
 
 def test_several_curves_differ_in_colour_and_marker_and_stand_in_a_legend() -> None:
-    figure = draw_learning_curve({name: CURVE for name in ("badge", "random", "entropy")})
+    figure = draw_learning_curve(dict.fromkeys(("badge", "random", "entropy"), CURVE))
     (axes,) = figure.axes
     assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 3
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [

@@ -1,0 +1,177 @@
+"""Every option of every config group composes and builds what it names; a typo does neither."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.utils import instantiate
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from tiny import LIGHTNING_WARNINGS
+
+from lightning_badge.callback import BadgeCallback
+from lightning_badge.datamodule import ActiveLearningDataModule
+from lightning_badge.labels import SKIP
+from lightning_badge.ordering import STRATEGIES
+
+pytestmark = LIGHTNING_WARNINGS
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+Compose = Callable[..., DictConfig]
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@pytest.fixture
+def composed() -> Iterator[Compose]:
+    """Composes as the script does: a round is filled in, and choices are known."""
+
+    def compose_with(*overrides: str, round: int | None = 3) -> DictConfig:
+        config = compose("al_loop", list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        config.classes = 10
+        if round is not None:
+            config.round = {"number": round, "seed": 5, "directory": "rounds/003"}
+        return config
+
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        yield compose_with
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small data set in the layout of ``ylecun/mnist``."""
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        image=datasets.Image(), label=datasets.ClassLabel(names=[str(n) for n in range(10)])
+    )
+    images = torch.randint(256, (30, 28, 28), dtype=torch.uint8).numpy()
+    rows = {"image": list(images), "label": [n % 10 for n in range(30)]}
+    table = datasets.Dataset.from_dict(rows, features=features)
+    for split in ("train", "test"):
+        table.to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
+    return tmp_path
+
+
+def test_every_group_has_an_option_that_is_the_default() -> None:
+    groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+    entries = OmegaConf.load(CONFIGS / "al_loop.yaml").defaults
+    named = {next(iter(entry)): entry[next(iter(entry))] for entry in entries if entry != "_self_"}
+    assert named.keys() == groups
+    assert all(option in [*options(group), None] for group, option in named.items())
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_data(composed: Compose, folder: Path, data: str) -> None:
+    overrides = [] if data == "digits" else [f"data.path={folder}"]
+    datamodule = instantiate(composed(f"data={data}", "initial_labels=12", *overrides).data)
+    assert isinstance(datamodule, ActiveLearningDataModule)
+    assert len(datamodule.labeled_ids) == 12
+    assert len(datamodule.class_names) == 10
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_models_tell_the_classes_of_digits(composed: Compose, model: str) -> None:
+    config = composed(f"model={model}")
+    images, _ = next(iter(instantiate(config.data).pool_dataloader())).batch
+    built = instantiate(config.model)
+    assert isinstance(built, LightningModule)
+    assert built(images).shape == (len(images), 10)
+
+
+@pytest.mark.parametrize("trainer", options("trainer"))
+def test_trainers(composed: Compose, trainer: str) -> None:
+    built = instantiate(composed(f"trainer={trainer}").trainer, logger=False)
+    assert isinstance(built, Trainer)
+    assert built.num_devices == 1
+
+
+@pytest.mark.parametrize("callbacks", options("callbacks"))
+def test_callbacks_belong_to_their_round(composed: Compose, callbacks: str) -> None:
+    built: dict[str, Callback] = instantiate(composed(f"callbacks={callbacks}").callbacks)
+    badge: Any = built["badge"]
+    assert isinstance(badge, BadgeCallback)
+    assert (badge.round, badge.seed, badge.dirpath) == (3, 5, "rounds/003")
+    assert badge.during_fit is False
+    checkpoint: Any = built["checkpoint"]
+    assert Path(checkpoint.dirpath) == Path.cwd() / "rounds/003"
+    assert (checkpoint.filename, checkpoint.monitor) == ("best", "val/accuracy")
+
+
+@pytest.mark.parametrize("logger", options("logger"))
+def test_loggers_write_into_the_folder_of_the_round(composed: Compose, logger: str) -> None:
+    built = instantiate(composed(f"logger={logger}").logger)
+    assert not built if logger == "none" else isinstance(built, Logger)
+    assert not built or built.log_dir.startswith("rounds/003")
+
+
+def test_every_strategy_has_an_option() -> None:
+    assert options("strategy") == sorted(STRATEGIES)
+
+
+@pytest.mark.parametrize("strategy", options("strategy"))
+def test_strategies_reach_the_callback(composed: Compose, strategy: str) -> None:
+    callback = instantiate(composed(f"strategy={strategy}").callbacks.badge)
+    assert callback.strategy == strategy
+
+
+def test_the_first_center_reaches_the_callback(composed: Compose) -> None:
+    config = composed("strategy.first_center=max_norm")
+    assert instantiate(config.callbacks.badge).first_center == "max_norm"
+
+
+@pytest.mark.parametrize("budget", options("budget"))
+def test_budgets(composed: Compose, budget: str) -> None:
+    built = instantiate(composed(f"budget={budget}", "seed=7").budget)
+    assert built.query_size(round=0, labeled=10, pool=1000, ordering=range(1000)) > 0
+    assert getattr(built, "seed", 7) == 7
+
+
+@pytest.mark.parametrize("oracle", options("oracle"))
+def test_oracles(composed: Compose, oracle: str) -> None:
+    built = instantiate(composed(f"oracle={oracle}").oracle)({0: "cat", 1: "dog"})
+    assert SKIP not in dict(built.answer([1, 0])).values()
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_experiments_have_run_directories_of_their_own(composed: Compose, experiment: str) -> None:
+    config = composed(f"experiment={experiment}", "seed=4", "strategy=random")
+    assert config.run_dir == f"runs/{experiment}-random-seed4"
+    assert instantiate(config.budget)
+    assert instantiate(config.callbacks)
+
+
+def test_the_run_directory_is_named_after_what_is_chosen(composed: Compose) -> None:
+    config = composed("model=mlp", "strategy=margin", "budget=variable", "seed=3", "paths.runs=/r")
+    assert config.run_dir == "/r/digits-mlp-margin-variable-seed3"
+
+
+def test_hydra_makes_no_folders_and_changes_none(composed: Compose) -> None:
+    hydra = composed().hydra
+    assert (hydra.run.dir, hydra.sweep.dir, hydra.sweep.subdir) == (".", "runs", ".")
+    assert hydra.output_subdir is None
+    assert hydra.job.chdir is False
+
+
+@pytest.mark.parametrize("group", ["data", "model", "strategy", "budget", "oracle", "trainer"])
+def test_an_unknown_option_is_refused(composed: Compose, group: str) -> None:
+    with pytest.raises(MissingConfigException, match="Available options"):
+        composed(f"{group}=nope")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["sead=1", "budget.typo=3", "data.typo=3", "callbacks.badge.typo=3", "trainer.typo=1"],
+)
+def test_an_unknown_key_is_refused(composed: Compose, override: str) -> None:
+    with pytest.raises(ConfigCompositionException, match="Could not override"):
+        composed(override)
