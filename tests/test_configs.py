@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -18,7 +19,7 @@ from tiny import LIGHTNING_WARNINGS
 from lightning_badge.callback import BadgeCallback
 from lightning_badge.datamodule import ActiveLearningDataModule
 from lightning_badge.labels import SKIP
-from lightning_badge.ordering import STRATEGIES
+from lightning_badge.ordering import STRATEGIES, Ordering
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -132,7 +133,8 @@ def test_the_first_center_reaches_the_callback(composed: Compose) -> None:
 @pytest.mark.parametrize("budget", options("budget"))
 def test_budgets(composed: Compose, budget: str) -> None:
     built = instantiate(composed(f"budget={budget}", "seed=7").budget)
-    assert built.query_size(round=0, labeled=10, pool=1000, ordering=range(1000)) > 0
+    ordering = Ordering(np.arange(1000), coverage=np.linspace(0, 1, 1000, dtype=np.float32))
+    assert built.query_size(round=0, labeled=10, pool=1000, ordering=ordering) > 0
     assert getattr(built, "seed", 7) == 7
 
 

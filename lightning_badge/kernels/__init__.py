@@ -118,9 +118,9 @@ def update_min_sq_dist(
 
         probe = positions[:: max(1, len(positions) // PROBE)]
         known = min_sq_dist[:: max(1, len(positions) // PROBE)].clone()
-        _, multiplied = compiled.update_min_sq_dist(known, rows, probe, by_norm, signed=signed)
+        multiplied = compiled.update_min_sq_dist(known, rows, probe, by_norm, signed=signed)
         if multiplied <= PRUNE_BELOW * len(probe) * len(centers) or len(centers) < 8:
-            _, multiplied = compiled.update_min_sq_dist(
+            multiplied = compiled.update_min_sq_dist(
                 min_sq_dist, rows, positions, by_norm, signed=signed
             )
             return Work(pairs, multiplied)

@@ -23,6 +23,8 @@ Loss: TypeAlias = Literal["cross_entropy", "binary_cross_entropy"]
 # Rows of a chunk, by whether it is the CPU that computes: a GPU wants fewer, larger products.
 CHUNK = {True: 256, False: 8192}
 UNPRUNED_CHUNK = 2048
+# The benchmark measures what pruning saves by switching it off.
+PRUNE = True
 CENTERS = 1024
 PAIRS = 1024
 
@@ -72,8 +74,6 @@ def update_min_sq_dist(
     rows: Factors,
     positions: Tensor,
     centers: Factors,
-    *,
-    prune: bool = True,
 ) -> int:
     """Lowers ``min_sq_dist`` in place to the squared distance to the nearest center.
 
@@ -85,14 +85,13 @@ def update_min_sq_dist(
         rows: All rows ``[n]``.
         positions: Which of them ``min_sq_dist`` speaks of, ``[r]`` int64.
         centers: ``m`` of them, sorted by norm.
-        prune: Whether to leave out what the norms rule out.
 
     Returns:
         How many pairs were multiplied.
     """
-    chunk_rows = CHUNK[positions.device.type == "cpu"] if prune else UNPRUNED_CHUNK
+    chunk_rows = CHUNK[positions.device.type == "cpu"] if PRUNE else UNPRUNED_CHUNK
     windows = [(0, len(centers))] * -(-len(positions) // chunk_rows)
-    if prune:
+    if PRUNE:
         norm = rows.sq_norm[positions].sqrt()
         windows = _windows(min_sq_dist, norm, centers.sq_norm.sqrt(), chunk_rows)
     # Powers of two round nothing: products of tiny gradients must not underflow in float32.

@@ -11,34 +11,60 @@ Both stay true in floating point. ``g`` comes from a float64 sum, so its relativ
 ``n_terms * 2^-53``; windows are widened by ``SLACK`` of the norms involved, a thousand times that
 at a width of 10,000. ``cos`` is summed over unit vectors in the dtype of the factors: with ``u``
 its unit roundoff, the error is below ``(c + 4) * u / (1 - (c + 4) * u)`` (Higham, Accuracy and
-Stability of Numerical Algorithms, section 3.1); twice ``(c + 4) * u`` is added to it.
+Stability of Numerical Algorithms, section 3.1); twice ``(c + 4) * u`` is added to it. The bound
+itself is taken relative to ``N_i``, as ``1 + t^2 - 2 cos t`` with ``t = g_j / g_i``, so that no
+scale over- or underflows; its four roundings cost less than ``8 u (1 + t^2)``, and twice that is
+subtracted.
 
-What is left is computed in float64; pairs that nearly coincide take the difference form, which
-gives exactly 0 for copies. The only file that imports numba, and it is imported on first use.
+What is left is multiplied out, and computed again in float64 where float32's digits cancel; pairs
+that nearly coincide take the difference form, which gives exactly 0 for copies. The only file that
+imports numba, and it is imported on first use.
 """
 
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_badge.kernels.blocked import DIFFERENCE_FORM_BELOW
+from lightning_badge.kernels.blocked import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW, UNDERFLOW
 from lightning_badge.kernels.factors import Factors
 
 SLACK = 1e-9
-CHUNK = 256
+# Centers are tested in groups of this many, which fills vector registers whatever the window.
+LANES = 16
+# Norm of a lane without a center: no finite distance is beyond its bound.
+NOBODY = 1e100
+# Pairs below which waking threads costs more than it saves.
 SERIAL_BELOW = 1 << 17
 
-_THREADS = numba.get_num_threads()
+_F = TypeVar("_F", bound=Callable[..., Any])
 
-_jit = numba.njit(cache=True, nogil=True)
-_jit_sum = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, inline="always")
+
+def _jit(function: _F) -> _F:
+    """Compiles a function on its first call, once for all processes."""
+    return cast(_F, numba.njit(cache=True, nogil=True)(function))
+
+
+def _jit_sum(function: _F) -> _F:
+    """Likewise, free to reorder sums: without that they do not vectorize."""
+    reorder = {"reassoc", "contract"}
+    return cast(_F, numba.njit(cache=True, nogil=True, fastmath=reorder)(function))
 
 
 @_jit_sum
 def _dot(x: Any, y: Any) -> Any:
+    total = x[0] * y[0]
+    for k in range(1, len(x)):
+        total += x[k] * y[k]
+    return total
+
+
+@_jit_sum
+def _dot64(x: Any, y: Any) -> Any:
     total = 0.0
     for k in range(len(x)):
         total += np.float64(x[k]) * np.float64(y[k])
@@ -64,37 +90,51 @@ def _difference_form(a: Any, h: Any, a_: Any, h_: Any) -> Any:
 
 
 @_jit
-def _sq_dist(a: Any, h: Any, n: Any, a_: Any, h_: Any, n_: Any) -> Any:
-    sq_dist = n + n_ - 2.0 * _dot(a, a_) * _dot(h, h_)
-    if sq_dist < DIFFERENCE_FORM_BELOW * (n + n_):
-        return _difference_form(a, h, a_, h_)
-    return sq_dist
+def _sq_dist(
+    a: Any, a_norm: Any, h: Any, n: Any, a_: Any, a_norm_: Any, h_: Any, n_: Any, cosine: Any
+) -> Any:
+    h_h = np.float64(_dot(h, h_))
+    sq_dist = n + n_ - 2.0 * cosine * a_norm * a_norm_ * h_h
+    if sq_dist >= FLOAT64_BELOW * (n + n_) and (h_h > UNDERFLOW or h_h < -UNDERFLOW):
+        return sq_dist
+    sq_dist = n + n_ - 2.0 * _dot64(a, a_) * _dot64(h, h_)
+    if sq_dist >= DIFFERENCE_FORM_BELOW * (n + n_):
+        return sq_dist
+    return _difference_form(a, h, a_, h_)
 
 
 @_jit_sum
-def _class_bounds(
+def _bounds(
     unit: Any,
     g: Any,
-    units_t: Any,
+    units: Any,
     center_g: Any,
     signed: bool,
     roundoff: Any,
     cosines: Any,
     out: Any,
 ) -> None:
-    """Writes lower bounds of the squared distances to the centers ``units_t`` ``[c, m]``."""
-    # Counting from 0 tells the compiler that no place is negative: only then it vectorizes.
-    for j in range(len(out)):
+    """Writes the class-side bounds over ``g^2``, less 1, for the centers of one group.
+
+    ``units`` is ``[c, LANES]``, ``center_g`` ``[LANES]`` in float64, ``out`` like ``cosines``.
+    """
+    for j in range(LANES):
         cosines[j] = 0.0
     for k in range(len(unit)):
-        part, units = unit[k], units_t[k]
-        for j in range(len(out)):
-            cosines[j] += part * units[j]
-    n = (1.0 - SLACK) * g * g
-    for j in range(len(out)):
+        part = unit[k]
+        for j in range(LANES):
+            cosines[j] += part * units[k, j]
+    for j in range(LANES):
         cosine = abs(cosines[j]) if signed else max(cosines[j], 0.0)
-        g_ = center_g[j]
-        out[j] = n + (1.0 - SLACK) * g_ * g_ - 2.0 * (cosine + roundoff) * g * g_
+        t = center_g[j] / g
+        out[j] = t * (t - 2.0 * (cosine + roundoff)) - roundoff * t * t
+
+
+@_jit
+def _unit(a: Any, norm: Any, out: Any) -> None:
+    inverse = 1.0 / norm if norm > 0.0 else 0.0
+    for k in range(len(a)):
+        out[k] = a[k] * inverse
 
 
 @_jit
@@ -106,12 +146,18 @@ def _window(g: Any, reach: Any, sorted_g: Any) -> Any:
 
 
 @_jit
-def _unit(a: Any, norm: Any, out: Any) -> None:
-    inverse = 1.0 / norm if norm > 0.0 else 0.0
-    for k in range(len(a)):
-        out[k] = a[k] * inverse
+def _groups(a: Any, a_norm: Any, g: Any) -> Any:
+    """Returns unit vectors ``[groups, c, LANES]`` and norms ``[groups, LANES]`` of centers."""
+    n_groups = (len(g) + LANES - 1) // LANES
+    units = np.zeros((n_groups, a.shape[1], LANES), a.dtype)
+    norms = np.full((n_groups, LANES), NOBODY)
+    for j in range(len(g)):
+        _unit(a[j], a_norm[j], units[j // LANES, :, j % LANES])
+        norms[j // LANES, j % LANES] = g[j]
+    return units, norms
 
 
+@_jit
 def _update(
     min_sq_dist: Any,
     positions: Any,
@@ -124,50 +170,51 @@ def _update(
     center_sq_norm: Any,
     center_a_norm: Any,
     signed: bool,
-    roundoff: float,
+    roundoff: Any,
 ) -> Any:
     m = len(center_sq_norm)
     center_g = np.sqrt(center_sq_norm)
-    center_unit_t = np.empty((a.shape[1], m), a.dtype)
-    for j in range(m):
-        _unit(center_a[j], center_a_norm[j], center_unit_t[:, j])
-    n_chunks = (len(positions) + CHUNK - 1) // CHUNK
-    counts = np.zeros((n_chunks, 2), np.int64)
-    for chunk in numba.prange(n_chunks):
-        cosines, bounds = np.empty(m, a.dtype), np.empty(m)
-        unit = np.empty(a.shape[1], a.dtype)
-        tested = multiplied = 0
-        for r in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(positions))):
-            best = min_sq_dist[r]
-            if best == 0.0:
-                continue
-            i = positions[r]
-            g = np.sqrt(sq_norm[i])
-            low, high = _window(g, np.sqrt(best), center_g)
-            if low >= high:
-                continue
-            tested += high - low
-            _unit(a[i], a_norm[i], unit)
-            near = bounds[: high - low]
-            units_t, norms = center_unit_t[:, low:high], center_g[low:high]
-            _class_bounds(unit, g, units_t, norms, signed, roundoff, cosines, near)
-            for j in range(len(near)):
-                if near[j] < best:
+    units, norms = _groups(center_a, center_a_norm, center_g)
+    cosines, bounds = np.empty(LANES, a.dtype), np.empty(LANES, a.dtype)
+    unit = np.empty(a.shape[1], a.dtype)
+    multiplied = 0
+    for r in range(len(positions)):
+        best = min_sq_dist[r]
+        if best == 0.0:
+            continue
+        i = positions[r]
+        n = sq_norm[i]
+        g = np.sqrt(n)
+        low, high = _window(g, np.sqrt(best), center_g)
+        if low >= high:
+            continue
+        if g == 0.0:
+            min_sq_dist[r] = min(best, center_sq_norm[low])
+            continue
+        _unit(a[i], a_norm[i], unit)
+        threshold = best / n - 1.0 + roundoff
+        for group in range(low // LANES, (high - 1) // LANES + 1):
+            _bounds(unit, g, units[group], norms[group], signed, roundoff, cosines, bounds)
+            for lane in range(LANES):
+                j = group * LANES + lane
+                if bounds[lane] < threshold and j < m:
                     multiplied += 1
-                    x = low + j
                     sq_dist = _sq_dist(
-                        a[i], h[i], sq_norm[i], center_a[x], center_h[x], center_sq_norm[x]
+                        a[i],
+                        a_norm[i],
+                        h[i],
+                        n,
+                        center_a[j],
+                        center_a_norm[j],
+                        center_h[j],
+                        center_sq_norm[j],
+                        cosines[lane],
                     )
-                    best = min(best, sq_dist)
-            min_sq_dist[r] = best
-        counts[chunk, 0] = tested
-        counts[chunk, 1] = multiplied
-    return counts.sum(axis=0)
-
-
-# Waking threads costs more than a small update does.
-_update_serial: Any = numba.njit(cache=True, nogil=True)(_update)
-_update_parallel: Any = numba.njit(cache=True, nogil=True, parallel=True)(_update)
+                    if sq_dist < best:
+                        best = sq_dist
+                        threshold = best / n - 1.0 + roundoff
+        min_sq_dist[r] = best
+    return multiplied
 
 
 @_jit
@@ -179,40 +226,51 @@ def _accept(
     sq_norm: Any,
     a_norm: Any,
     signed: bool,
-    roundoff: float,
+    roundoff: Any,
 ) -> Any:
-    b = len(stale)
-    accepted = np.empty(b, np.int64)
-    gains = np.empty(b)
+    b, c = len(stale), a.shape[1]
+    accepted, gains = np.empty(b, np.int64), np.empty(b)
+    units = np.zeros(((b + LANES - 1) // LANES, c, LANES), a.dtype)
+    norms = np.full(((b + LANES - 1) // LANES, LANES), NOBODY)
+    cosines, bounds = np.empty(LANES, a.dtype), np.empty(LANES, a.dtype)
+    unit = np.empty(c, a.dtype)
     m = 0
-    accepted_unit_t, accepted_g = np.empty((a.shape[1], b), a.dtype), np.empty(b)
-    unit = np.empty(a.shape[1], a.dtype)
-    cosines, bounds = np.empty(b, a.dtype), np.empty(b)
     for t in range(b):
         now, limit = stale[t], uniforms[t] * stale[t]
-        g = np.sqrt(sq_norm[t])
+        n = sq_norm[t]
+        g = np.sqrt(n)
         _unit(a[t], a_norm[t], unit)
-        _class_bounds(
-            unit, g, accepted_unit_t[:, :m], accepted_g[:m], signed, roundoff, cosines, bounds[:m]
-        )
-        for j in range(m):
-            # The class side knows nothing of lengths of activations; norms alone do sometimes.
-            gap = abs(g - accepted_g[j]) - SLACK * (g + accepted_g[j])
-            if bounds[j] < now and (gap <= 0.0 or gap * gap < now):
-                x = accepted[j]
-                now = min(now, _sq_dist(a[t], h[t], sq_norm[t], a[x], h[x], sq_norm[x]))
-                if now <= limit:
-                    break
+        for group in range((m + LANES - 1) // LANES):
+            if g == 0.0:
+                now = min(now, norms[group].min() ** 2)
+                continue
+            _bounds(unit, g, units[group], norms[group], signed, roundoff, cosines, bounds)
+            for lane in range(LANES):
+                if now > limit and bounds[lane] < now / n - 1.0 + roundoff:
+                    y = accepted[group * LANES + lane]
+                    sq_dist = _sq_dist(
+                        a[t],
+                        a_norm[t],
+                        h[t],
+                        n,
+                        a[y],
+                        a_norm[y],
+                        h[y],
+                        sq_norm[y],
+                        cosines[lane],
+                    )
+                    now = min(now, sq_dist)
         if now > limit:
             accepted[m], gains[m] = t, now
-            accepted_unit_t[:, m], accepted_g[m] = unit, g
+            units[m // LANES, :, m % LANES] = unit
+            norms[m // LANES, m % LANES] = g
             m += 1
     return accepted[:m], gains[:m]
 
 
 def update_min_sq_dist(
     min_sq_dist: Tensor, rows: Factors, positions: Tensor, centers: Factors, *, signed: bool
-) -> tuple[int, int]:
+) -> int:
     """Lowers ``min_sq_dist`` in place to the squared distance to the nearest center.
 
     Args:
@@ -223,17 +281,24 @@ def update_min_sq_dist(
         signed: Whether some product of activations may be negative.
 
     Returns:
-        How many pairs the class-side bound looked at, and how many needed the long product.
+        How many pairs needed the long product.
     """
-    arguments = (min_sq_dist, positions, *rows.tensors, *centers.tensors)
-    update = _update_serial
-    if torch.get_num_threads() > 1 and len(positions) * len(centers) > SERIAL_BELOW:
-        numba.set_num_threads(min(torch.get_num_threads(), _THREADS))
-        update = _update_parallel
-    tested, multiplied = update(
-        *(tensor.numpy() for tensor in arguments), signed, _roundoff(rows.logit_grad)
-    )
-    return int(tested), int(multiplied)
+    others: list[Any] = [tensor.numpy() for tensor in (*rows.tensors, *centers.tensors)]
+    others += [signed, _roundoff(rows.logit_grad)]
+
+    def update(part: slice) -> int:
+        known, here = min_sq_dist[part].numpy(), positions[part].numpy()
+        return int(_update(known, here, *others))
+
+    threads = torch.get_num_threads()
+    if threads == 1 or len(positions) * len(centers) < SERIAL_BELOW:
+        return update(slice(None))
+    # More parts than threads: rows of a part may have far more centers in reach than others.
+    size = -(-len(positions) // (8 * threads))
+    parts = [slice(start, start + size) for start in range(0, len(positions), size)]
+    # Threads of Python, not of numba: OpenMP's would spin beside torch's and slow both down.
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(update, parts))
 
 
 def accept(
@@ -251,13 +316,15 @@ def accept(
         Which candidates were accepted ``[m]`` int64, and their squared distances to the nearest
         center at that moment ``[m]`` float64.
     """
-    arguments = (stale, uniforms, *candidates.tensors)
-    walk: Any = _accept
-    accepted, gains = walk(
-        *(tensor.numpy() for tensor in arguments), signed, _roundoff(candidates.logit_grad)
-    )
+    arguments: list[Any] = [t.numpy() for t in (stale, uniforms, *candidates.tensors)]
+    arguments += [signed, _roundoff(candidates.logit_grad)]
+    accepted, gains = _accept(*arguments)
     return torch.from_numpy(accepted), torch.from_numpy(gains)
 
 
-def _roundoff(a: Tensor) -> float:
-    return (a.shape[1] + 4) * torch.finfo(a.dtype).eps
+def _roundoff(a: Tensor) -> Any:
+    """Returns what bounds are loosened by, in the dtype of the factors."""
+    eps = torch.finfo(a.dtype).eps
+    return (
+        np.float32((a.shape[1] + 8) * eps) if a.dtype == torch.float32 else (a.shape[1] + 8) * eps
+    )

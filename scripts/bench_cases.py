@@ -1,0 +1,146 @@
+"""The comparisons of the benchmark, and how one is run."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import bench_peers as peers
+
+from lightning_badge import GradientEmbedding
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who is measured.
+
+    Attributes:
+        run: Orders the first ``k`` of a pool.
+        at_most: Ranks that it is asked for; from there on its time is extrapolated linearly.
+    """
+
+    run: Callable[[GradientEmbedding, int], Any]
+    at_most: int | None = None
+
+
+@dataclass
+class Result:
+    """Seconds of everyone in one comparison.
+
+    Attributes:
+        case: Name of the comparison.
+        n: Rows.
+        k: Ranks.
+        seconds: Of each run, by contestant; extrapolated where ``extrapolated`` says so.
+        extrapolated: Contestants that were not run to the end.
+        counts: What our engine counted.
+    """
+
+    case: str
+    n: int
+    k: int
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    extrapolated: set[str] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """Returns the comparison for the terminal: ours first, everyone else as a ratio."""
+        (ours, own), *others = self.seconds.items()
+        lines = [f"{self.case}: n={self.n:,} k={self.k:,}", f"  {ours}: {_times(own)}"]
+        for name, seconds in others:
+            ratio = median(seconds) / median(own)
+            least = min(seconds) / min(own)
+            mark = " (extrapolated)" if name in self.extrapolated else ""
+            ratios = f"{ratio:.1f}x by median, {least:.1f}x by minimum"
+            lines.append(f"  {name}: {_times(seconds)}{mark}; {ratios}")
+        if self.counts:
+            lines.append(f"  counted: {', '.join(f'{k} {v:,}' for k, v in self.counts.items())}")
+        return "\n".join(lines)
+
+    def facts(self) -> dict[str, Any]:
+        """Returns the comparison as plain values."""
+        return {**asdict(self), "extrapolated": sorted(self.extrapolated)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A comparison.
+
+    Attributes:
+        name: On the command line.
+        n: Rows.
+        k: Ranks; None for all.
+        contestants: Ours first.
+        data: Which pool, where it is not the user's choice.
+    """
+
+    name: str
+    n: int
+    k: int | None
+    contestants: dict[str, Peer]
+    data: str | None = None
+
+    def run(self, pool: GradientEmbedding, k: int | None, repeats: int) -> Result:
+        """Lets the contestants run in turn, after one warm-up each."""
+        k = len(pool) if k is None else min(k, len(pool))
+        result = Result(self.name, len(pool), k)
+        for name, peer in self.contestants.items():
+            result.seconds[name] = []
+            peer.run(pool, min(k, 100))
+            if peer.at_most and peer.at_most < k:
+                result.extrapolated.add(name)
+        for _ in range(repeats):
+            for name, peer in self.contestants.items():
+                ranks = min(k, peer.at_most or k)
+                started = time.perf_counter()
+                done = peer.run(pool, ranks)
+                result.seconds[name].append((time.perf_counter() - started) * k / ranks)
+                if counters := getattr(done, "counters", None):
+                    result.counts.update(
+                        {f"{name} {key}": value for key, value in asdict(counters).items() if value}
+                    )
+        return result
+
+
+def _times(seconds: list[float]) -> str:
+    return f"median {median(seconds):.3f} s, minimum {min(seconds):.3f} s"
+
+
+OURS, LOOP = Peer(peers.ours), Peer(peers.factored_loop, at_most=2_000)
+CASES = {
+    case.name: case
+    for case in (
+        Case("full-15k", 15_000, None, {"ours": OURS, "factored loop": LOOP}),
+        Case(
+            "full-60k",
+            60_000,
+            None,
+            {
+                "ours": OURS,
+                "ours without numba": Peer(peers.ours_in_torch),
+                "ours unpruned": Peer(peers.ours_unpruned),
+            },
+        ),
+        Case(
+            "k1000-15k",
+            15_000,
+            1_000,
+            {
+                "ours": OURS,
+                "scikit-learn, one trial": Peer(peers.sklearn_one_trial, at_most=50),
+                "scikit-learn": Peer(peers.sklearn_default, at_most=50),
+                "the post's loop": Peer(peers.dense_loop, at_most=50),
+            },
+        ),
+        Case(
+            "coreset-60k",
+            60_000,
+            1_000,
+            {"ours": Peer(peers.ours_k_center), "loop": Peer(peers.k_center_loop)},
+        ),
+        Case("first10-1m", 1_000_000, 10, {"ours": OURS}, data="concentrated"),
+        Case("full-1m", 1_000_000, None, {"ours": OURS}, data="concentrated"),
+        Case("clusters-4k", 4_000, None, {"ours": OURS}, data="clusters"),
+    )
+}

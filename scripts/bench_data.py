@@ -1,0 +1,81 @@
+"""Pools for the benchmark: made from a seed, or real MNIST embeddings trained on the spot."""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lightning_badge import GradientEmbedding
+from lightning_badge.examples.huggingface import huggingface
+
+POOLS = ("mnist", "concentrated", "random", "copies", "clusters")
+WIDTH, CLASSES = 256, 10
+
+
+def make_pool(kind: str, n: int, device: str, mnist: Path | None) -> GradientEmbedding:
+    """Returns ``n`` rows of width 256 and 10 classes.
+
+    Args:
+        kind: ``mnist`` embeddings; ``concentrated`` like them, most rows near the origin;
+            ``random`` normal; ``copies``, each row four times; ``clusters``, ten tight ones.
+        n: Rows.
+        device: Where.
+        mnist: Folder of MNIST, for ``mnist``.
+    """
+    if kind == "mnist":
+        if mnist is None:
+            raise SystemExit("error: --data mnist needs --mnist DIR")
+        activations, logits = mnist_activations(mnist)
+        return embed(activations[:n], logits[:n], device)
+    generator = torch.Generator().manual_seed(0)
+    distinct = -(-n // 4) if kind == "copies" else n
+    label = torch.randint(0, CLASSES, (distinct,), generator=generator)
+    means = torch.randn(CLASSES, WIDTH, generator=generator).relu()
+    noise = {"clusters": 1e-2}.get(kind, 1.0)
+    activations = noise * torch.randn(distinct, WIDTH, generator=generator)
+    if kind != "random":
+        activations += means[label]
+    logits = torch.randn(distinct, CLASSES, generator=generator) * noise
+    if kind == "concentrated":
+        logits[torch.arange(distinct), label] += 3 + 8 * torch.rand(distinct, generator=generator)
+    elif kind != "random":
+        logits[torch.arange(distinct), label] += 6
+    repeats = 4 if kind == "copies" else 1
+    return embed(activations.relu_().repeat(repeats, 1)[:n], logits.repeat(repeats, 1)[:n], device)
+
+
+def embed(activations: Tensor, logits: Tensor, device: str) -> GradientEmbedding:
+    """Returns the gradient embedding on ``device``."""
+    return GradientEmbedding.from_logits(activations.contiguous(), logits.contiguous()).to(device)
+
+
+@cache
+def mnist_activations(folder: Path) -> tuple[Tensor, Tensor]:
+    """Trains a small CNN on half of MNIST without 0 and 1, and embeds all 60,000."""
+    datamodule = huggingface(str(folder), initial_labeled=[], eval_batch_size=2000)
+    batches = [batch.batch for batch in datamodule.pool_dataloader()]
+    images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        nn.Conv2d(1, 16, 3, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * 36, WIDTH),
+        nn.ReLU(),
+    )
+    head = nn.Linear(WIDTH, CLASSES)
+    optimizer = torch.optim.Adam([*body.parameters(), *head.parameters()], 1e-3)
+    seen = ((torch.arange(len(labels)) < len(labels) // 2) & (labels > 1)).nonzero().squeeze(1)
+    for _ in range(3):
+        for batch in torch.split(seen[torch.randperm(len(seen))], 128):
+            loss = functional.cross_entropy(head(body(images[batch])), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    with torch.no_grad():
+        activations = torch.cat([body(part) for part in torch.split(images, 2000)])
+        return activations, head(activations)

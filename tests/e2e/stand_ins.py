@@ -1,0 +1,65 @@
+"""What configurations of the end-to-end tests name in place of the real things."""
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor, nn
+
+from lightning_badge.examples.models import ImageClassifier, SmallCNN
+from lightning_badge.oracle import DatasetOracle
+
+
+def die_once(mark: str) -> None:
+    """Ends its own process as a power cut would, unless the file ``mark`` is there."""
+    if not Path(mark).exists():
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DiesTraining(Callback):
+    """Dies in the middle of the training of round 1."""
+
+    def __init__(self, mark: str, round: int) -> None:
+        self.mark = mark
+        self.round = round
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        if self.round == 1 and trainer.global_step == 15:
+            die_once(self.mark)
+
+
+class DiesAnswering(DatasetOracle):
+    """Dies when it is asked for the tenth answer: the loop has committed nine by then."""
+
+    def __init__(self, labels: Any, mark: str, **arguments: Any) -> None:
+        super().__init__(labels, **arguments)
+        self.mark = mark
+
+    def answer(self, sample_ids: Iterable[Any]) -> Iterator[Any]:
+        for number, pair in enumerate(super().answer(sample_ids)):
+            if number == 9:
+                die_once(self.mark)
+            yield pair
+
+
+class NoLinearLayer(ImageClassifier):
+    """Classifies by a convolution over the whole image."""
+
+    def __init__(self, num_classes: int, lr: float, **_: Any) -> None:
+        super().__init__(num_classes, lr)
+        self.convolution = nn.Conv2d(1, num_classes, kernel_size=8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.convolution(images).flatten(1)
+        return logits
+
+
+class Buggy(SmallCNN):
+    """Has a bug that no message of ours should hide."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise ZeroDivisionError("a bug")

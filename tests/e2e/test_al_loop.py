@@ -1,0 +1,254 @@
+"""The script as users run it: a process of its own, on the digits."""
+
+import logging
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_badge.artifact import read_ordering
+from lightning_badge.label_store import LabelStore
+
+pytest.importorskip("sklearn")
+
+HERE = Path(__file__).parent
+SCRIPT = HERE.parent.parent / "scripts" / "al_loop.py"
+
+TINY = ["trainer.max_steps=20", "trainer.val_check_interval=10", "trainer.accelerator=cpu"]
+# Word for word what is run, killed, and run again.
+COMMAND = [
+    *TINY,
+    *("budget.k=12", "max_rounds=3", "run_dir=run", "oracle.skip_fraction=0.2"),
+    *("oracle._target_=stand_ins.DiesAnswering", "+oracle.mark=died_answering"),
+    *("+callbacks.dies._target_=stand_ins.DiesTraining", "+callbacks.dies.mark=died_training"),
+    "+callbacks.dies.round=${round.number}",
+]
+
+
+def execute(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *overrides],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def labels(run: Path) -> dict[int, int]:
+    with LabelStore(run / "labels.db") as store:
+        return store.labels()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    for mark in ("died_answering", "died_training"):
+        (folder / mark).touch()
+    done = execute(folder, *COMMAND)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == str(folder / "run")
+    assert [line.split()[:3] for line in lines[2:5]] == [
+        *(["000", "10", "12"], ["001", "22", "12"], ["002", "34", "-"])
+    ]
+    assert lines[5:] == ["the end: max_rounds=3 is reached"]
+    return folder / "run"
+
+
+def test_a_run_leaves_its_files_and_nothing_else(whole: Path) -> None:
+    assert {path.name for path in whole.parent.iterdir()} == {
+        *("run", "died_answering", "died_training")
+    }
+    files = {str(path.relative_to(whole)) for path in whole.rglob("*") if path.is_file()}
+    of_rounds = {
+        f"rounds/{round:03d}/{name}"
+        for round in range(3)
+        for name in (
+            *("ordering.parquet", "metrics.json", "best.ckpt"),
+            *("logs/metrics.csv", "logs/hparams.yaml"),
+        )
+    }
+    of_run = {"config.yaml", "labels.db", "learning_curve.csv", "run.lock"}
+    picture = {"learning_curve.png"} if find_spec("matplotlib") else set()
+    assert files == of_rounds | of_run | picture
+    ordering = read_ordering(whole / "rounds" / "000" / "ordering.parquet")
+    assert len(ordering) == 1427
+    assert ordering.metadata["round"] == 0
+    assert "badge/pool_size" in (whole / "rounds" / "000" / "logs" / "metrics.csv").read_text()
+
+
+def test_a_run_killed_while_asking_and_in_training_ends_as_one_that_was_not(
+    whole: Path, tmp_path: Path
+) -> None:
+    first = execute(tmp_path, *COMMAND)
+    assert first.returncode == -signal.SIGKILL, first.stderr
+    with LabelStore(tmp_path / "run" / "labels.db") as store:
+        assert len(store.answers(0)) == 9
+        assert store.finished_rounds() == []
+    second = execute(tmp_path, *COMMAND)
+    assert second.returncode == -signal.SIGKILL, second.stderr
+    assert (tmp_path / "died_training").exists()
+    assert not (tmp_path / "run" / "rounds" / "001" / "metrics.json").exists()
+    third = execute(tmp_path, *COMMAND)
+    assert (third.returncode, third.stderr) == (0, "")
+
+    assert labels(tmp_path / "run") == labels(whole)
+    curves = [(run / "learning_curve.csv").read_text() for run in (tmp_path / "run", whole)]
+    assert curves[0] == curves[1]
+
+
+def test_an_error_is_one_line_on_stderr_and_a_failing_exit(tmp_path: Path) -> None:
+    failed = execute(tmp_path, "budget=nope")
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert failed.stderr == (
+        "error: In 'al_loop': Could not find 'budget/nope' Available options in 'budget': "
+        "coverage fixed schedule variable\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+Script = Callable[..., str | None]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
+    """Runs the script in this process, which saves the imports, and returns its error."""
+    loggers = [logging.getLogger(name) for name in ("", "hydra", "lightning.pytorch")]
+    found = [(logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.syspath_prepend(HERE)
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+
+    def call(*overrides: str) -> str | None:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *overrides, *TINY])
+        try:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        except SystemExit as exit:
+            return str(exit.code)
+        return None
+
+    yield call
+    for logger, (level, handlers, propagate) in zip(loggers, found, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+        logger.propagate = propagate
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("budget.k=-3", "budget.k: expected a positive integer, got -3"),
+        ("budget.typo=3", "Could not override 'budget.typo'"),
+        ("+model.typo=3", "unexpected keyword argument 'typo'"),
+        ("strategy.name=nope", "strategy: expected one of badge, "),
+        ("max_rounds=0", "max_rounds: expected a positive integer, or null for none, got 0"),
+        ("metric=val/f1", "could not find the monitored key in the returned metrics"),
+        ("initial_labels=1437", "the pool is empty at the start: all 1437 samples are labeled"),
+        ("initial_labels=0", "no sample is labeled"),
+        ("model._target_=stand_ins.NoLinearLayer", "linear layer"),
+        ("model.lr=1e30", "NaN"),
+    ],
+)
+def test_what_a_user_can_mend_is_said_in_one_line(script: Script, override: str, says: str) -> None:
+    error = script(override)
+    assert error is not None
+    assert error.startswith("error: ")
+    assert says in error
+    assert "\n" not in error
+
+
+def test_data_that_are_not_there(script: Script, tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    error = script("data=mnist", f"data.path={tmp_path}/nowhere")
+    assert error is not None
+    assert f"{tmp_path}/nowhere" in error
+    assert "\n" not in error
+
+
+def test_a_bug_keeps_its_traceback(script: Script) -> None:
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        script("model._target_=stand_ins.Buggy")
+
+
+def test_a_run_of_another_configuration_is_refused_and_kept_aside_when_told_so(
+    script: Script, tmp_path: Path
+) -> None:
+    arguments = ("run_dir=run", "max_rounds=2", "budget.k=3", "logger=none")
+    assert script(*arguments) is None
+    error = script(*arguments, "seed=1", "model.hidden=64")
+    assert error is not None
+    assert "seed: stored 0, now 1" in error
+    assert "model.hidden: stored 128, now 64" in error
+    assert "fresh=true" in error
+    before = labels(tmp_path / "run")
+    assert script(*arguments, "seed=1", "fresh=true") is None
+    assert labels(tmp_path / "run.old-1") == before
+
+
+def test_limits_logger_and_where_data_lie_may_change(script: Script, tmp_path: Path) -> None:
+    arguments = ("run_dir=run", "budget.k=3")
+    assert script(*arguments, "max_rounds=1") is None
+    more = ("total_labels=15", "logger=none", "data.num_workers=1")
+    assert script(*arguments, *more) is None
+    assert len(labels(tmp_path / "run")) == 5
+
+
+def test_data_may_be_moved_but_not_changed(script: Script, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def write(folder: Path, first_label: int) -> str:
+        features = datasets.Features(
+            image=datasets.Image(), label=datasets.ClassLabel(names=["odd", "even"])
+        )
+        images = [np.full((8, 8), n, dtype=np.uint8) for n in range(40)]
+        rows = {"image": images, "label": [first_label, *(n % 2 for n in range(1, 40))]}
+        for split in ("train", "test"):
+            folder.mkdir(exist_ok=True)
+            table = datasets.Dataset.from_dict(rows, features=features)
+            table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+        return f"data.path={folder}"
+
+    arguments = ("run_dir=run", "data=huggingface", "max_rounds=1", "logger=none")
+    assert script(*arguments, write(tmp_path / "here", 0)) is None
+    assert script(*arguments, write(tmp_path / "there", 0)) is None
+    error = script(*arguments, write(tmp_path / "there", 1))
+    assert error is not None
+    assert "data_fingerprint: stored" in error
+
+
+def test_a_torn_ordering_is_said_and_mended_by_deleting_it(script: Script, tmp_path: Path) -> None:
+    arguments = ("run_dir=run", "max_rounds=1", "logger=none")
+    assert script(*arguments) is None
+    path = tmp_path / "run" / "rounds" / "000" / "ordering.parquet"
+    path.write_bytes(path.read_bytes()[:1000])
+    error = script(*arguments)
+    assert error is not None
+    assert str(path) in error
+    assert "delete it" in error
+    assert "\n" not in error
+    path.unlink()
+    assert script(*arguments) is None
+    assert len(read_ordering(path)) == 1427
+
+
+def test_a_sweep_runs_each_of_its_jobs_in_a_directory_of_its_own(
+    script: Script, tmp_path: Path
+) -> None:
+    error = script("-m", "strategy=entropy,random", "max_rounds=1", "logger=none")
+    assert error is None
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {
+        *("digits-cnn-entropy-fixed-seed0", "digits-cnn-random-fixed-seed0", "multirun.yaml")
+    }
