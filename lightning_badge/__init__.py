@@ -8,15 +8,15 @@ from lightning_badge.budget import (
     ScheduleBudget,
     VariableBudget,
 )
-from lightning_badge.callback import BadgeCallback
-from lightning_badge.capture import capture_pool
-from lightning_badge.datamodule import ActiveLearningDataModule
+from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.capture.head import find_head
+from lightning_badge.capture.pool import capture_pool
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.head import find_head
 from lightning_badge.label_store import LabelStore
 from lightning_badge.labels import SKIP
-from lightning_badge.loop import ActiveLearningLoop
+from lightning_badge.loop.active_learning import ActiveLearningLoop
 from lightning_badge.oracle import DatasetOracle, Oracle
 from lightning_badge.ordering import STRATEGIES, LazyOrdering, Ordering, kmeans_pp, order
 from lightning_badge.pool_batch import PoolBatch

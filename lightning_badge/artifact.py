@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lightning_badge.durable_file import replacing
+from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.ordering import Ordering
 from lightning_badge.sample_ids import name_ids, repeated_ids

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from lightning_badge.durable_database import Database, Schema
+from lightning_badge.durable.database import Database, Schema
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import SKIP, Label, Skip, as_label, as_plain
 from lightning_badge.sample_ids import SampleId, as_sample_ids, name_ids

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from lightning_badge.durable_file import replacing
+from lightning_badge.durable.file import replacing
+from lightning_badge.durable.lock import FileLock
 from lightning_badge.exceptions import RunDirectoryError
-from lightning_badge.file_lock import FileLock
 from lightning_badge.labels import as_plain
 from lightning_badge.sample_ids import name_ids
 

@@ -15,8 +15,8 @@ from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_badge import ActiveLearningLoop, LabelStore, RunDirectory
+from lightning_badge.loop.train_round import round_seed
 from lightning_badge.sample_ids import as_sample_ids, fingerprint
-from lightning_badge.train_round import round_seed
 
 IDENTITY = ("seed", "initial_labels", "model", "strategy", "budget", "oracle")
 # Where the data lie and how they are read is not what they are: their fingerprint tells that.

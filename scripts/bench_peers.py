@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lightning_badge import GradientEmbedding
-from lightning_badge.kernels import blocked
 from lightning_badge.ordering import LazyOrdering
+from lightning_badge.ordering.min_distance import MinDistanceEngine
 
 
 def ours(pool: GradientEmbedding, k: int) -> LazyOrdering:
@@ -29,11 +29,11 @@ def ours_in_torch(pool: GradientEmbedding, k: int) -> LazyOrdering:
 
 def ours_unpruned(pool: GradientEmbedding, k: int) -> LazyOrdering:
     """Orders the first ``k`` by our own blocks, every pair multiplied."""
-    prune, blocked.PRUNE = blocked.PRUNE, False
+    MinDistanceEngine.prune = False
     try:
         return ours_in_torch(pool, k)
     finally:
-        blocked.PRUNE = prune
+        MinDistanceEngine.prune = True
 
 
 def ours_k_center(pool: GradientEmbedding, k: int) -> LazyOrdering:

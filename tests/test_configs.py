@@ -16,8 +16,8 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from tiny import LIGHTNING_WARNINGS
 
-from lightning_badge.callback import BadgeCallback
-from lightning_badge.datamodule import ActiveLearningDataModule
+from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.labels import SKIP
 from lightning_badge.ordering import STRATEGIES, Ordering
 

@@ -10,23 +10,18 @@ PACKAGE = Path(__file__).parent.parent / "lightning_badge"
 # Rows from the bottom up: the modules, and what of third party they add to the rows below.
 ROWS: list[tuple[set[str], set[str]]] = [
     ({"exceptions"}, set()),
-    ({"sample_ids", "durable_file", "durable_database", "file_lock"}, {"numpy"}),
+    ({"sample_ids", "durable"}, {"numpy"}),
     ({"labels", "pool_batch"}, set()),
+    ({"kernels", "budget", "oracle", "label_store", "run_directory"}, {"numba", "torch", "yaml"}),
+    ({"embedding"}, set()),
+    ({"ordering"}, set()),
     (
-        {"kernels", "budget", "oracle", "label_store", "run_directory"}
-        | {"isolation", "layer_calls", "pool_reader", "pool_rows", "duration", "dataset_view"}
-        | {"initial_draw"},
-        {"torch", "yaml"},
+        {"artifact", "capture", "metrics", "viz"},
+        {"lightning", "matplotlib", "PIL", "pyarrow", "torchmetrics"},
     ),
-    ({"embedding", "head"}, set()),
-    ({"ordering", "pool_progress", "trainer_checks"}, {"lightning"}),
-    ({"capture", "pool_source"}, set()),
-    ({"artifact", "metrics", "viz"}, {"pyarrow", "torchmetrics", "matplotlib", "PIL"}),
     ({"callback", "datamodule"}, set()),
-    ({"limits", "query", "round_report"}, {"rich"}),
-    ({"train_round", "learning_curve"}, set()),
-    ({"loop"}, set()),
-    ({"examples"}, {"sklearn", "datasets"}),
+    ({"loop"}, {"rich"}),
+    ({"examples"}, {"datasets", "PIL", "sklearn"}),
 ]
 OPTIONAL = {"datasets", "matplotlib", "numba", "PIL", "sklearn", "triton"}
 # Compilers, and the one module that imports each of them, itself imported on first use.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_badge.callback import BadgeCallback
+from lightning_badge.callback.badge import BadgeCallback
 
 WIDTH, HIDDEN, CLASSES = 4, 8, 3
 

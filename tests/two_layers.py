@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_badge.head import find_head
+from lightning_badge.capture.head import find_head
 
 N, CLASSES = 6, 4
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch.utils.data import TensorDataset
 
-from lightning_badge.datamodule import ActiveLearningDataModule
-from lightning_badge.initial_draw import stratified_draw
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.datamodule.initial_draw import stratified_draw
 from lightning_badge.sample_ids import SampleId
 
 _BRIGHTEST = 16.0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_badge.datamodule import ActiveLearningDataModule
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.sample_ids import SampleId
 

@@ -97,6 +97,7 @@ def update_min_sq_dist(
     centers: Factors,
     *,
     signed: bool = True,
+    prune: bool = True,
     backend: str = "torch",
 ) -> Work:
     """Lowers ``min_sq_dist`` in place to the squared distance from each row to its nearest center.
@@ -107,13 +108,14 @@ def update_min_sq_dist(
         positions: Which of them ``min_sq_dist`` speaks of, ``[r]`` int64.
         centers: ``m`` of them, in any order; a row that equals one of them gets exactly 0.
         signed: False where no product of two rows' activations is negative, which prunes better.
+        prune: Whether to look for pairs that cannot matter; without, every pair is multiplied.
         backend: A name that ``resolve_backend`` returned.
     """
     if not len(positions) or not len(centers):
         return Work(0, 0)
     by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
     pairs = len(positions) * len(centers)
-    if backend == "numba":
+    if backend == "numba" and prune:
         from lightning_badge.kernels import compiled
 
         probe = positions[:: max(1, len(positions) // PROBE)]
@@ -124,7 +126,8 @@ def update_min_sq_dist(
                 min_sq_dist, rows, positions, by_norm, signed=signed
             )
             return Work(pairs, multiplied)
-    return Work(pairs, blocked.update_min_sq_dist(min_sq_dist, rows, positions, by_norm))
+    multiplied = blocked.update_min_sq_dist(min_sq_dist, rows, positions, by_norm, prune=prune)
+    return Work(pairs, multiplied)
 
 
 def accept(

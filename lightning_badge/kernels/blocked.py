@@ -23,8 +23,6 @@ Loss: TypeAlias = Literal["cross_entropy", "binary_cross_entropy"]
 # Rows of a chunk, by whether it is the CPU that computes: a GPU wants fewer, larger products.
 CHUNK = {True: 256, False: 8192}
 UNPRUNED_CHUNK = 2048
-# The benchmark measures what pruning saves by switching it off.
-PRUNE = True
 CENTERS = 1024
 PAIRS = 1024
 
@@ -74,6 +72,8 @@ def update_min_sq_dist(
     rows: Factors,
     positions: Tensor,
     centers: Factors,
+    *,
+    prune: bool = True,
 ) -> int:
     """Lowers ``min_sq_dist`` in place to the squared distance to the nearest center.
 
@@ -85,13 +85,14 @@ def update_min_sq_dist(
         rows: All rows ``[n]``.
         positions: Which of them ``min_sq_dist`` speaks of, ``[r]`` int64.
         centers: ``m`` of them, sorted by norm.
+        prune: Whether to look for what the norms rule out.
 
     Returns:
         How many pairs were multiplied.
     """
-    chunk_rows = CHUNK[positions.device.type == "cpu"] if PRUNE else UNPRUNED_CHUNK
+    chunk_rows = CHUNK[positions.device.type == "cpu"] if prune else UNPRUNED_CHUNK
     windows = [(0, len(centers))] * -(-len(positions) // chunk_rows)
-    if PRUNE:
+    if prune:
         norm = rows.sq_norm[positions].sqrt()
         windows = _windows(min_sq_dist, norm, centers.sq_norm.sqrt(), chunk_rows)
     # Powers of two round nothing: products of tiny gradients must not underflow in float32.
@@ -146,7 +147,7 @@ def _windows(
 def _update_tile(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
     """Lowers ``min_sq_dist`` ``[r]`` in place, by one product of all rows with all centers."""
     if rows.logit_grad.dtype == torch.float64:
-        lower_exactly(min_sq_dist, rows, centers)
+        _lower_exactly(min_sq_dist, rows, centers)
         return
     norms = rows.sq_norm.float()[:, None] + centers.sq_norm.float()[None, :]
     sq_dist = torch.addcmul(
@@ -186,7 +187,12 @@ def _lower_in_float64(
         min_sq_dist.scatter_reduce_(0, row[pairs], sq_dist, "amin")
 
 
-def lower_exactly(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
+def pairwise_sq_dist(rows: Factors, centers: Factors) -> Tensor:
+    """Returns the squared distances ``[r, m]`` between few rows and few centers in float64."""
+    return _float64_tile(rows, centers)
+
+
+def _lower_exactly(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
     """Lowers ``min_sq_dist`` ``[r]`` to the distances from few float64 rows to few centers."""
     torch.minimum(min_sq_dist, _float64_tile(rows, centers).amin(dim=1), out=min_sq_dist)
 

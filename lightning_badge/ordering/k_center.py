@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.kernels import Factors
-from lightning_badge.kernels.blocked import lower_exactly
+from lightning_badge.kernels.blocked import pairwise_sq_dist
 from lightning_badge.ordering.base import strategy
 from lightning_badge.ordering.min_distance import (
     FirstCenter,
@@ -31,6 +31,7 @@ from lightning_badge.ordering.walk import Picks, Walk
 
 SMALLEST_BLOCK = 128
 LARGEST_BLOCK = 4096
+AHEAD = 32
 
 
 @strategy("coreset")
@@ -93,6 +94,8 @@ class KCenter(Walk):
         self._first_center = check_first_center(first_center)
         self._draws = np.random.default_rng(seed)
         self._engine = MinDistanceEngine.over(view(embedding), backend)
+        # Rows that are brought up to date are all far away: bounds rule out none of their pairs.
+        self._engine.prune = False
         self._labeled = view(labeled) if labeled is not None else self._engine.rows.take(slice(0))
         self._engine.expect(self._labeled)
         self._centers = self._engine.positions[:0]
@@ -146,22 +149,29 @@ class KCenter(Walk):
         self._seen[slots] = total
 
     def _pick(self, candidates: Tensor, cutoff: float) -> tuple[Tensor, npt.NDArray[np.float64]]:
-        """Picks greedily among rows that are up to date while the best is at least ``cutoff``."""
+        """Picks greedily among rows that are up to date while the best is at least ``cutoff``.
+
+        The next picks are likely among those that are farthest now: distances to them are computed
+        together, as one product.
+        """
         engine = self._engine
         rows = engine.rows.take(engine.positions[candidates]).double()
-        now = engine.min_sq_dist[candidates]
+        now = engine.min_sq_dist[candidates].cpu().numpy().copy()
         chosen: list[int] = []
         gains: list[float] = []
-        while True:
-            gain = float(now.amax())
-            if gain < cutoff or gain <= 0.0:
-                break
-            best = int((now == gain).nonzero()[0])
+        ahead: dict[int, npt.NDArray[np.float64]] = {}
+        # The first of equals: candidates stand in the order of the pool.
+        while (gain := now[best := int(now.argmax())]) >= cutoff and gain > 0.0:
+            if best not in ahead:
+                farthest = np.argpartition(-now, min(AHEAD, len(now)) - 1)[:AHEAD]
+                among = np.union1d(farthest, [best])
+                sq_dist = pairwise_sq_dist(rows, rows.take(torch.from_numpy(among)))
+                ahead = dict(zip(among.tolist(), sq_dist.T.cpu().numpy(), strict=True))
             chosen.append(best)
-            gains.append(gain)
-            lower_exactly(now, rows, rows.take(slice(best, best + 1)))
+            gains.append(float(gain))
+            np.minimum(now, ahead[best], out=now)
             now[best] = -1.0
-        engine.min_sq_dist[candidates] = now.clamp(min=0.0)
+        engine.min_sq_dist[candidates] = torch.from_numpy(now).clamp(min=0.0).to(candidates.device)
         self._seen[candidates] += len(chosen)
         picked = torch.tensor(chosen, dtype=torch.int64, device=candidates.device)
         return candidates[picked], np.array(gains)

@@ -60,6 +60,7 @@ class MinDistanceEngine:
         left: Which of ``positions`` are left, ``[r]`` bool.
         backend: A name that ``resolve_backend`` returned.
         signed: Whether some product of activations may be negative.
+        prune: Whether to look for pairs that cannot matter.
         counters: What it has cost.
     """
 
@@ -69,6 +70,7 @@ class MinDistanceEngine:
     left: Tensor
     backend: str
     signed: bool
+    prune: bool = True
     counters: Counters = field(default_factory=Counters)
 
     @classmethod
@@ -149,7 +151,13 @@ class MinDistanceEngine:
         for start in range(0, len(centers), CENTERS):
             part = centers.take(slice(start, start + CENTERS))
             work = update_min_sq_dist(
-                min_sq_dist, self.rows, positions, part, signed=self.signed, backend=self.backend
+                min_sq_dist,
+                self.rows,
+                positions,
+                part,
+                signed=self.signed,
+                prune=self.prune,
+                backend=self.backend,
             )
             self.counters.pairs += work.pairs
             self.counters.multiplied += work.multiplied

@@ -1,0 +1,335 @@
+"""``Trainer(callbacks=[BadgeCallback()])``: while a model trains, an ordering of its pool."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import torch
+from lightning.fabric.utilities import rank_zero_warn
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+from torch.utils.data import DataLoader
+from typing_extensions import override
+
+from lightning_badge.artifact import write_ordering
+from lightning_badge.callback.duration import estimate_duration
+from lightning_badge.callback.pool_source import labeled_loader, pool_source
+from lightning_badge.callback.trainer_checks import (
+    is_last_validation_of_epoch,
+    is_trial,
+    reject_several_processes,
+    warn_of_averaging,
+    warn_without_validation,
+)
+from lightning_badge.capture.isolation import untouched_random_state
+from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.reader import pool_size
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.kernels import LOSSES, Loss, resolve_backend
+from lightning_badge.ordering import (
+    STRATEGIES,
+    Ordering,
+    check_strategy,
+    order,
+    strategy_arguments,
+)
+from lightning_badge.ordering.min_distance import FirstCenter
+
+_LARGE_POOL = 200_000
+_FIRST_CENTERS: tuple[str, ...] = get_args(FirstCenter)
+
+
+class BadgeCallback(Callback):
+    """Orders the pool so that labeling any first part of it teaches the model most.
+
+    In ``fit`` that happens after the last validation of an epoch, in ``trainer.validate`` always.
+    The ordering goes to a Parquet file that `read_ordering` reads. Training is not touched: its
+    weights, losses, shuffles and logs are those of a run without the callback.
+
+    The pool is the ``pool`` loader, or else what ``pool_dataloader()`` of the datamodule or of the
+    module returns, or else their ``predict_dataloader()``. Strategies that keep away from the
+    labeled set take it from the datamodule's ``labeled_dataloader()``.
+
+    Args:
+        strategy: A name in ``STRATEGIES``.
+        k: Ranks to order; None orders the whole pool.
+        seed: Of the strategy's draws.
+        dirpath: Folder of the file; ``badge`` in the Trainer's log folder where None.
+        filename: Name of the file, written over each time.
+        head: Name of the classifier head, such as ``model.fc``; None finds it.
+        loss: Whose gradient to embed: ``cross_entropy``; ``binary_cross_entropy``, for multi-label
+            models too; ``auto`` takes the latter for a single output and the former for several.
+        first_center: ``uniform`` or ``max_norm``, for strategies that grow from a first center.
+        bias: Whether the gradient of the head's bias is embedded too.
+        every_n_epochs: Order in every n-th epoch of ``fit``.
+        during_fit: Whether to order in ``fit`` at all.
+        pool: Loader of the pool, unshuffled.
+        sample_id_key: Key of dict batches that holds the sample ids. Batches of
+            `ActiveLearningDataModule` carry theirs; all others are known by their positions.
+        backend: Who computes distances: ``auto``, ``torch`` or ``numba``.
+        round: Of a loop of rounds, for the file's metadata.
+
+    Attributes:
+        ordering: The last ordering, None before the first one.
+        last_ordering_path: The last file written.
+        n_orderings: How many orderings were made, over resumed runs too.
+
+    Raises:
+        MisconfigurationException: Arguments out of range, no pool, more than one process.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> trainer = Trainer(callbacks=[BadgeCallback(k=1000)], logger=False)
+    """
+
+    def __init__(
+        self,
+        strategy: str = "badge",
+        k: int | None = None,
+        seed: int = 0,
+        dirpath: str | Path | None = None,
+        filename: str = "ordering.parquet",
+        head: str | None = None,
+        loss: str = "auto",
+        first_center: str = "uniform",
+        bias: bool = False,
+        every_n_epochs: int = 1,
+        during_fit: bool = True,
+        pool: DataLoader[Any] | None = None,
+        sample_id_key: str | None = None,
+        backend: str = "auto",
+        round: int | None = None,
+    ) -> None:
+        super().__init__()
+        _check_choice("loss", loss, ("auto", *LOSSES))
+        _check_choice("first_center", first_center, _FIRST_CENTERS)
+        _check_integer("k", 1 if k is None else k, least=1)
+        _check_integer("seed", seed, least=0)
+        _check_integer("every_n_epochs", every_n_epochs, least=1)
+        try:
+            check_strategy(strategy)
+            resolve_backend(backend)
+        except BadgeError as error:
+            raise MisconfigurationException(f"BadgeCallback: {error}") from error
+        self.strategy = strategy
+        self.k = k
+        self.seed = seed
+        self.dirpath = dirpath
+        self.filename = filename
+        self.head = head
+        self.loss = loss
+        self.first_center = first_center
+        self.bias = bias
+        self.every_n_epochs = every_n_epochs
+        self.during_fit = during_fit
+        self.pool = pool
+        self.sample_id_key = sample_id_key
+        self.backend = backend
+        self.round = round
+        self.ordering: Ordering | None = None
+        self.last_ordering_path: Path | None = None
+        self.n_orderings = 0
+        self._checkpoint: dict[str, Any] = {}
+        self._told_duration = False
+
+    @property
+    @override
+    def state_key(self) -> str:
+        """Tells the states of several of these callbacks apart in one checkpoint."""
+        return self._generate_state_key(
+            strategy=self.strategy,
+            seed=self.seed,
+            dirpath=None if self.dirpath is None else str(self.dirpath),
+            filename=self.filename,
+        )
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """Returns plain values: checkpoints are read with ``weights_only=True``."""
+        path = self.last_ordering_path
+        return {
+            "last_ordering_path": None if path is None else str(path),
+            "n_orderings": self.n_orderings,
+        }
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up where a checkpoint left off."""
+        path = state_dict["last_ordering_path"]
+        self.last_ordering_path = None if path is None else Path(path)
+        self.n_orderings = state_dict["n_orderings"]
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds out before the first step what would else fail after an epoch."""
+        self._checkpoint = {}
+        if stage == "validate" or (stage == "fit" and self.during_fit):
+            reject_several_processes(trainer)
+            pool_source(trainer, pl_module, self.pool)
+            labeled_loader(trainer, STRATEGIES[self.strategy])
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Remembers of which step the weights are: ``trainer.validate`` does not restore it."""
+        steps = ("global_step", "epoch")
+        self._checkpoint = {key: checkpoint[key] for key in steps if key in checkpoint}
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warns of what makes ``fit`` order nothing, or other weights than expected."""
+        if self.during_fit:
+            warn_without_validation(trainer)
+            warn_of_averaging(trainer)
+
+    @override
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Orders the pool if this is a moment to."""
+        if self._should_order(trainer):
+            self._order_pool(trainer, pl_module)
+
+    def _should_order(self, trainer: Trainer) -> bool:
+        if trainer.sanity_checking:
+            return False
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            return True
+        is_due = is_trial(trainer) or (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        return self.during_fit and is_due and is_last_validation_of_epoch(trainer)
+
+    def _order_pool(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with untouched_random_state():
+            loader = pool_source(trainer, pl_module, self.pool)()
+            if pool_size(loader) == 0:
+                self.ordering = None
+                rank_zero_warn("BadgeCallback: the pool is empty; no ordering was made")
+                return
+            started = time.perf_counter()
+            captured = capture_pool(
+                trainer, pl_module, loader, head=self.head, sample_id_key=self.sample_id_key
+            )
+            embedding = self._embed(captured)
+            labeled = self._embed_labeled(trainer, pl_module, captured.head_name, embedding)
+            captured_at = time.perf_counter()
+            ordering = self._order(embedding, labeled)
+            ordered_at = time.perf_counter()
+        origin = {**self._origin(trainer), "head": captured.head_name}
+        self.ordering = replace(ordering, metadata={**ordering.metadata, **origin})
+        self.n_orderings += 1
+        if not is_trial(trainer):
+            self.last_ordering_path = write_ordering(self.ordering, self._path(trainer))
+        metrics = {
+            **_summary(embedding, ordering),
+            "badge/capture_seconds": captured_at - started,
+            "badge/ordering_seconds": ordered_at - captured_at,
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=trainer.global_step)
+
+    # Not under the inference mode of trainer.validate: what came of it, autograd could never use.
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _embed(self, captured: CapturedPool) -> GradientEmbedding:
+        return GradientEmbedding.from_logits(
+            captured.penultimate,
+            captured.logits,
+            loss=_loss_for(captured.logits) if self.loss == "auto" else cast(Loss, self.loss),
+            bias=self.bias,
+            sample_ids=captured.sample_ids.tolist(),
+        )
+
+    def _embed_labeled(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        head: str,
+        pool: GradientEmbedding,
+    ) -> GradientEmbedding | None:
+        """Embeds the labeled set for the strategies that keep away from it."""
+        loader = labeled_loader(trainer, STRATEGIES[self.strategy])
+        if loader is None:
+            return None
+        if pool_size(loader) == 0:
+            return pool.take(slice(0))
+        captured = capture_pool(
+            trainer, pl_module, loader, head=head, sample_id_key=self.sample_id_key
+        )
+        return self._embed(captured)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _order(self, embedding: GradientEmbedding, labeled: GradientEmbedding | None) -> Ordering:
+        own = {"first_center": self.first_center}
+        takes = strategy_arguments(self.strategy)
+        arguments: dict[str, Any] = {name: own[name] for name in own if name in takes}
+        if labeled is not None:
+            arguments["labeled"] = labeled
+        run = partial(
+            order, embedding, self.strategy, seed=self.seed, backend=self.backend, **arguments
+        )
+        self._tell_duration_once(embedding, run)
+        return run(k=self.k)
+
+    def _tell_duration_once(
+        self, embedding: GradientEmbedding, run: Callable[..., Ordering]
+    ) -> None:
+        n, device = len(embedding), embedding.logit_grad.device.type
+        if n <= _LARGE_POOL or device != "cpu" or self._told_duration:
+            return
+        self._told_duration = True
+        ranks = n if self.k is None else min(self.k, n)
+        duration = estimate_duration(lambda k: run(k=k), ranks)
+        rank_zero_warn(
+            f"BadgeCallback: ordering {ranks:,} of {n:,} samples on the CPU will take about "
+            f"{duration} (h:mm:ss); k=... orders only the first k"
+        )
+
+    def _origin(self, trainer: Trainer) -> dict[str, Any]:
+        """Returns which weights an ordering comes from, for its metadata."""
+        is_fit = trainer.state.fn == TrainerFn.FITTING
+        now = {"global_step": trainer.global_step, "epoch": trainer.current_epoch}
+        # In fit, ckpt_path is what the run was resumed from: not these weights.
+        checkpoint = None if is_fit or trainer.ckpt_path is None else str(trainer.ckpt_path)
+        loaded = self._checkpoint if checkpoint else {}
+        return {"round": self.round, "checkpoint": checkpoint, **now, **loaded}
+
+    def _path(self, trainer: Trainer) -> Path:
+        folder = Path(trainer.log_dir or trainer.default_root_dir) / "badge"
+        return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename
+
+
+def _loss_for(logits: Tensor) -> Loss:
+    return "binary_cross_entropy" if logits.shape[1] == 1 else "cross_entropy"
+
+
+def _summary(embedding: GradientEmbedding, ordering: Ordering) -> dict[str, float]:
+    """Returns what loggers are told of an ordering."""
+    summary: dict[str, float] = {"badge/pool_size": len(embedding)}
+    if embedding.confidence is not None:
+        summary["badge/mean_confidence"] = float(embedding.confidence.mean())
+    gains = [] if ordering.gains is None else ordering.gains.tolist()
+    for name, rank in {"1st": 0, "10th": 9, "100th": 99}.items():
+        if rank < len(gains) and not math.isnan(gains[rank]):
+            summary[f"badge/gain_{name}"] = gains[rank]
+    return summary
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise MisconfigurationException(
+            f"BadgeCallback({name}=...): expected one of {', '.join(choices)}, got {value!r}"
+        )
+
+
+def _check_integer(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise MisconfigurationException(
+            f"BadgeCallback({name}=...): expected an integer of {least} or more, got {value!r}"
+        )

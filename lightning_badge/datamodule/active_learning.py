@@ -1,0 +1,287 @@
+"""The labeled set that training sees, and the pool that is left, over any map-style data sets."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, RandomSampler, default_collate
+
+from lightning_badge.datamodule.dataset_view import (
+    CollatePoolBatch,
+    DatasetView,
+    JoinLoneSample,
+    MapStyle,
+    WithSampleIds,
+    sample_count,
+    target_of,
+    with_target,
+)
+from lightning_badge.datamodule.initial_draw import draw_initial
+from lightning_badge.exceptions import LabelError
+from lightning_badge.labels import Label, as_label
+from lightning_badge.pool_batch import PoolBatch
+from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids
+
+
+class ActiveLearningDataModule(LightningDataModule):
+    """Trains on the labeled part of a data set and offers the rest as the pool.
+
+    ``train_dataloader`` yields exactly what the data set yields, so a model needs no change;
+    ``pool_dataloader`` and ``labeled_dataloader`` yield `PoolBatch`, unshuffled. The training
+    loader shuffles from torch's global random state, which ``seed_everything`` sets; pool and
+    labeled loaders draw nothing from it. A last training batch of one sample, which batch
+    normalization refuses, is joined to the batch before it.
+
+    Labels live here and never in checkpoints: ``trainer.validate(ckpt_path=...)`` would roll them
+    back. To keep them by hand, save `labels_dict` and pass it as ``initial_labeled``. A running
+    ``fit`` sees new labels from its next epoch on under
+    ``Trainer(reload_dataloaders_every_n_epochs=1)``, and not at all otherwise.
+
+    Args:
+        train: Labeled set and pool together.
+        val: Validation data; None trains without validation.
+        test: Test data.
+        initial_labeled: What is labeled at first. A count is drawn: stratified, every class being
+            there once the count allows, where ``labels`` or ``train.targets`` give one class for
+            each sample, else uniformly. Or ids, or a mapping of ids to labels.
+        labels: Targets of all of ``train``, known beforehand as in a simulation.
+        sample_ids: Stable ids of ``train``, in its order; 0..n-1 where None.
+        evaluation_view: The samples of ``train`` in the same order without random augmentation,
+            read for pool and labeled batches; ``train`` itself where None.
+        class_names: Names of the classes, for pictures and tables.
+        target_key: Entry of an item that a given label replaces: a place in a tuple or list, or a
+            key of a dict.
+        collate_fn: Makes a batch of a list of items; torch's default where None.
+        batch_size: Samples in a training batch.
+        eval_batch_size: Samples in every other batch; ``batch_size`` where None.
+        num_workers: Worker processes of each loader.
+        pin_memory: Whether the loaders pin memory for a faster copy to a GPU.
+        seed: Of the draw of the initial labels.
+
+    Raises:
+        LabelError: Data, ids or labels that do not fit together.
+
+    Example:
+        >>> data = [([float(i)], i % 2) for i in range(10)]
+        >>> datamodule = ActiveLearningDataModule(data, initial_labeled=[0, 1])
+        >>> datamodule.label([7, 4])
+        >>> datamodule.labeled_ids.tolist(), len(datamodule.pool_ids)
+        ([0, 1, 4, 7], 6)
+    """
+
+    def __init__(
+        self,
+        train: MapStyle,
+        val: MapStyle | None = None,
+        test: MapStyle | None = None,
+        *,
+        initial_labeled: int | Iterable[SampleId] | Mapping[SampleId, Any],
+        labels: Iterable[Any] | None = None,
+        sample_ids: Iterable[SampleId] | None = None,
+        evaluation_view: MapStyle | None = None,
+        class_names: Sequence[str] | None = None,
+        target_key: int | str = 1,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        n = sample_count(train, "train")
+        for name, data in (("val", val), ("test", test), ("evaluation_view", evaluation_view)):
+            if data is not None:
+                sample_count(data, name)
+        self._train, self._val, self._test = train, val, test
+        self._evaluation_view = train if evaluation_view is None else evaluation_view
+        _check_length("evaluation_view", self._evaluation_view, n)
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self._target_key = target_key
+        self._collate_fn = collate_fn or default_collate
+        self._loader_args: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory}
+        self._ids = as_sample_ids(range(n) if sample_ids is None else sample_ids)
+        _check_length("sample_ids", self._ids, n)
+        self._known = _known_labels(train, labels)
+        self._position = {sample_id: row for row, sample_id in enumerate(self._ids.tolist())}
+        self._is_labeled = np.zeros(n, dtype=np.bool_)
+        self._is_discarded = np.zeros(n, dtype=np.bool_)
+        self._given: dict[int, Label] = {}
+        if isinstance(initial_labeled, int | np.integer):
+            self._is_labeled[draw_initial(self._known, n, int(initial_labeled), seed)] = True
+        elif isinstance(initial_labeled, Mapping):
+            self.label(initial_labeled.keys(), initial_labeled.values())
+        else:
+            self.label(initial_labeled)
+
+    @property
+    def labeled_ids(self) -> SampleIds:
+        """Ids of the labeled set, in the order of the training data."""
+        return self._ids[self._is_labeled]
+
+    @property
+    def discarded_ids(self) -> SampleIds:
+        """Ids that were discarded, in the order of the training data."""
+        return self._ids[self._is_discarded]
+
+    @property
+    def pool_ids(self) -> SampleIds:
+        """Ids that are neither labeled nor discarded, in the order of the training data."""
+        return self._ids[~(self._is_labeled | self._is_discarded)]
+
+    def label(self, ids: Iterable[SampleId], labels: Iterable[Any] | None = None) -> None:
+        """Moves samples into the labeled set: all of them, or none after an error.
+
+        A discarded sample may come back this way: somebody could label it after all.
+
+        Args:
+            ids: Any ids outside the labeled set, in any order.
+            labels: One label for each id, in place of the data set's own target; None keeps that.
+
+        Raises:
+            LabelError: Unknown, repeated or already labeled ids, or labels that do not fit.
+        """
+        positions = self._positions_outside_labeled(ids)
+        if labels is not None:
+            given = _as_labels(labels)
+            _check_length("labels", given, len(positions), "ids")
+            sample = self._evaluation_view[positions[0]] if positions else None
+            for label in given:
+                with_target(sample, self._target_key, label)
+            self._given.update(zip(positions, given, strict=True))
+        self._is_labeled[positions] = True
+        self._is_discarded[positions] = False
+
+    def discard(self, ids: Iterable[SampleId]) -> None:
+        """Takes samples that nobody can label out of the pool: all of them, or none after an error.
+
+        Raises:
+            LabelError: Unknown, repeated or labeled ids.
+        """
+        self._is_discarded[self._positions_outside_labeled(ids)] = True
+
+    def labels_dict(self) -> dict[SampleId, Label]:
+        """Returns the label that training uses, for every labeled id.
+
+        A label that was not given is read from the data set, which loads that sample.
+        """
+        positions = np.flatnonzero(self._is_labeled).tolist()
+        items = self._view(self._evaluation_view, self._is_labeled)
+        return {
+            self._ids[position].item(): self._given[position]
+            if position in self._given
+            else as_label(target_of(items[row], self._target_key))
+            for row, position in enumerate(positions)
+        }
+
+    def held_back_labels(self) -> dict[SampleId, Label]:
+        """Returns what a simulated labeler knows: the known target of every training sample.
+
+        Raises:
+            LabelError: Neither ``labels`` nor ``train.targets`` tells the targets.
+        """
+        if self._known is None:
+            raise LabelError(
+                "held_back_labels: the targets are not known; pass labels=, one for each sample"
+            )
+        return dict(zip(self._ids.tolist(), self._known, strict=True))
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Returns the labeled set, shuffled, as the data set yields it.
+
+        Raises:
+            LabelError: Nothing is labeled.
+        """
+        if not self._is_labeled.any():
+            raise LabelError("no sample is labeled; pass initial_labeled= or call label(ids)")
+        view = self._view(self._train, self._is_labeled)
+        batches = JoinLoneSample(RandomSampler(view), self.batch_size, drop_last=False)
+        return DataLoader(
+            view, batch_sampler=batches, collate_fn=self._collate_fn, **self._loader_args
+        )
+
+    @property
+    def val_dataloader(self) -> Callable[[], Any]:
+        """Returns the validation data in their order."""
+        # Lightning validates where this method is overridden, so without data it must not be.
+        return super().val_dataloader if self._val is None else self._val_dataloader
+
+    def _val_dataloader(self) -> DataLoader[Any]:
+        return self._eval_loader(self._val)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Returns the test data in their order.
+
+        Raises:
+            MisconfigurationException: There are none.
+        """
+        if self._test is None:
+            raise MisconfigurationException("no test data; pass test= to the datamodule")
+        return self._eval_loader(self._test)
+
+    def pool_dataloader(self) -> DataLoader[PoolBatch]:
+        """Returns the pool as `PoolBatch`, in the order of `pool_ids`."""
+        return self._with_ids(~(self._is_labeled | self._is_discarded))
+
+    def labeled_dataloader(self) -> DataLoader[PoolBatch]:
+        """Returns the labeled set as `PoolBatch`, in the order of `labeled_ids`."""
+        return self._with_ids(self._is_labeled)
+
+    def _with_ids(self, is_chosen: npt.NDArray[np.bool_]) -> DataLoader[PoolBatch]:
+        view = self._view(self._evaluation_view, is_chosen)
+        # Its own generator: an iterator draws a seed for its workers, and drawn from the global
+        # state that would change the shuffles of the training that goes on afterwards.
+        return self._eval_loader(
+            WithSampleIds(view, self._ids[is_chosen]),
+            collate_fn=CollatePoolBatch(self._collate_fn),
+            generator=torch.Generator(),
+        )
+
+    def _view(self, data: MapStyle, is_chosen: npt.NDArray[np.bool_]) -> DatasetView:
+        return DatasetView(data, np.flatnonzero(is_chosen), dict(self._given), self._target_key)
+
+    def _eval_loader(self, data: Any, **arguments: Any) -> DataLoader[Any]:
+        batch_size = self.eval_batch_size or self.batch_size
+        defaults = {"collate_fn": self._collate_fn, **self._loader_args}
+        return DataLoader(data, batch_size=batch_size, **{**defaults, **arguments})
+
+    def _positions_outside_labeled(self, ids: Iterable[SampleId]) -> list[int]:
+        asked: list[SampleId] = as_sample_ids(ids).tolist()
+        if unknown := [sample_id for sample_id in asked if sample_id not in self._position]:
+            raise LabelError(
+                f"unknown sample ids {name_ids(unknown)}; the training data have "
+                f"{len(self._ids)} ids such as {name_ids(self._ids[:3].tolist())}"
+            )
+        positions = [self._position[sample_id] for sample_id in asked]
+        if labeled := self._ids[positions][self._is_labeled[positions]].tolist():
+            raise LabelError(
+                f"sample ids {name_ids(labeled)} are labeled already; pass ids from pool_ids"
+            )
+        return positions
+
+
+def _check_length(name: str, given: Sized, expected: int, of: str = "training samples") -> None:
+    if len(given) != expected:
+        raise LabelError(f"{name}: expected one for each of {expected} {of}, got {len(given)}")
+
+
+def _as_labels(labels: Iterable[Any]) -> list[Label]:
+    return [as_label(label) for label in (labels.tolist() if hasattr(labels, "tolist") else labels)]
+
+
+def _known_labels(train: MapStyle, labels: Iterable[Any] | None) -> list[Label] | None:
+    if labels is not None:
+        known = _as_labels(labels)
+        _check_length("labels", known, len(train))
+        return known
+    try:
+        known = _as_labels(getattr(train, "targets", ()))
+    except (TypeError, LabelError):  # ``targets`` of another meaning, say boxes to detect
+        return None
+    return known if len(known) == len(train) else None

@@ -1,0 +1,270 @@
+"""The active learning loop: train, order, label, and again, until a round asks for no labels.
+
+The loop knows no strategy and no callback. What it needs of them is a file: the ordering that a
+round's Trainer writes into the round's folder while it validates.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from rich.console import Console
+
+from lightning_badge.artifact import read_ordering
+from lightning_badge.budget import Budget
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.exceptions import ArtifactError, BudgetError, LabelError, RunDirectoryError
+from lightning_badge.label_store import LabelStore
+from lightning_badge.loop.learning_curve import LearningCurve
+from lightning_badge.loop.limits import Limits
+from lightning_badge.loop.query import ask_down
+from lightning_badge.loop.round_report import RoundReport, RoundTable
+from lightning_badge.loop.train_round import train_round
+from lightning_badge.oracle import Oracle
+from lightning_badge.ordering import Ordering
+from lightning_badge.run_directory import RunDirectory
+from lightning_badge.sample_ids import SampleIds, fingerprint, name_ids
+
+_log = logging.getLogger(__name__)
+
+_AGAIN = "delete it and run again: the round is trained again, answers are kept"
+
+
+class ActiveLearningLoop:
+    """Trains, orders the pool and asks for labels, round after round.
+
+    A round trains a fresh model on all labels, validates its best checkpoint, reads the ordering
+    that the Trainer wrote meanwhile, and asks the oracle down that ordering until the budget's
+    number of labels came. A skipped sample leaves the pool and costs nothing. Each answer is
+    committed before the next one is awaited. The last round asks for no labels, so its checkpoint
+    is the final model, trained on all of them, and its ordering is where to go on.
+
+    All state is in the label store and the run directory, and every draw is a function of the seed
+    and the round: a run that was killed at any instant goes on where it stood and ends as one that
+    was not. A round is trained once; again only where its training was cut short.
+
+    Args:
+        make_model: Builds a fresh model.
+        make_trainer: Builds a fresh Trainer for a round and the round's folder. Its callbacks write
+            two files there: ``fit`` gives ``best.ckpt``, by
+            ``ModelCheckpoint(directory, "best", monitor="val/accuracy", mode="max")`` say, and
+            ``validate`` gives ``ordering.parquet``, by
+            ``BadgeCallback(dirpath=directory, round=round, during_fit=False)`` say. Any Parquet
+            file with the columns ``rank`` and ``sample_id`` is an ordering.
+        datamodule: Holds the initial labels when the loop is built; every round adds its own.
+        budget: Decides how many labels a round asks for.
+        oracle: Answers.
+        store: Keeps the answers.
+        run_directory: Keeps everything else; entered.
+        seed: Of every draw, together with the round.
+        metric: The validation metric that the run is about, the higher the better.
+        max_rounds: Rounds in all, the last one included; None for no limit.
+        total_labels: Labels in all, the initial ones included; None for no limit.
+        target_metric: Where ``metric`` is good enough; None for nowhere.
+        console: Gets one line a round; standard output where None.
+
+    Raises:
+        LabelError: A pool that is empty from the start.
+        MisconfigurationException: A limit that is not a number of its kind.
+    """
+
+    def __init__(
+        self,
+        make_model: Callable[[], LightningModule],
+        make_trainer: Callable[[int, Path], Trainer],
+        datamodule: ActiveLearningDataModule,
+        budget: Budget,
+        oracle: Oracle,
+        store: LabelStore,
+        run_directory: RunDirectory,
+        *,
+        seed: int = 0,
+        metric: str = "val/accuracy",
+        max_rounds: int | None = None,
+        total_labels: int | None = None,
+        target_metric: float | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self.limits = Limits(max_rounds, total_labels, target_metric)
+        if not len(datamodule.pool_ids):
+            raise LabelError(
+                f"the pool is empty at the start: all {len(datamodule.labeled_ids)} samples are "
+                "labeled; begin with fewer initial labels"
+            )
+        self.make_model = make_model
+        self.make_trainer = make_trainer
+        self.datamodule = datamodule
+        self.budget = budget
+        self.oracle = oracle
+        self.store = store
+        self.run_directory = run_directory
+        self.seed = seed
+        self.metric = metric
+        self._table = RoundTable(console or Console(), metric)
+        self._curve = LearningCurve(run_directory, metric)
+
+    def run(self) -> float:
+        """Runs rounds until one asks for no labels.
+
+        Returns:
+            The metric of the last round.
+
+        Raises:
+            ArtifactError: An ordering in the run directory that is torn or of something else.
+        """
+        self._table.begin(self.run_directory.path)
+        finished = self._finished_rounds()
+        for report in finished:
+            # None of it is needed any more, but a record that is damaged should not go unnoticed.
+            if (path := self.run_directory.ordering_path(report.round)).exists():
+                read_ordering(path)
+            self._table.add(report, earlier=True)
+        round, end = len(finished), None
+        while end is None:
+            report = self.run_round(round)
+            self._table.add(report)
+            round, end = round + 1, report.end
+        self._table.end(end)
+        return report.value(self.metric)
+
+    def run_round(self, round: int) -> RoundReport:
+        """Runs one round, or what is left of it.
+
+        Args:
+            round: The first round that the label store does not know as finished.
+
+        Raises:
+            ArtifactError: An ordering of the round that is torn or of something else.
+            LabelError: An answer to something that was not asked.
+        """
+        self._grow(round)
+        report = self._trained(round) or self._train(round)
+        ordering = self._read_ordering(report)
+        self._curve.write([*self._finished_rounds(), report])
+        if end := self._end(report):
+            return replace(report, end=end)
+        query_size = self._query_size(report, ordering)
+        if not query_size:
+            return replace(report, end="the budget asks for no more labels")
+        report = replace(report, query_size=query_size)
+        self._ask(report, ordering, query_size)
+        if not self.store.answers(round):
+            return replace(report, end="the oracle has no answers; run again to ask again")
+        self.store.finish_round(round, query_size=query_size, **report.facts())
+        return report
+
+    def _grow(self, round: int) -> None:
+        """Brings the datamodule to what was known when the round began."""
+        labels = self.store.labels(before_round=round)
+        labeled = set(self.datamodule.labeled_ids.tolist())
+        if new := {key: label for key, label in labels.items() if key not in labeled}:
+            self.datamodule.label(new.keys(), new.values())
+        discarded = set(self.datamodule.discarded_ids.tolist())
+        skipped = self.store.skipped(before_round=round)
+        self.datamodule.discard([key for key in skipped if key not in discarded])
+
+    def _trained(self, round: int) -> RoundReport | None:
+        """Returns what an earlier process trained; None where it did not come to the end."""
+        path = self.run_directory.metrics_path(round)
+        is_ordered = self.run_directory.ordering_path(round).exists()
+        if not path.exists() or (len(self.datamodule.pool_ids) and not is_ordered):
+            return None
+        try:
+            return RoundReport(**json.loads(path.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
+            raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {_AGAIN}") from error
+
+    def _train(self, round: int) -> RoundReport:
+        report = train_round(
+            round,
+            make_model=self.make_model,
+            make_trainer=self.make_trainer,
+            datamodule=self.datamodule,
+            directory=self.run_directory.clear_round(round),
+            checkpoint=self.run_directory.checkpoint_path(round),
+            seed=self.seed,
+            metric=self.metric,
+        )
+        self.run_directory.write_metrics(round, {"round": round, **report.facts()})
+        return report
+
+    def _read_ordering(self, report: RoundReport) -> Ordering:
+        """Returns the round's ordering, an empty one of an empty pool."""
+        pool = self.datamodule.pool_ids
+        path = self.run_directory.ordering_path(report.round)
+        if not len(pool):
+            return Ordering(sample_ids=pool)
+        if not path.exists():
+            raise MisconfigurationException(
+                f"expected {path} after validation, but there is none (fast_dev_run writes none); "
+                "make_trainer(round, directory) needs BadgeCallback(dirpath=directory, round=round)"
+            )
+        ordering = read_ordering(path)
+        _check_origin(ordering, path, report.round, pool)
+        return ordering
+
+    def _end(self, report: RoundReport) -> str | None:
+        if not report.pool:
+            return "the pool is empty"
+        return self.limits.reached(
+            rounds=report.round + 1, labeled=report.labeled, value=report.value(self.metric)
+        )
+
+    def _query_size(self, report: RoundReport, ordering: Ordering) -> int:
+        asked = self.budget.query_size(
+            round=report.round, labeled=report.labeled, pool=report.pool, ordering=ordering
+        )
+        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+            raise BudgetError(f"budget: expected a query size of 0 or more, got {asked!r}")
+        return min(asked, self.limits.labels_left(report.labeled, report.pool))
+
+    def _ask(self, report: RoundReport, ordering: Ordering, query_size: int) -> None:
+        came = ask_down(
+            ordering, query_size, oracle=self.oracle, store=self.store, round=report.round
+        )
+        if came < query_size and len(ordering) < report.pool:
+            _log.warning(
+                "round %d: %d labels came instead of %d, for its ordering ends after %d of %d "
+                "samples; order more of the pool (callbacks.badge.k)",
+                *(report.round, came, query_size, len(ordering), report.pool),
+            )
+
+    def _finished_rounds(self) -> list[RoundReport]:
+        return [
+            RoundReport(round=finished.round, query_size=finished.query_size, **finished.facts)
+            for finished in self.store.rounds()
+        ]
+
+
+def _check_origin(ordering: Ordering, path: Path, round: int, pool: SampleIds) -> None:
+    """Checks that an ordering is what the round's validation wrote, or someone else's of its pool.
+
+    Raises:
+        ArtifactError: It is of another round, checkpoint or pool.
+    """
+    # Of a path the end alone, so that a run directory may be moved.
+    checkpoint = ordering.metadata.get("checkpoint")
+    found = {**ordering.metadata, "checkpoint": checkpoint and _tail(Path(checkpoint))}
+    expected = {
+        "round": round,
+        "checkpoint": _tail(path.with_name("best.ckpt")),
+        "pool_fingerprint": fingerprint(pool),
+    }
+    for key, value in expected.items():
+        if key in ordering.metadata and found[key] != value:
+            raise ArtifactError(
+                f"{path}: expected an ordering with {key} {value!r}, got {found[key]!r}; {_AGAIN}"
+            )
+    known = set(pool.tolist())
+    if strangers := [sample_id for sample_id in ordering if sample_id not in known]:
+        raise ArtifactError(
+            f"{path}: sample ids {name_ids(strangers)} are not in the pool of {len(pool)}; {_AGAIN}"
+        )
+
+
+def _tail(path: Path) -> str:
+    return "/".join(path.parts[-3:])

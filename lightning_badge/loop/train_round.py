@@ -1,0 +1,101 @@
+"""Training of one round: a fresh model on all labels, and what its best checkpoint is worth."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.exceptions import RunDirectoryError
+from lightning_badge.labels import as_plain
+from lightning_badge.loop.round_report import RoundReport
+
+
+def round_seed(seed: int, round: int) -> int:
+    """Returns the seed of everything that a round draws: neighbouring rounds share nothing.
+
+    Example:
+        >>> round_seed(0, 0) != round_seed(0, 1)
+        True
+    """
+    digest = hashlib.blake2b(f"{seed}:{round}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big")
+
+
+def train_round(
+    round: int,
+    *,
+    make_model: Callable[[], LightningModule],
+    make_trainer: Callable[[int, Path], Trainer],
+    datamodule: ActiveLearningDataModule,
+    directory: Path,
+    checkpoint: Path,
+    seed: int,
+    metric: str,
+) -> RoundReport:
+    """Trains a fresh model with a fresh Trainer and validates its best checkpoint.
+
+    Args:
+        round: Its number.
+        make_model: Builds the model; its draws follow from ``seed`` and ``round``.
+        make_trainer: Builds the Trainer, from the round and ``directory``.
+        datamodule: Labeled set, pool and validation data.
+        directory: Of the round, empty.
+        checkpoint: Where ``fit`` puts the best checkpoint. Where it ends before its first
+            validation and so knows of none, the last weights go there.
+        seed: Of every draw, together with the round.
+        metric: What validation has to log.
+
+    Raises:
+        MisconfigurationException: Another checkpoint than ``checkpoint``, or no ``metric``.
+    """
+    started = time.perf_counter()
+    seed_everything(round_seed(seed, round), workers=True, verbose=False)
+    model, trainer = make_model(), make_trainer(round, directory)
+    trainer.fit(model, datamodule=datamodule)
+    if not checkpoint.is_file():
+        _save_last_weights(trainer, checkpoint)
+    metrics = _validate(trainer, model, datamodule, checkpoint)
+    if metric not in metrics:
+        raise MisconfigurationException(
+            f"metric: validation logged no {metric!r}, only "
+            f"{', '.join(sorted(metrics)) or 'nothing'}; choose one of these, and give the "
+            "datamodule validation data"
+        )
+    return RoundReport(
+        round=round,
+        labeled=len(datamodule.labeled_ids),
+        pool=len(datamodule.pool_ids),
+        metrics=metrics,
+        seconds=_seconds_since(started),
+    )
+
+
+def _save_last_weights(trainer: Trainer, checkpoint: Path) -> None:
+    keeper = trainer.checkpoint_callback
+    if keeper is not None and (other := getattr(keeper, "best_model_path", "")):
+        raise MisconfigurationException(
+            f"expected {checkpoint} after fit, got {other}; make_trainer(round, directory) needs "
+            'ModelCheckpoint(directory, "best", monitor=..., mode=...)'
+        )
+    trainer.save_checkpoint(checkpoint, weights_only=True)
+
+
+def _validate(
+    trainer: Trainer, model: LightningModule, datamodule: LightningDataModule, checkpoint: Path
+) -> dict[str, float | None]:
+    metrics: dict[str, Any] = {}
+    for logged in trainer.validate(
+        model, datamodule=datamodule, ckpt_path=checkpoint, verbose=False
+    ):
+        metrics |= logged
+    plain: dict[str, float | None] = as_plain(metrics, error=RunDirectoryError)
+    return plain
+
+
+def _seconds_since(started: float) -> float:
+    return round(time.perf_counter() - started, 3)

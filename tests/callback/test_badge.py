@@ -1,0 +1,213 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.cli import LightningCLI
+from tiny import (
+    LIGHTNING_WARNINGS,
+    QUIET,
+    WIDTH,
+    Classifier,
+    Counted,
+    fit,
+    loader,
+    make_trainer,
+    mlp,
+    validate,
+)
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lightning_badge.artifact import read_ordering
+from lightning_badge.callback import badge as callback_module
+from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.exceptions import EmbeddingError, HeadError
+
+pytestmark = LIGHTNING_WARNINGS
+
+
+class TestWhenItOrders:
+    def test_after_the_validation_of_every_epoch(self, tmp_path: Path) -> None:
+        callback = Counted()
+        fit(tmp_path, callback, max_epochs=3)
+        assert callback.moments == [(0, 4), (1, 8), (2, 12)]
+
+    def test_of_every_nth_epoch(self, tmp_path: Path) -> None:
+        callback = Counted(every_n_epochs=2)
+        fit(tmp_path, callback, max_epochs=5)
+        assert [epoch for epoch, _ in callback.moments] == [1, 3]
+
+    def test_only_in_epochs_that_validate(self, tmp_path: Path) -> None:
+        callback = Counted()
+        fit(tmp_path, callback, max_epochs=4, check_val_every_n_epoch=2)
+        assert [epoch for epoch, _ in callback.moments] == [1, 3]
+
+    def test_never_in_the_sanity_check(self, tmp_path: Path) -> None:
+        callback = Counted()
+        fit(tmp_path, callback, max_epochs=1, limit_train_batches=0, num_sanity_val_steps=2)
+        assert callback.moments == []
+
+    def test_not_in_fit_when_told_so_but_in_validate(self, tmp_path: Path) -> None:
+        callback = Counted(during_fit=False, every_n_epochs=7)
+        trainer = fit(tmp_path, callback)
+        assert callback.moments == []
+        trainer.validate(trainer.lightning_module, loader(16), verbose=False)
+        assert len(callback.moments) == 1
+
+    def test_in_validate_without_fit(self, tmp_path: Path) -> None:
+        callback = Counted()
+        validate(tmp_path, callback)
+        assert len(callback.moments) == 1
+
+    def test_not_in_test_or_predict(self, tmp_path: Path) -> None:
+        class Tests(Classifier):
+            test_step = Classifier.validation_step
+
+        callback = Counted()
+        trainer = make_trainer(tmp_path, callbacks=[callback])
+        trainer.test(Tests(), loader(16), verbose=False)
+        trainer.predict(Tests(), DataLoader(torch.zeros(2, WIDTH)))
+        assert callback.moments == []
+
+    def test_a_trial_run_orders_and_leaves_nothing_on_disk(self, tmp_path: Path) -> None:
+        callback = Counted(every_n_epochs=5)
+        fit(tmp_path, callback, fast_dev_run=True)
+        assert len(callback.ordering) == 3
+        assert callback.last_ordering_path is None
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestItsState:
+    def test_survives_a_checkpoint_read_with_weights_only(self, tmp_path: Path) -> None:
+        callback = BadgeCallback(pool=loader(20))
+        trainer = fit(tmp_path, callback, max_epochs=2)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+        resumed = BadgeCallback(pool=loader(20))
+        trainer = make_trainer(tmp_path / "other", callbacks=[resumed], max_epochs=3)
+        trainer.fit(
+            Classifier(), loader(64), loader(16), ckpt_path=tmp_path / "last.ckpt",
+            weights_only=True,
+        )  # fmt: skip
+        assert resumed.n_orderings == 3
+        assert resumed.ordering.metadata["epoch"] == 2
+        assert resumed.ordering.metadata["checkpoint"] is None
+        fresh = BadgeCallback()
+        fresh.load_state_dict(callback.state_dict())
+        assert fresh.last_ordering_path == tmp_path / "badge" / "ordering.parquet"
+
+    def test_is_plain_before_anything_was_ordered(self) -> None:
+        state = BadgeCallback().state_dict()
+        assert state == {"last_ordering_path": None, "n_orderings": 0}
+        BadgeCallback().load_state_dict(state)
+
+    def test_two_callbacks_live_in_one_trainer(self, tmp_path: Path) -> None:
+        one = BadgeCallback(pool=loader(20), filename="badge.parquet")
+        other = BadgeCallback("entropy", pool=loader(20), filename="entropy.parquet")
+        fit(tmp_path, one, other).save_checkpoint(tmp_path / "both.ckpt")
+        assert len({one.state_key, other.state_key}) == 2
+        names = {path.name for path in (tmp_path / "badge").iterdir()}
+        assert names == {"badge.parquet", "entropy.parquet"}
+
+
+class TestWarnings:
+    def test_an_empty_pool_is_skipped(self, tmp_path: Path) -> None:
+        callback = BadgeCallback(pool=loader(20))
+        fit(tmp_path, callback)
+        callback.pool = DataLoader([])
+        with pytest.warns(UserWarning, match="pool is empty"):
+            fit(tmp_path, callback)
+        assert callback.ordering is None
+        assert callback.n_orderings == 1
+
+    def test_a_long_ordering_on_the_cpu_tells_its_duration_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(callback_module, "_LARGE_POOL", 100)
+        callback = BadgeCallback(pool=loader(101), k=60)
+        with pytest.warns(UserWarning, match=r"60 of 101 samples on the CPU.*about 0:.*k=\.\.\."):
+            validate(tmp_path, callback)
+        validate(tmp_path, callback)
+        validate(tmp_path, BadgeCallback(pool=loader(100)))
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"strategy": "nope"}, r"strategy: expected one of badge, .*got 'nope'"),
+            ({"k": 0}, r"\(k=...\): expected an integer of 1 or more, got 0"),
+            ({"k": 2.5}, "got 2.5"),
+            ({"seed": -1}, r"\(seed=...\): expected an integer of 0 or more, got -1"),
+            ({"every_n_epochs": 0}, r"\(every_n_epochs=...\)"),
+            ({"loss": "mse"}, "auto, cross_entropy, binary_cross_entropy, got 'mse'"),
+            ({"first_center": "last"}, "uniform, max_norm, got 'last'"),
+            ({"backend": "tpu"}, "backend: expected one of auto, torch.*got 'tpu'"),
+        ],
+    )
+    def test_wrong_arguments_list_the_right_ones(
+        self, arguments: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(MisconfigurationException, match=message):
+            BadgeCallback(**arguments)
+
+    def test_no_pool_is_said_before_training(self, tmp_path: Path) -> None:
+        with pytest.raises(MisconfigurationException, match="found no pool"):
+            fit(tmp_path, BadgeCallback(), max_epochs=0)
+        fit(tmp_path, BadgeCallback(during_fit=False))
+
+    def test_a_model_that_diverged(self, tmp_path: Path) -> None:
+        model = Classifier()
+        nn.init.constant_(model.network[3].weight, torch.nan)
+        with pytest.raises(EmbeddingError, match=r"NaN.*20 of 20 rows"):
+            validate(tmp_path, BadgeCallback(pool=loader(20)), model)
+
+    def test_a_head_that_cannot_be_told(self, tmp_path: Path) -> None:
+        with pytest.raises(HeadError, match="no module of the model has this name"):
+            validate(tmp_path, BadgeCallback(pool=loader(20), head="fc"))
+
+
+class CliData(LightningDataModule):
+    def train_dataloader(self) -> Any:
+        return loader(64)
+
+    def val_dataloader(self) -> Any:
+        return loader(16)
+
+    def predict_dataloader(self) -> Any:
+        return loader(20)
+
+
+class CliModel(Classifier):
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__(mlp(classes))
+
+
+# LightningCLI builds its parser in a way that newer versions of jsonargparse deprecate.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:lightning.pytorch.cli")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jsonargparse")
+def test_lightning_cli_builds_it_from_typed_primitives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["cli"])
+    cli = LightningCLI(
+        CliModel,
+        CliData,
+        args=[
+            "fit",
+            f"--trainer.default_root_dir={tmp_path}",
+            "--trainer.callbacks=lightning_badge.callback.badge.BadgeCallback",
+            "--trainer.callbacks.k=4",
+            "--trainer.callbacks.bias=true",
+            f"--trainer.callbacks.dirpath={tmp_path / 'out'}",
+        ],
+        trainer_defaults=QUIET,
+        save_config_callback=None,
+        seed_everything_default=False,
+    )
+    (callback,) = [c for c in cli.trainer.callbacks if isinstance(c, BadgeCallback)]
+    read = read_ordering(tmp_path / "out" / "ordering.parquet")
+    assert list(read) == list(callback.ordering)
+    assert (len(read), read.metadata["bias"]) == (4, True)

@@ -1,0 +1,55 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightning_badge.durable.lock import FileLock
+from lightning_badge.exceptions import RunDirectoryError
+
+
+def lock(path: Path) -> FileLock:
+    return FileLock(path, error=RunDirectoryError)
+
+
+def test_a_lock_is_held_once_and_free_after_its_release(tmp_path: Path) -> None:
+    held = lock(tmp_path / "run.lock")
+    with pytest.raises(RunDirectoryError, match=rf"in use by process {os.getpid()} on "):
+        lock(tmp_path / "run.lock")
+    held.release()
+    held.release()
+    lock(tmp_path / "run.lock").release()
+
+
+def test_a_file_that_was_moved_and_made_anew_is_another_lock(tmp_path: Path) -> None:
+    moved = lock(tmp_path / "run.lock")
+    (tmp_path / "run.lock").rename(tmp_path / "old.lock")
+    anew = lock(tmp_path / "run.lock")
+    with pytest.raises(RunDirectoryError, match="in use by"):
+        lock(tmp_path / "old.lock")
+    moved.release()
+    lock(tmp_path / "old.lock").release()
+    anew.release()
+
+
+def test_a_file_that_moves_while_it_is_being_locked_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.path.samestat", lambda *stats: False)
+    with pytest.raises(RunDirectoryError, match=r"run\.lock: .* moved while it was being locked"):
+        lock(tmp_path / "run.lock")
+    monkeypatch.undo()
+    lock(tmp_path / "run.lock").release()
+
+
+def test_a_file_that_cannot_be_locked_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match=r"missing/run\.lock: cannot be locked: "):
+        lock(tmp_path / "missing" / "run.lock")
+
+
+def test_a_system_without_such_locks_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(RunDirectoryError, match="locks need a POSIX system"):
+        lock(tmp_path / "run.lock")

@@ -1,0 +1,481 @@
+import io
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
+from tiny import CLASSES, LIGHTNING_WARNINGS, WIDTH, Classifier, blobs, make_trainer
+
+from lightning_badge.artifact import read_ordering, write_ordering
+from lightning_badge.budget import Budget, FixedBudget, ScheduleBudget, VariableBudget
+from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.exceptions import (
+    ArtifactError,
+    BadgeError,
+    BudgetError,
+    LabelError,
+    RunDirectoryError,
+)
+from lightning_badge.label_store import LabelStore
+from lightning_badge.labels import SKIP
+from lightning_badge.loop.active_learning import ActiveLearningLoop
+from lightning_badge.loop.learning_curve import LearningCurve
+from lightning_badge.loop.train_round import round_seed
+from lightning_badge.oracle import DatasetOracle, Oracle
+from lightning_badge.ordering import Ordering
+from lightning_badge.run_directory import RunDirectory
+
+pytestmark = LIGHTNING_WARNINGS
+
+POOL, INITIAL = 60, 6
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+class Accurate(Classifier):
+    """Logs an accuracy too."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        x, y = batch
+        self.log("val/accuracy", (self(x).argmax(1) == y).float().mean())
+
+
+@dataclass
+class Run:
+    """A run in ``path``: each call of ``go`` is what a process does that starts the same command.
+
+    Attributes:
+        trained: Number of labels in each training, over all processes.
+    """
+
+    path: Path
+    budget: Budget = field(default_factory=lambda: FixedBudget(k=5))
+    skip_fraction: float = 0.0
+    badge: dict[str, Any] = field(default_factory=dict)
+    oracle: Oracle | None = None
+    extra_callbacks: list[Callback] = field(default_factory=list)
+    trained: list[int] = field(default_factory=list)
+    console: io.StringIO = field(default_factory=io.StringIO)
+
+    def datamodule(self) -> ActiveLearningDataModule:
+        return ActiveLearningDataModule(
+            blobs(POOL),
+            blobs(30, seed=1),
+            initial_labeled=INITIAL,
+            labels=torch.arange(POOL) % CLASSES,
+        )
+
+    def make_trainer(self, round: int, directory: Path) -> Trainer:
+        badge = {"dirpath": directory, "round": round, "seed": round_seed(0, round), **self.badge}
+        best = ModelCheckpoint(directory, "best", monitor="val/accuracy", mode="max")
+        callbacks = [BadgeCallback(during_fit=False, **badge), best, *self.extra_callbacks]
+        return make_trainer(directory, callbacks=callbacks, enable_checkpointing=True, max_epochs=2)
+
+    def go(self, **limits: Any) -> float:
+        datamodule = self.datamodule()
+
+        def make_model() -> Accurate:
+            self.trained.append(len(datamodule.labeled_ids))
+            return Accurate()
+
+        known = datamodule.held_back_labels()
+        oracle = self.oracle or DatasetOracle(known, skip_fraction=self.skip_fraction)
+        with RunDirectory(self.path) as directory, LabelStore(directory.labels_path) as store:
+            loop = ActiveLearningLoop(
+                make_model,
+                self.make_trainer,
+                datamodule,
+                self.budget,
+                oracle,
+                store,
+                directory,
+                console=Console(file=self.console),
+                **limits,
+            )
+            return loop.run()
+
+    @property
+    def directory(self) -> RunDirectory:
+        return RunDirectory(self.path)
+
+    def labels(self) -> dict[Any, Any]:
+        with LabelStore(self.directory.labels_path) as store:
+            return store.labels()
+
+    def curve(self) -> str:
+        return self.directory.learning_curve_csv_path.read_text()
+
+    def last_line(self) -> str:
+        return self.console.getvalue().splitlines()[-1]
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Drawing takes longer than everything else here; what is drawn has tests of its own.
+    monkeypatch.setattr(LearningCurve, "_draw", lambda *_: None)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path / "run")
+
+
+class TestARun:
+    def test_trains_on_what_is_labeled_and_labels_down_the_ordering(self, run: Run) -> None:
+        run.go(max_rounds=3)
+        assert run.trained == [6, 11, 16]
+        for round in range(2):
+            first = read_ordering(run.directory.ordering_path(round)).sample_ids[:5].tolist()
+            with LabelStore(run.directory.labels_path) as store:
+                assert [answer.sample_id for answer in store.answers(round)] == first
+        assert run.labels() == {sample_id: sample_id % CLASSES for sample_id in run.labels()}
+
+    def test_leaves_every_file_and_a_line_a_round(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.undo()
+        value = run.go(max_rounds=2)
+        names = {str(p.relative_to(run.path)) for p in run.path.rglob("*") if p.is_file()}
+        rounds = {
+            f"rounds/{round}/{name}"
+            for round in ("000", "001")
+            for name in ("ordering.parquet", "metrics.json", "best.ckpt")
+        }
+        curve = {"learning_curve.csv", "learning_curve.png"}
+        assert names == {"labels.db", "run.lock"} | curve | rounds
+        assert run.curve().splitlines()[0] == "round,labels,val/accuracy"
+        assert run.curve().splitlines()[2] == f"1,11,{value:.6g}"
+        facts = json.loads(run.directory.metrics_path(1).read_text())
+        assert facts["metrics"] == {"val/accuracy": pytest.approx(value)}
+        assert (facts["round"], facts["labeled"], facts["pool"]) == (1, 11, 49)
+        lines = run.console.getvalue().splitlines()
+        assert [line.split()[:3] for line in lines[2:4]] == [["000", "6", "5"], ["001", "11", "-"]]
+
+    def test_ends_in_a_round_that_asks_for_nothing_and_whose_ordering_goes_on(
+        self, run: Run
+    ) -> None:
+        run.go(max_rounds=2)
+        with LabelStore(run.directory.labels_path) as store:
+            assert store.finished_rounds() == [0]
+        ordering = read_ordering(run.directory.ordering_path(1))
+        assert not set(ordering) & set(run.labels())
+
+    def test_does_not_depend_on_the_random_state_it_finds(self, tmp_path: Path) -> None:
+        runs = [Run(tmp_path / str(seed), VariableBudget(2, 9)) for seed in range(2)]
+        for seed, run in enumerate(runs):
+            seed_everything(seed, verbose=False)
+            run.go(max_rounds=3)
+        assert runs[0].curve() == runs[1].curve()
+        assert runs[0].labels() == runs[1].labels()
+
+
+class TestTheEnd:
+    @pytest.mark.parametrize(
+        ("budget", "limits", "trained", "why"),
+        [
+            (FixedBudget(5), {"max_rounds": 2}, [6, 11], "max_rounds=2 is reached"),
+            (FixedBudget(5), {"total_labels": 13}, [6, 11, 13], "total_labels=13 is reached"),
+            (FixedBudget(5), {"total_labels": 3}, [6], "total_labels=3 is reached"),
+            (FixedBudget(5), {"target_metric": 1e-9}, [6], "target_metric=1e-09 is reached"),
+            (ScheduleBudget([2, 9]), {}, [6, 8, 17], "the budget asks for no more labels"),
+        ],
+    )
+    def test_comes_after_a_training_on_all_labels(
+        self, run: Run, budget: Budget, limits: Any, trained: list[int], why: str
+    ) -> None:
+        run.budget = budget
+        run.go(**limits)
+        assert run.trained == trained
+        assert run.last_line() == f"the end: {why}"
+
+    @pytest.mark.filterwarnings("ignore:BadgeCallback. the pool is empty")
+    def test_comes_when_the_pool_is_empty_and_again_without_training(self, run: Run) -> None:
+        run.budget = FixedBudget(20)
+        run.skip_fraction = 0.2
+        run.go()
+        assert len(run.trained) == 3
+        assert run.trained[2] == INITIAL + len(run.labels()) < POOL
+        assert run.last_line() == "the end: the pool is empty"
+        run.go()
+        assert len(run.trained) == 3
+
+    def test_comes_when_the_oracle_has_no_answers_and_the_round_stays_open(self, run: Run) -> None:
+        class Silent:
+            name = "silent"
+
+            def answer(self, sample_ids: Iterable[Any]) -> Iterator[Any]:
+                return iter(())
+
+        run.oracle = Silent()
+        run.go()
+        assert run.last_line() == "the end: the oracle has no answers; run again to ask again"
+        run.oracle = None
+        run.go(max_rounds=2)
+        assert run.trained == [6, 11]
+
+
+class TestSkips:
+    def test_cost_nothing_of_the_query_size_and_leave_the_pool_for_the_run(self, run: Run) -> None:
+        run.skip_fraction = 0.4
+        run.go(max_rounds=4)
+        assert run.trained == [6, 11, 16, 21]
+        with LabelStore(run.directory.labels_path) as store:
+            answers = store.answers()
+        skipped = {answer.sample_id: answer.round for answer in answers if answer.label is SKIP}
+        assert skipped
+        assert len({answer.sample_id for answer in answers}) == len(answers)
+        for round in range(4):
+            ordering = set(read_ordering(run.directory.ordering_path(round)))
+            assert not ordering & {key for key, when in skipped.items() if when < round}
+
+
+class StopOnce(Callback):
+    """Ends the process in a given training, once."""
+
+    def __init__(self, labels: int) -> None:
+        self.labels: int | None = labels
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        datamodule: Any = trainer.datamodule
+        if len(datamodule.labeled_ids) == self.labels and trainer.global_step == 2:
+            self.labels = None
+            raise Killed
+
+
+class StoppingOracle(DatasetOracle):
+    """Ends the process after some answers were committed."""
+
+    left = 7
+
+    def answer(self, sample_ids: Iterable[Any]) -> Iterator[Any]:
+        for pair in super().answer(sample_ids):
+            if not self.left:
+                self.left = -1
+                raise Killed
+            self.left -= 1
+            yield pair
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing stopped."""
+    whole = Run(tmp_path_factory.mktemp("runs") / "whole", skip_fraction=0.3)
+    whole.go(max_rounds=3)
+    return whole
+
+
+class TestAKilledRun:
+    def assert_ends_as(self, run: Run, whole: Run) -> None:
+        assert run.labels() == whole.labels()
+        assert run.curve() == whole.curve()
+        for round in range(3):
+            orderings = [read_ordering(r.directory.ordering_path(round)) for r in (run, whole)]
+            assert orderings[0].sample_ids.tolist() == orderings[1].sample_ids.tolist()
+
+    def test_in_training_trains_that_round_again_and_no_other(self, run: Run, whole: Run) -> None:
+        run.skip_fraction = whole.skip_fraction
+        run.extra_callbacks = [StopOnce(labels=11)]
+        with pytest.raises(Killed):
+            run.go(max_rounds=3)
+        run.go(max_rounds=3)
+        assert run.trained == [6, 11, 11, 16]
+        self.assert_ends_as(run, whole)
+        assert {path.name for path in run.directory.round_path(1).iterdir()} == {
+            *("best.ckpt", "metrics.json", "ordering.parquet")
+        }
+
+    def test_while_asking_asks_for_the_rest_without_training(self, run: Run, whole: Run) -> None:
+        known = run.datamodule().held_back_labels()
+        run.oracle = StoppingOracle(known, skip_fraction=whole.skip_fraction)
+        with pytest.raises(Killed):
+            run.go(max_rounds=3)
+        with LabelStore(run.directory.labels_path) as store:
+            assert len(store.answers()) == 7
+        run.go(max_rounds=3)
+        assert run.trained == [6, 11, 16]
+        self.assert_ends_as(run, whole)
+
+    def test_between_ordering_and_metrics_trains_again(self, run: Run, whole: Run) -> None:
+        run.skip_fraction = whole.skip_fraction
+        run.go(max_rounds=2)
+        run.directory.metrics_path(1).unlink()
+        run.go(max_rounds=3)
+        assert run.trained == [6, 11, 11, 16]
+        self.assert_ends_as(run, whole)
+
+    def test_that_lost_an_ordering_while_asking_makes_it_again(self, run: Run, whole: Run) -> None:
+        known = run.datamodule().held_back_labels()
+        run.oracle = StoppingOracle(known, skip_fraction=whole.skip_fraction)
+        with pytest.raises(Killed):
+            run.go(max_rounds=3)
+        with LabelStore(run.directory.labels_path) as store:
+            asking = len(store.finished_rounds())
+        run.directory.ordering_path(asking).unlink()
+        run.go(max_rounds=3)
+        self.assert_ends_as(run, whole)
+
+    def test_goes_on_when_a_limit_is_raised(self, run: Run, whole: Run) -> None:
+        run.skip_fraction = whole.skip_fraction
+        run.go(max_rounds=1)
+        run.go(total_labels=11)
+        run.go(max_rounds=3)
+        assert run.trained == [6, 11, 16]
+        self.assert_ends_as(run, whole)
+
+    def test_goes_on_in_a_directory_that_was_moved(self, run: Run, whole: Run) -> None:
+        run.skip_fraction = whole.skip_fraction
+        run.go(max_rounds=2)
+        run.path = run.path.rename(run.path.with_name("moved"))
+        run.go(max_rounds=3)
+        self.assert_ends_as(run, whole)
+
+
+class TestTheOrderingFile:
+    def go_once_and_change(self, run: Run, **changes: Any) -> Path:
+        """Returns the path of the ordering of round 1, which has not been asked for yet."""
+        run.go(max_rounds=2)
+        path = run.directory.ordering_path(1)
+        found = read_ordering(path)
+        ids = changes.pop("sample_ids", found.sample_ids)
+        write_ordering(Ordering(ids, metadata={**found.metadata, **changes}), path)
+        return path
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("round", 0),
+            ("round", None),
+            ("checkpoint", "/runs/digits/rounds/000/best.ckpt"),
+            ("checkpoint", None),
+            ("pool_fingerprint", "of another pool"),
+        ],
+    )
+    def test_of_something_else_is_an_error_that_says_what(
+        self, run: Run, key: str, value: Any
+    ) -> None:
+        path = self.go_once_and_change(run, **{key: value})
+        with pytest.raises(ArtifactError, match=f"{path}: .* with {key} .* delete it and run"):
+            run.go(max_rounds=3)
+
+    @pytest.mark.parametrize("round", [0, 1])
+    def test_that_is_torn_is_an_error_until_it_is_deleted(self, run: Run, round: int) -> None:
+        run.go(max_rounds=2)
+        path = run.directory.ordering_path(round)
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(ArtifactError, match=f"{path}: .* delete it"):
+            run.go(max_rounds=2)
+        path.unlink()
+        run.go(max_rounds=2)
+        assert run.trained == ([6, 11] if round == 0 else [6, 11, 11])
+
+    @pytest.mark.filterwarnings("ignore:.*somebody else's ordering")
+    def test_of_somebody_else_needs_two_columns(self, run: Run) -> None:
+        run.go(max_rounds=1)
+        pool = np.arange(POOL)[::-1]
+        pool = pool[~np.isin(pool, run.datamodule().labeled_ids)]
+        table = pa.table({"rank": np.arange(len(pool)), "sample_id": pool})
+        pq.write_table(table, run.directory.ordering_path(0))
+        run.go(max_rounds=2)
+        assert list(run.labels()) == pool[:5].tolist()
+
+    @pytest.mark.filterwarnings("ignore:.*somebody else's ordering")
+    def test_of_somebody_else_with_ids_outside_the_pool_is_an_error(self, run: Run) -> None:
+        run.go(max_rounds=1)
+        table = pa.table({"rank": [0, 1], "sample_id": [99, 98]})
+        pq.write_table(table, run.directory.ordering_path(0))
+        with pytest.raises(ArtifactError, match="sample ids 99, 98 are not in the pool of 54"):
+            run.go(max_rounds=2)
+
+    def test_that_ends_too_early_gives_what_it_has_and_says_so(
+        self, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run.badge = {"k": 3}
+        run.go(max_rounds=2)
+        assert run.trained == [6, 9]
+        assert "3 labels came instead of 5, for its ordering ends after 3 of 54" in caplog.text
+
+
+class TestWhatIsWrong:
+    def test_an_empty_pool_at_the_start(self, run: Run) -> None:
+        datamodule = ActiveLearningDataModule(blobs(9), initial_labeled=9)
+        with pytest.raises(LabelError, match="the pool is empty at the start: all 9 samples"):
+            ActiveLearningLoop(*[None] * 2, datamodule, *[None] * 4)
+
+    def test_a_trainer_without_a_callback_that_orders(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(BadgeCallback, "on_validation_end", lambda *_: None)
+        with pytest.raises(MisconfigurationException, match="ordering.parquet after validation"):
+            run.go()
+
+    def test_a_checkpoint_elsewhere(self, run: Run) -> None:
+        def elsewhere(round: int, directory: Path) -> Trainer:
+            callbacks = [ModelCheckpoint(directory, "last", monitor=None)]
+            return make_trainer(directory, callbacks=callbacks, enable_checkpointing=True)
+
+        run.make_trainer = elsewhere
+        with pytest.raises(MisconfigurationException, match="best.ckpt after fit, got .*last.ckpt"):
+            run.go()
+
+    def test_a_metric_that_validation_does_not_log(self, run: Run) -> None:
+        with pytest.raises(MisconfigurationException, match="no 'val/f1', only val/accuracy"):
+            run.go(metric="val/f1")
+
+    @pytest.mark.parametrize("size", [-1, 2.5, True])
+    def test_a_budget_that_asks_for_no_number(self, run: Run, size: Any) -> None:
+        class Odd:
+            def query_size(self, **facts: Any) -> Any:
+                return size
+
+        run.budget = Odd()
+        with pytest.raises(BudgetError, match=f"query size of 0 or more, got {size}"):
+            run.go()
+
+    def test_metrics_that_are_not_a_rounds(self, run: Run) -> None:
+        run.go(max_rounds=1)
+        run.directory.metrics_path(0).write_text('{"accuracy": 1}')
+        with pytest.raises(RunDirectoryError, match="metrics.json: not a round's metrics"):
+            run.go(max_rounds=1)
+
+    def test_weights_that_are_nan(self, run: Run) -> None:
+        class Poison(Callback):
+            def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+                with torch.no_grad():
+                    pl_module.network[0].weight.fill_(float("nan"))
+
+        run.extra_callbacks = [Poison()]
+        with pytest.raises(BadgeError, match="NaN"):
+            run.go()
+
+
+def test_without_a_validation_in_fit_the_last_weights_are_ordered_by(run: Run) -> None:
+    def unvalidated(round: int, directory: Path) -> Trainer:
+        badge = BadgeCallback(dirpath=directory, round=round, during_fit=False)
+        return make_trainer(directory, callbacks=[badge], check_val_every_n_epoch=9)
+
+    run.make_trainer = unvalidated
+    run.go(max_rounds=2)
+    assert run.trained == [6, 11]
+    weights = torch.load(run.directory.checkpoint_path(0), weights_only=True)["state_dict"]
+    assert weights["network.0.weight"].shape[1] == WIDTH
+
+
+def test_a_finished_round_needs_none_of_its_files_any_more(run: Run) -> None:
+    run.go(max_rounds=3)
+    shutil.rmtree(run.directory.round_path(0))
+    run.go(max_rounds=3)
+    assert run.trained == [6, 11, 16]

@@ -1,0 +1,46 @@
+import math
+
+import pytest
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from lightning_badge.loop.limits import Limits
+
+BEGUN = {"rounds": 1, "labeled": 20, "value": 0.5}
+
+
+def test_a_run_without_limits_goes_on() -> None:
+    assert Limits().reached(rounds=10**6, labeled=10**9, value=1.0) is None
+    assert Limits().labels_left(labeled=20, pool=80) == 80
+
+
+@pytest.mark.parametrize(
+    ("limits", "now"),
+    [
+        (Limits(max_rounds=3), {"rounds": 3}),
+        (Limits(max_rounds=3), {"rounds": 5}),
+        (Limits(total_labels=100), {"labeled": 100}),
+        (Limits(target_metric=0.9), {"value": 0.9}),
+    ],
+)
+def test_a_limit_that_is_reached_is_named(limits: Limits, now: dict[str, float]) -> None:
+    assert limits.reached(**BEGUN) is None
+    name, value = next((k, v) for k, v in vars(limits).items() if v is not None)
+    assert limits.reached(**{**BEGUN, **now}) == f"{name}={value} is reached"
+
+
+def test_a_metric_that_is_nan_reaches_no_target() -> None:
+    assert Limits(target_metric=0.1).reached(rounds=1, labeled=1, value=math.nan) is None
+
+
+def test_labels_left_are_those_up_to_the_total_or_the_rest_of_the_pool() -> None:
+    assert Limits(total_labels=100).labels_left(labeled=70, pool=80) == 30
+    assert Limits(total_labels=100).labels_left(labeled=70, pool=8) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_rounds", 0), ("max_rounds", 2.5), ("total_labels", True), ("target_metric", "high")],
+)
+def test_a_limit_that_is_none_says_so(name: str, value: object) -> None:
+    with pytest.raises(MisconfigurationException, match=f"{name}: expected a positive .*{value!r}"):
+        Limits(**{name: value})
