@@ -7,18 +7,13 @@ from itertools import cycle
 from typing import TYPE_CHECKING, TypeAlias
 
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.viz.style import COLORS, INK, MARKERS, clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Curve: TypeAlias = tuple[Sequence[int], Sequence[float]]
-
-# Okabe and Ito, "Color Universal Design" (2008), less the yellow that fades on white. Markers say
-# the same once more, for print and for eyes that see no colour.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_MARKERS = "osD^vPX"
-_INK, _FAINT = "#333333", "#DDDDDD"
 
 
 def draw_learning_curve(
@@ -48,18 +43,18 @@ def draw_learning_curve(
     figure = Figure(figsize=(8, 4.5), dpi=150, facecolor="white", layout=layout)
     axes = figure.add_subplot()
     for (name, (labels, values)), color, marker in zip(
-        curves.items(), cycle(_COLORS), cycle(_MARKERS), strict=False
+        curves.items(), cycle(COLORS), cycle(MARKERS), strict=False
     ):
         axes.plot(labels, values, color=color, marker=marker, lw=2.2, ms=7, mec="white", label=name)
     _scale_labels(axes, [count for labels, _ in curves.values() for count in labels])
     _scale_values(axes, [value for _, values in curves.values() for value in values])
-    axes.set_xlabel("labels", fontsize=13, color=_INK)
-    axes.set_ylabel(metric, fontsize=13, color=_INK)
-    _clean(axes)
+    axes.set_xlabel("labels", fontsize=13, color=INK)
+    axes.set_ylabel(metric, fontsize=13, color=INK)
+    clean(axes)
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=_INK, pad=12)
+        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
     if len(curves) > 1:
-        axes.legend(frameon=False, fontsize=12, labelcolor=_INK, loc="lower right")
+        axes.legend(frameon=False, fontsize=12, labelcolor=INK, loc="lower right")
     else:
         _head_with_last_value(axes, *next(iter(curves.values())))
     return figure
@@ -98,15 +93,7 @@ def _scale_values(axes: Axes, values: list[float]) -> None:
         axes.set_ylim(max(low, 0.0), 1.0)
 
 
-def _clean(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_INK)
-    axes.tick_params(colors=_INK, labelsize=12)
-    axes.grid(axis="y", color=_FAINT, lw=0.8)
-    axes.set_axisbelow(True)
-
-
 def _head_with_last_value(axes: Axes, labels: Sequence[int], values: Sequence[float]) -> None:
     last = f"{values[-1]:.1%}" if 0 <= values[-1] <= 1 else f"{values[-1]:.3g}"
     text = f"{last} with {labels[-1]:,} labels"
-    axes.set_title(text, loc="right", fontsize=14, fontweight="bold", color=_COLORS[0], pad=12)
+    axes.set_title(text, loc="right", fontsize=14, fontweight="bold", color=COLORS[0], pad=12)

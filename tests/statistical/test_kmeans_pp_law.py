@@ -13,6 +13,8 @@ from lightning_badge.ordering import kmeans_pp as kmeans_pp_of
 from lightning_badge.ordering.kmeans_pp import KMeansPP
 from lightning_badge.ordering.min_distance import gradients
 
+pytestmark = pytest.mark.no_cover  # tens of thousands of draws, all of lines covered elsewhere
+
 Points = np.ndarray
 ALL = 99
 

@@ -1,0 +1,23 @@
+"""What all pictures share: colours, ink and the lines that are left away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito, "Color Universal Design" (2008), less the yellow that fades on white. Markers say
+# the same once more, for print and for eyes that see no colour.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = "osD^vPX"
+INK, FAINT = "#333333", "#DDDDDD"
+
+
+def clean(axes: Axes) -> None:
+    """Leaves two spines and faint horizontal lines."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=12)
+    axes.grid(axis="y", color=FAINT, lw=0.8)
+    axes.set_axisbelow(True)
