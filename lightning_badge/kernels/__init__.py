@@ -39,6 +39,7 @@ NUMBA_FROM = 4096
 # Rows that tell whether pruning pays, and up to which share of long products it does: a matrix
 # product computes a pair that much faster than a pair by itself.
 PROBE = 128
+FEW_CENTERS = 8
 PRUNE_BELOW = 0.1
 
 
@@ -118,16 +119,27 @@ def update_min_sq_dist(
     if backend == "numba" and prune:
         from lightning_badge.kernels import compiled
 
-        probe = positions[:: max(1, len(positions) // PROBE)]
-        known = min_sq_dist[:: max(1, len(positions) // PROBE)].clone()
-        multiplied = compiled.update_min_sq_dist(known, rows, probe, by_norm, signed=signed)
-        if multiplied <= PRUNE_BELOW * len(probe) * len(centers) or len(centers) < 8:
+        if _pruning_pays(min_sq_dist, rows, positions, by_norm, signed):
             multiplied = compiled.update_min_sq_dist(
                 min_sq_dist, rows, positions, by_norm, signed=signed
             )
             return Work(pairs, multiplied)
     multiplied = blocked.update_min_sq_dist(min_sq_dist, rows, positions, by_norm, prune=prune)
     return Work(pairs, multiplied)
+
+
+def _pruning_pays(
+    min_sq_dist: Tensor, rows: Factors, positions: Tensor, centers: Factors, signed: bool
+) -> bool:
+    """Says from a few of the rows whether most of their pairs can be left out."""
+    if len(centers) < FEW_CENTERS:
+        return True
+    from lightning_badge.kernels import compiled
+
+    every = max(1, len(positions) // PROBE)
+    known, probe = min_sq_dist[::every].clone(), positions[::every].contiguous()
+    multiplied = compiled.update_min_sq_dist(known, rows, probe, centers, signed=signed)
+    return multiplied <= PRUNE_BELOW * len(probe) * len(centers)
 
 
 def accept(

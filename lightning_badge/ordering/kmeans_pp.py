@@ -33,6 +33,8 @@ from lightning_badge.ordering.walk import Picks, Walk
 
 SMALLEST_BLOCK = 8
 LARGEST_BLOCK = {"torch": 512, "numba": 1024}
+# From so many rows on, looking at every row costs more than walking a longer block.
+LARGE_POOL, LARGEST_OF_LARGE = 200_000, 4096
 
 
 @strategy("badge", measures_coverage=True)
@@ -111,7 +113,8 @@ class KMeansPP(Walk):
         self._draws = np.random.default_rng(seed)
         self._engine = MinDistanceEngine.over(rows, backend)
         self._scatter = Scatter.of(rows)
-        self._smallest, self._largest = blocks or (SMALLEST_BLOCK, LARGEST_BLOCK[backend])
+        largest = LARGEST_OF_LARGE if len(rows) >= LARGE_POOL else LARGEST_BLOCK[backend]
+        self._smallest, self._largest = blocks or (SMALLEST_BLOCK, largest)
         self._block_size = self._smallest
         self._labeled = view(labeled) if labeled is not None and len(labeled) else None
         self._centers = torch.zeros(0, dtype=torch.int64, device=rows.sq_norm.device)
