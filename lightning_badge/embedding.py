@@ -83,6 +83,7 @@ class GradientEmbedding:
             ones = penultimate.new_ones(len(penultimate), 1)
             penultimate = torch.cat([penultimate, ones], dim=1)
         logit_grad, sq_norm = logit_grad_and_sq_norm(penultimate, logits, loss=loss)
+        _reject_rows(~sq_norm.isfinite(), ids, "penultimate: too large to be squared")
         label, confidence = _hallucinate(logits, logit_grad, loss)
         return cls(logit_grad, penultimate, sq_norm, ids, label, confidence, loss=loss, bias=bias)
 
@@ -102,6 +103,7 @@ class GradientEmbedding:
         _reject_rows(~rows.isfinite().all(dim=1), ids, "dense embedding: NaN or inf")
         ones = rows.new_ones(len(rows), 1)
         factors = Factors.of(ones, rows)
+        _reject_rows(~factors.sq_norm.isfinite(), ids, "dense embedding: too large to be squared")
         return cls(ones, rows, factors.sq_norm, ids)
 
     def __len__(self) -> int:
@@ -126,23 +128,33 @@ class GradientEmbedding:
         tensors: dict[str, Any] = {k: v[rows] for k, v in self._tensors().items()}
         return dataclasses.replace(self, sample_ids=self.sample_ids[rows], **tensors)
 
+    def like(self, other: GradientEmbedding) -> GradientEmbedding:
+        """Returns these rows on the device and in the dtype of ``other``.
+
+        Raises:
+            EmbeddingError: Another head or another loss.
+        """
+        ours = (self.logit_grad.shape[1], self.penultimate.shape[1], self.loss, self.bias)
+        theirs = (other.logit_grad.shape[1], other.penultimate.shape[1], other.loss, other.bias)
+        if ours != theirs:
+            raise EmbeddingError(
+                f"expected classes, width, loss and bias {theirs}, as in the pool, got {ours}"
+            )
+        tensors: dict[str, Any] = {k: v.to(getattr(other, k)) for k, v in self._tensors().items()}
+        return dataclasses.replace(self, **tensors)
+
     def concatenate(self, other: GradientEmbedding) -> GradientEmbedding:
         """Returns these rows followed by those of ``other``.
 
         Raises:
             EmbeddingError: Another head, another loss, or ids that are in both.
         """
-        ours = (self.logit_grad.shape[1], self.penultimate.shape[1], self.loss, self.bias)
-        theirs = (other.logit_grad.shape[1], other.penultimate.shape[1], other.loss, other.bias)
-        if ours != theirs:
-            raise EmbeddingError(
-                f"expected classes, width, loss and bias {ours}, as before, got {theirs}"
-            )
+        other = other.like(self)
         ids = as_sample_ids(
             [*self.sample_ids.tolist(), *other.sample_ids.tolist()], error=EmbeddingError
         )
         tensors: dict[str, Any] = {
-            name: torch.cat([values, getattr(other, name).to(values)])
+            name: torch.cat([values, getattr(other, name)])
             for name, values in self._tensors().items()
         }
         return dataclasses.replace(self, sample_ids=ids, **tensors)

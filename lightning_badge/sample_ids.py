@@ -105,14 +105,14 @@ def name_ids(ids: Iterable[SampleId], at_most: int = 5) -> str:
     return f"{first} and {more} more" if more > 0 else first
 
 
-def fingerprint(ids: SampleIds) -> str:
-    """Returns a hexadecimal digest of a set of ids, whatever their order.
+def fingerprint(ids: SampleIds, *, ordered: bool = False) -> str:
+    """Returns a hexadecimal digest of a set of ids, whatever their order, or of a sequence.
 
     Example:
         >>> fingerprint(np.array([1, 2])) == fingerprint(np.array([2, 1]))
         True
     """
-    listed = np.sort(ids)
+    listed = ids if ordered else np.sort(ids)
     if listed.dtype.kind == "U":
         content = "\n".join(map(repr, listed.tolist())).encode()
     else:

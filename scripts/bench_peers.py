@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lightning_badge import GradientEmbedding
 from lightning_badge.ordering import LazyOrdering
-from lightning_badge.ordering.min_distance import MinDistanceEngine
 
 
 def ours(pool: GradientEmbedding, k: int) -> LazyOrdering:
@@ -29,11 +28,11 @@ def ours_in_torch(pool: GradientEmbedding, k: int) -> LazyOrdering:
 
 def ours_unpruned(pool: GradientEmbedding, k: int) -> LazyOrdering:
     """Orders the first ``k`` by our own blocks, every pair multiplied."""
-    MinDistanceEngine.prune = False
-    try:
-        return ours_in_torch(pool, k)
-    finally:
-        MinDistanceEngine.prune = True
+    lazy = LazyOrdering(pool, backend="torch")
+    lazy._started()._engine.prune = False
+    lazy.take(k)
+    assert lazy.counters.multiplied == lazy.counters.pairs
+    return lazy
 
 
 def ours_k_center(pool: GradientEmbedding, k: int) -> LazyOrdering:

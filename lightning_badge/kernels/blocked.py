@@ -9,7 +9,7 @@ too, and the difference form, which gives exactly 0 for copies, takes over.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -54,17 +54,18 @@ def logit_grad(logits: Tensor, loss: Loss) -> Tensor:
 
 
 @contextmanager
-def full_float32() -> Iterator[None]:
-    """Forbids TF32 and bfloat16 products inside, and leaves the process's setting as it was."""
-    precision = torch.get_float32_matmul_precision()
-    if precision == "highest":
-        yield
-        return
-    torch.set_float32_matmul_precision("highest")
+def full_float32(device_type: str = "cpu") -> Iterator[None]:
+    """Forbids TF32 and bfloat16 products inside, and leaves the process's settings as they were."""
+    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
+    settings = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = "ieee"
     try:
-        yield
+        with torch.autocast(device_type, enabled=False):
+            yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        for backend, setting in zip(backends, settings, strict=True):
+            backend.fp32_precision = setting
 
 
 def update_min_sq_dist(
@@ -100,7 +101,7 @@ def update_min_sq_dist(
     centers = centers.scaled(a_scale, h_scale)
     unit = (a_scale * h_scale) ** 2
     pairs = 0
-    with full_float32():
+    with full_float32(positions.device.type):
         for number, (low, high) in enumerate(windows):
             chunk = slice(number * chunk_rows, (number + 1) * chunk_rows)
             if low < high:

@@ -34,6 +34,8 @@ from lightning_badge.kernels.blocked import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW
 from lightning_badge.kernels.factors import Factors
 
 SLACK = 1e-9
+# Beyond this a float32 product may have lost its digits, or all of itself.
+OVERFLOW = 1e30
 # Centers are tested in groups of this many, which fills vector registers whatever the window.
 LANES = 16
 # Norm of a lane without a center: no finite distance is beyond its bound.
@@ -90,14 +92,12 @@ def _difference_form(a: Any, h: Any, a_: Any, h_: Any) -> Any:
 
 
 @_jit
-def _sq_dist(
-    a: Any, a_norm: Any, h: Any, n: Any, a_: Any, a_norm_: Any, h_: Any, n_: Any, cosine: Any
-) -> Any:
-    h_h = np.float64(_dot(h, h_))
-    sq_dist = n + n_ - 2.0 * cosine * a_norm * a_norm_ * h_h
-    if sq_dist >= FLOAT64_BELOW * (n + n_) and (h_h > UNDERFLOW or h_h < -UNDERFLOW):
+def _sq_dist(a: Any, h: Any, n: Any, a_: Any, h_: Any, n_: Any) -> Any:
+    a_a, h_h = _dot64(a, a_), np.float64(_dot(h, h_))
+    sq_dist = n + n_ - 2.0 * a_a * h_h
+    if sq_dist >= FLOAT64_BELOW * (n + n_) and UNDERFLOW < abs(h_h) < OVERFLOW:
         return sq_dist
-    sq_dist = n + n_ - 2.0 * _dot64(a, a_) * _dot64(h, h_)
+    sq_dist = n + n_ - 2.0 * a_a * _dot64(h, h_)
     if sq_dist >= DIFFERENCE_FORM_BELOW * (n + n_):
         return sq_dist
     return _difference_form(a, h, a_, h_)
@@ -116,7 +116,8 @@ def _bounds(
 ) -> None:
     """Writes the class-side bounds over ``g^2``, less 1, for the centers of one group.
 
-    ``units`` is ``[c, LANES]``, ``center_g`` ``[LANES]`` in float64, ``out`` like ``cosines``.
+    ``units`` is ``[c, LANES]``, ``center_g`` ``[LANES]``; it and ``out`` are float64: rows
+    and centers may lie thirty decades apart.
     """
     for j in range(LANES):
         cosines[j] = 0.0
@@ -175,7 +176,7 @@ def _update(
     m = len(center_sq_norm)
     center_g = np.sqrt(center_sq_norm)
     units, norms = _groups(center_a, center_a_norm, center_g)
-    cosines, bounds = np.empty(LANES, a.dtype), np.empty(LANES, a.dtype)
+    cosines, bounds = np.empty(LANES, a.dtype), np.empty(LANES)
     unit = np.empty(a.shape[1], a.dtype)
     multiplied = 0
     for r in range(len(positions)):
@@ -199,17 +200,7 @@ def _update(
                 j = group * LANES + lane
                 if bounds[lane] < threshold and j < m:
                     multiplied += 1
-                    sq_dist = _sq_dist(
-                        a[i],
-                        a_norm[i],
-                        h[i],
-                        n,
-                        center_a[j],
-                        center_a_norm[j],
-                        center_h[j],
-                        center_sq_norm[j],
-                        cosines[lane],
-                    )
+                    sq_dist = _sq_dist(a[i], h[i], n, center_a[j], center_h[j], center_sq_norm[j])
                     if sq_dist < best:
                         best = sq_dist
                         threshold = best / n - 1.0 + roundoff
@@ -232,7 +223,7 @@ def _accept(
     accepted, gains = np.empty(b, np.int64), np.empty(b)
     units = np.zeros(((b + LANES - 1) // LANES, c, LANES), a.dtype)
     norms = np.full(((b + LANES - 1) // LANES, LANES), NOBODY)
-    cosines, bounds = np.empty(LANES, a.dtype), np.empty(LANES, a.dtype)
+    cosines, bounds = np.empty(LANES, a.dtype), np.empty(LANES)
     unit = np.empty(c, a.dtype)
     m = 0
     for t in range(b):
@@ -248,17 +239,7 @@ def _accept(
             for lane in range(LANES):
                 if now > limit and bounds[lane] < now / n - 1.0 + roundoff:
                     y = accepted[group * LANES + lane]
-                    sq_dist = _sq_dist(
-                        a[t],
-                        a_norm[t],
-                        h[t],
-                        n,
-                        a[y],
-                        a_norm[y],
-                        h[y],
-                        sq_norm[y],
-                        cosines[lane],
-                    )
+                    sq_dist = _sq_dist(a[t], h[t], n, a[y], h[y], sq_norm[y])
                     now = min(now, sq_dist)
         if now > limit:
             accepted[m], gains[m] = t, now

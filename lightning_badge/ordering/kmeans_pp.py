@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import accept
 from lightning_badge.ordering.base import strategy
 from lightning_badge.ordering.min_distance import (
@@ -139,7 +140,12 @@ class KMeansPP(Walk):
         if self._labeled is None and not len(self._centers):
             slots, gains = first_slot(engine, self._draws, self._first_center)
         else:
-            mass = engine.min_sq_dist.cumsum(dim=0)
+            # On the CPU: a GPU's cumulative sums need not repeat.
+            mass = engine.min_sq_dist.cpu().cumsum(dim=0)
+            if not mass[-1].isfinite():
+                raise OrderingError(
+                    "squared distances overflow float64; scale the activations down"
+                )
             if mass[-1] <= 0:
                 return self._tail()
             slots, gains = self._draw(mass)
@@ -151,13 +157,14 @@ class KMeansPP(Walk):
     def _draw(self, mass: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the slots that a block of candidates leaves accepted, and their gains."""
         engine, b = self._engine, self._block_size
-        uniforms = torch.from_numpy(self._draws.random((2, b))).to(mass.device)
+        uniforms = torch.from_numpy(self._draws.random((2, b)))
         drawn = torch.searchsorted(mass, uniforms[0] * mass[-1], right=True)
         # Rounding may lift a target to the total; the last row with any mass is then meant.
         drawn = drawn.clamp(max=int(torch.searchsorted(mass, mass[-1])))
+        drawn = drawn.to(engine.positions.device)
         accepted, gains = accept(
             engine.min_sq_dist[drawn],
-            uniforms[1],
+            uniforms[1].to(drawn.device),
             engine.rows.take(engine.positions[drawn]),
             signed=engine.signed,
             backend=engine.backend,
@@ -226,6 +233,8 @@ class KMeansPP(Walk):
             "centers_in_block": self._centers_in_block,
             "sorted_at": self._sorted_at,
             "block_size": self._block_size,
+            "blocks": (self._smallest, self._largest),
+            "scatter": (self._scatter.n, self._scatter.sq_norm, self._scatter.embedding),
             "draws": self._draws.bit_generator.state,
         }
 
@@ -237,6 +246,8 @@ class KMeansPP(Walk):
         self._centers_in_block = state["centers_in_block"]
         self._sorted_at = state["sorted_at"]
         self._block_size = state["block_size"]
+        self._smallest, self._largest = state["blocks"]
+        self._scatter = Scatter(*state["scatter"])
         self._draws.bit_generator.state = state["draws"]
 
     def _on_device(self, positions: npt.NDArray[np.int64]) -> Tensor:

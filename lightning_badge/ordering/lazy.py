@@ -57,6 +57,8 @@ class LazyOrdering:
         **strategy_args: Any,
     ) -> None:
         self._rule = check_strategy(strategy, strategy_args)
+        labeled = None if labeled is None else labeled.like(embedding)
+        self._labeled = None if labeled is None else fingerprint(labeled.sample_ids, ordered=True)
         self._context = {
             name: value
             for name, value in (("labeled", labeled), ("posterior", posterior))
@@ -71,20 +73,21 @@ class LazyOrdering:
             )
         resolve_backend(backend)
         self._strategy, self._strategy_args = strategy, strategy_args
-        self._seed, self._asked_backend = seed, backend
+        self._seed, self._backend = seed, backend
         self._embedding = embedding
         self._gone = np.zeros(len(embedding), dtype=np.bool_)
         self._n_issued = 0
         self._issued = np.zeros(len(embedding), dtype=np.bool_)
         self._walk: Walk | None = None
+        self._fingerprint: str | None = None
 
     def __len__(self) -> int:
         """Returns how many ranks are left to hand out."""
         return len(self._embedding) - int((self._gone | self._issued).sum())
 
     def __iter__(self) -> Iterator[SampleId]:
-        while len(part := self.take(1)):
-            yield from part
+        while len(picks := self._hand_out(1)):
+            yield from self._embedding.sample_ids[picks.positions].tolist()
 
     @property
     def counters(self) -> Any:
@@ -106,10 +109,14 @@ class LazyOrdering:
         if coverage is not None:
             check_coverage(coverage)
             self._require_coverage()
-        picks = self._started().take(wanted, np.inf if coverage is None else coverage)
+        picks = self._hand_out(wanted, np.inf if coverage is None else coverage)
+        return _ordering(self._embedding, picks, self._metadata(first_rank))
+
+    def _hand_out(self, k: int, coverage: float = np.inf) -> Picks:
+        picks = self._started().take(k, coverage)
         self._issued[picks.positions] = True
         self._n_issued += len(picks)
-        return _ordering(self._embedding, picks, self._metadata(first_rank))
+        return picks
 
     def has_issued(self, sample_id: SampleId) -> bool:
         """Whether a rank was given to this sample already."""
@@ -121,8 +128,9 @@ class LazyOrdering:
         Raises:
             EmbeddingError: Rows of another head or loss, or ids that are in the pool already.
         """
-        embedding = embedding.to(self._embedding.logit_grad.device)
+        embedding = embedding.like(self._embedding)
         self._embedding = self._embedding.concatenate(embedding)
+        self._fingerprint = None
         new = np.zeros(len(embedding), dtype=np.bool_)
         self._gone, self._issued = np.append(self._gone, new), np.append(self._issued, new)
         if self._walk is not None:
@@ -144,6 +152,7 @@ class LazyOrdering:
             )
         positions = np.flatnonzero(np.isin(self._embedding.sample_ids, ids))
         self._gone[positions] = True
+        self._fingerprint = None
         if self._walk is not None:
             self._walk.discard(positions)
 
@@ -154,10 +163,8 @@ class LazyOrdering:
         arguments over all rows, those that came by ``extend`` at the end, and loads this.
         """
         return {
-            "strategy": self._strategy,
-            "seed": self._seed,
-            "backend": self._backend(),
-            "fingerprint": fingerprint(self._embedding.sample_ids),
+            **self._identity(),
+            "backend": self._backend,
             "gone": torch.tensor(self._gone),
             "issued": torch.tensor(self._issued),
             "n_issued": self._n_issued,
@@ -168,20 +175,30 @@ class LazyOrdering:
         """Goes on where the ordering that ``state`` was taken from stood.
 
         Raises:
-            OrderingError: A state of another pool, strategy, seed or back end.
+            OrderingError: A state of another pool, strategy, seed or labeled set.
         """
-        here = self.state_dict()
-        for name in ("strategy", "seed", "backend", "fingerprint"):
-            if state[name] != here[name]:
+        for name, here in self._identity().items():
+            if state[name] != here:
                 raise OrderingError(
-                    f"{name}: expected {state[name]!r}, as in the state, got {here[name]!r}; build "
+                    f"{name}: expected {state[name]!r}, as in the state, got {here!r}; build "
                     "the LazyOrdering from the arguments and rows that the state was taken from"
                 )
-        self._gone, self._issued = state["gone"].numpy(), state["issued"].numpy()
-        self._n_issued = state["n_issued"]
+        self._gone, self._issued = (state[name].numpy().copy() for name in ("gone", "issued"))
+        self._n_issued, self._backend = state["n_issued"], state["backend"]
+        self._fingerprint = None
         self._walk = None
         if state["walk"] is not None:
             self._new_walk().load_state_dict(state["walk"])
+
+    def _identity(self) -> dict[str, Any]:
+        """Returns what a state must agree in; the ids in their order, for it holds positions."""
+        return {
+            "strategy": self._strategy,
+            "strategy_args": self._strategy_args,
+            "seed": self._seed,
+            "labeled": self._labeled,
+            "fingerprint": fingerprint(self._embedding.sample_ids, ordered=True),
+        }
 
     def _started(self) -> Walk:
         if self._walk is None:
@@ -193,18 +210,17 @@ class LazyOrdering:
         return self._walk
 
     def _new_walk(self) -> Walk:
+        # Settled with the walk's first rows: a pool that grows keeps its back end.
+        device = self._embedding.logit_grad.device
+        self._backend = resolve_backend(self._backend, device, len(self._embedding))
         self._walk = self._rule.rule(
             self._embedding,
             seed=self._seed,
-            backend=self._backend(),
+            backend=self._backend,
             **self._context,
             **self._strategy_args,
         )
         return self._walk
-
-    def _backend(self) -> str:
-        device = self._embedding.logit_grad.device
-        return resolve_backend(self._asked_backend, device, len(self._embedding))
 
     def _ranks(self, k: int | None) -> int:
         if k is None:
@@ -219,14 +235,16 @@ class LazyOrdering:
 
     def _metadata(self, first_rank: int) -> dict[str, Any]:
         embedding = self._embedding
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint(embedding.sample_ids[~self._gone])
         return {
             "strategy": self._strategy,
             "strategy_args": self._strategy_args,
             "seed": self._seed,
-            "backend": self._backend(),
+            "backend": self._backend,
             "first_rank": first_rank,
             "n_pool": len(embedding) - int(self._gone.sum()),
-            "pool_fingerprint": fingerprint(embedding.sample_ids[~self._gone]),
+            "pool_fingerprint": self._fingerprint,
             "classes": embedding.logit_grad.shape[1],
             "width": embedding.penultimate.shape[1],
             "loss": embedding.loss,

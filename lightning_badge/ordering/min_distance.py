@@ -132,19 +132,18 @@ class MinDistanceEngine:
     def state_dict(self) -> dict[str, Any]:
         """Returns what is to be saved beside the rows themselves."""
         return {
-            "positions": self.positions.clone(),
-            "min_sq_dist": self.min_sq_dist.clone(),
-            "left": self.left.clone(),
+            "positions": self.positions,
+            "min_sq_dist": self.min_sq_dist,
+            "left": self.left,
             "signed": self.signed,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where the engine that ``state`` was taken from stood."""
-        # Copies: what is loaded here must not change under whoever keeps the state.
         device = self.positions.device
-        self.positions = state["positions"].to(device, copy=True)
-        self.min_sq_dist = state["min_sq_dist"].to(device, copy=True)
-        self.left = state["left"].to(device, copy=True)
+        self.positions = state["positions"].to(device)
+        self.min_sq_dist = state["min_sq_dist"].to(device)
+        self.left = state["left"].to(device)
         self.signed = state["signed"]
 
     def update(self, min_sq_dist: Tensor, positions: Tensor, centers: Factors) -> None:

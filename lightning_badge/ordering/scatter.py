@@ -44,7 +44,7 @@ class Scatter:
         total = torch.zeros(
             rows.logit_grad.shape[1], rows.penultimate.shape[1], dtype=torch.float64
         )
-        with full_float32():
+        with full_float32(rows.sq_norm.device.type):
             for start in range(0, len(rows), ROW_BLOCK):
                 block = rows.take(slice(start, start + ROW_BLOCK))
                 product = block.logit_grad.to(dtype).T @ block.penultimate.to(dtype)

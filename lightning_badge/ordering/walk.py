@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,14 +105,15 @@ class Walk(ABC):
         return {
             "block": [torch.tensor(column) for column in block],
             "cursor": self._cursor,
-            "pool": self._pool_state(),
+            "pool": deepcopy(self._pool_state()),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where the walk that ``state`` was taken from stood."""
-        self._block = Picks(*(column.cpu().numpy() for column in state["block"]))
+        self._block = Picks(*(column.cpu().numpy().copy() for column in state["block"]))
         self._cursor = state["cursor"]
-        self._load_pool_state(state["pool"])
+        # A copy: what is loaded must not change under whoever keeps the state.
+        self._load_pool_state(deepcopy(state["pool"]))
 
     def _rewind(self) -> None:
         issued, rest = self._block[: self._cursor], self._block[self._cursor :]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lightning_badge import kernels
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import (
     Factors,
@@ -14,6 +15,14 @@ from lightning_badge.kernels import (
 )
 
 BACKENDS = ["torch", "numba"]
+
+
+@pytest.fixture(autouse=True)
+def _always_prune(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise random rows, which nothing prunes, would all go to the other back end."""
+    monkeypatch.setattr(kernels, "PRUNE_BELOW", 1.0)
+
+
 SHAPES = [
     (n, c, h, m)
     for n in (1, 63, 100, 257)
@@ -149,6 +158,43 @@ def test_a_leaked_matmul_precision_changes_nothing_and_is_left_alone(precision: 
         assert torch.get_float32_matmul_precision() == precision
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+def test_flags_of_one_backend_change_nothing_and_are_left_alone() -> None:
+    rows, centers = factors(100, 10, 300), factors(20, 10, 300, seed=1)
+    honest = min_sq_dist(rows, centers, "torch")
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        assert torch.equal(min_sq_dist(rows, centers, "torch"), honest)
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
+
+
+def test_autocast_around_an_ordering_changes_nothing() -> None:
+    rows, centers = factors(100, 10, 300), factors(20, 10, 300, seed=1)
+    honest = min_sq_dist(rows, centers, "torch")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(min_sq_dist(rows, centers, "torch"), honest)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_and_centers_may_lie_thirty_decades_apart(backend: str) -> None:
+    base = factors(40, 4, 16)
+    rows = Factors.of(base.logit_grad * 1e-25, base.penultimate.abs())
+    centers = Factors.of(base.logit_grad[:9], base.penultimate[:9].abs())
+    known = min_sq_dist(rows, centers, backend, signed=False)
+    torch.testing.assert_close(known, expected(rows, centers), rtol=1e-4, atol=0.0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_large_activations_do_not_overflow(backend: str) -> None:
+    base = factors(40, 4, 16)
+    rows = Factors.of(base.logit_grad, base.penultimate * 1e19)
+    known = min_sq_dist(rows, rows.take(slice(0, 9)), backend)
+    wanted = expected(base, base.take(slice(0, 9))) * 1e38
+    torch.testing.assert_close(known, wanted, rtol=1e-3, atol=1e28)
 
 
 def test_backends_are_resolved_or_refused_in_one_line() -> None:

@@ -88,6 +88,24 @@ class TestEveryStrategy:
         assert list(again) == list(rest)
         np.testing.assert_array_equal(again.gains, rest.gains)
 
+    def test_a_state_is_not_changed_by_whoever_was_taken_from_or_loads_it(self, name: str) -> None:
+        pool = make_pool(80)
+        walk = lazy(pool, name)
+        walk.take(9)
+        state = walk.state_dict()
+        rest = list(walk.take())
+        for _ in range(2):
+            other = lazy(pool, name)
+            other.load_state_dict(state)
+            assert list(other.take()) == rest
+
+    def test_the_same_rows_in_another_order_are_another_pool(self, name: str) -> None:
+        pool = make_pool(12)
+        state = lazy(pool, name).state_dict()
+        turned = pool.take(slice(6, 12)).concatenate(pool.take(slice(0, 6)))
+        with pytest.raises(OrderingError, match="fingerprint: expected"):
+            lazy(turned, name).load_state_dict(state)
+
     def test_a_state_of_another_ordering_is_refused(self, name: str) -> None:
         state = lazy(make_pool(9), name).state_dict()
         with pytest.raises(OrderingError, match="seed: expected 0"):
@@ -132,3 +150,36 @@ def test_gains_after_an_extension_are_distances_to_all_ranks_before() -> None:
     gains = np.concatenate([part.gains for part in parts])
     for rank in range(1, 90):
         assert gains[rank] == pytest.approx(float(distances[rank, :rank].min()), rel=1e-4)
+
+
+def test_a_grown_pool_keeps_its_back_end_in_the_state() -> None:
+    whole = make_pool(4200)
+    walk = LazyOrdering(whole.take(slice(0, 4000)))
+    walk.take(50)
+    walk.extend(whole.take(slice(4000, 4200)))
+    state = walk.state_dict()
+    rest = walk.take(300)
+    other = LazyOrdering(whole)
+    other.load_state_dict(state)
+    again = other.take(300)
+    assert list(again) == list(rest)
+    assert again.metadata["backend"] == rest.metadata["backend"] == "torch"
+
+
+def test_a_labeled_set_of_another_head_is_refused() -> None:
+    with pytest.raises(EmbeddingError, match="as in the pool"):
+        LazyOrdering(make_pool(9), "badge_labeled", labeled=make_pool(3, classes=7, prefix="l"))
+
+
+def test_a_confident_pool_is_ordered_to_its_end() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(600, 5, generator=generator)
+    logits[:, 0] += 90 * torch.rand(600, generator=generator)
+    pool = GradientEmbedding.from_logits(torch.rand(600, 8, generator=generator), logits)
+    for backend in ("torch", "numba"):
+        assert sorted(LazyOrdering(pool, backend=backend)) == list(range(600))
+
+
+def test_rows_whose_squares_overflow_are_refused() -> None:
+    with pytest.raises(EmbeddingError, match="too large to be squared"):
+        GradientEmbedding.from_dense(torch.full((3, 2), 1e200, dtype=torch.float64))

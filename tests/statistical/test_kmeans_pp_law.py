@@ -60,8 +60,6 @@ def test_the_law_of_three_points_on_a_line_by_hand() -> None:
 @pytest.mark.parametrize(
     ("name", "block", "backend", "depth"),
     [
-        ("square", 3, "torch", 3),
-        ("copies", 16, "torch", ALL),
         ("outlier", 1, "numba", ALL),
         ("line", 3, "numba", ALL),
         ("scales", 3, "numba", ALL),
