@@ -13,10 +13,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_badge.exceptions import BadgeError
 
+STOPPED = 143  # what a shell says of a process that SIGTERM ended
 _OURS = (BadgeError, MisconfigurationException)
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -43,6 +45,10 @@ def one_line_errors() -> Iterator[None]:
         known = error.__cause__ if isinstance(error.__cause__, _OURS) else error
         text, _, _ = str(known).partition("Config search path")
         sys.exit(f"error: {' '.join(text.split())}")
+    except (KeyboardInterrupt, SIGTERMException):
+        # Lightning's own exit would be silent and count as a success.
+        print("stopped; the same command goes on where this one stood", file=sys.stderr)
+        sys.exit(STOPPED)
 
 
 def run(main: Callable[[], Any]) -> None:

@@ -115,8 +115,6 @@ class ActiveLearningDataModule(LightningDataModule):
         self._given: dict[int, Label] = {}
         if isinstance(initial_labeled, int | np.integer):
             self._is_labeled[draw_initial(self._known, n, int(initial_labeled), seed)] = True
-        elif isinstance(initial_labeled, Mapping):
-            self.label(initial_labeled.keys(), initial_labeled.values())
         else:
             self.label(initial_labeled)
 
@@ -135,18 +133,27 @@ class ActiveLearningDataModule(LightningDataModule):
         """Ids that are neither labeled nor discarded, in the order of the training data."""
         return self._ids[~(self._is_labeled | self._is_discarded)]
 
-    def label(self, ids: Iterable[SampleId], labels: Iterable[Any] | None = None) -> None:
+    def label(
+        self,
+        ids: Iterable[SampleId] | Mapping[SampleId, Any],
+        labels: Iterable[Any] | None = None,
+    ) -> None:
         """Moves samples into the labeled set: all of them, or none after an error.
 
         A discarded sample may come back this way: somebody could label it after all.
 
         Args:
-            ids: Any ids outside the labeled set, in any order.
+            ids: Any ids outside the labeled set, in any order, or a mapping of ids to labels.
             labels: One label for each id, in place of the data set's own target; None keeps that.
 
         Raises:
             LabelError: Unknown, repeated or already labeled ids, or labels that do not fit.
         """
+        if isinstance(ids, Mapping):
+            if labels is not None:
+                raise LabelError("label: expected ids and labels, or a mapping alone, got both")
+            labels = list(ids.values())
+            ids = list(ids)
         positions = self._positions_outside_labeled(ids)
         if labels is not None:
             given = _as_labels(labels)

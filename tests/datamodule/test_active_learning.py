@@ -433,3 +433,13 @@ class TestInsideATrainer:
         copied = pickle.loads(pickle.dumps(make(initial_labeled={3: 1})))
         assert copied.labels_dict() == {3: 1}
         assert targets_seen(copied) == [1]
+
+
+def test_a_mapping_labels_what_it_names() -> None:
+    data = [([float(i)], -1) for i in range(6)]
+    datamodule = ActiveLearningDataModule(data, initial_labeled=[0])
+    datamodule.label({5: 1, 2: 0})
+    assert {key: datamodule.labels_dict()[key] for key in (5, 2)} == {5: 1, 2: 0}
+    with pytest.raises(LabelError, match="a mapping alone"):
+        datamodule.label({3: 1}, [1])
+    assert datamodule.labeled_ids.tolist() == [0, 2, 5]
