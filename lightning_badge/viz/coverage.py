@@ -44,7 +44,8 @@ def draw_coverage(orderings: Mapping[str, Ordering], *, title: str | None = None
             raise BadgeError(f"coverage: {name!r} has none; badge and its kin measure it")
         ranks = np.arange(1, len(ordering) + 1)
         axes.plot(ranks, ordering.coverage, color=color, lw=2.2, label=name)
-        for share in LANDMARKS:
+        # Of several curves the names would cover each other.
+        for share in LANDMARKS if len(orderings) == 1 else ():
             enough = int(np.argmax(ordering.coverage >= share)) + 1
             if ordering.coverage[enough - 1] >= share:
                 axes.plot(enough, share, "o", color=color, ms=7, mec="white")
