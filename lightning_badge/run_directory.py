@@ -88,7 +88,9 @@ class RunDirectory:
             self._lock.release()
         self._lock = None
 
-    def ensure_identity(self, config: Mapping[str, Any], identity_keys: Sequence[str]) -> None:
+    def ensure_identity(
+        self, config: Mapping[str, Any], identity_keys: Sequence[str], *, begun: bool = True
+    ) -> None:
         """Stores a new run's configuration, or makes sure that this is the stored run's.
 
         Keys outside the identity may differ; the stored configuration then follows.
@@ -97,6 +99,8 @@ class RunDirectory:
             config: Nested mappings and lists of plain values, without references to be resolved.
             identity_keys: What makes it the same run: top-level keys (``"strategy"`` with all
                 that is below it) or dotted ones (``"data.name"``).
+            begun: Whether an earlier run left anything that this one would go on from. A first
+                try that failed binds nobody: its configuration is replaced.
 
         Raises:
             RunDirectoryError: Another configuration (each key that differs, with both values), a
@@ -111,12 +115,12 @@ class RunDirectory:
             )
         stored = self._stored_config()
         if stored is None:
-            if self.labels_path.exists():
+            if begun and self.labels_path.exists():
                 raise RunDirectoryError(
                     f"{self.config_path}: missing, but there are labels beside it; restore it, "
                     "choose another run_dir, or start over with fresh=true (keeps the labels aside)"
                 )
-        elif different := _differences(stored, now, identity_keys):
+        elif begun and (different := _differences(stored, now, identity_keys)):
             raise RunDirectoryError(
                 f"{self.path}: holds a run of another configuration ({'; '.join(different)}); "
                 "choose another run_dir, or start over with fresh=true (keeps the old run aside)"

@@ -40,8 +40,9 @@ def main(config: DictConfig) -> float:
     with RunDirectory(config.run_dir) as run_directory:
         if config.fresh:
             run_directory.start_over()
-        run_directory.ensure_identity(*identity)
         with LabelStore(run_directory.labels_path) as store:
+            begun = run_directory.metrics_path(0).exists() or bool(store.answers())
+            run_directory.ensure_identity(*identity, begun=begun)
             return ActiveLearningLoop(
                 make_model,
                 make_round_trainer,

@@ -306,3 +306,13 @@ class TestRounds:
             "learning_curve.csv",
             "run.lock",
         ]
+
+
+def test_a_first_try_that_failed_binds_nobody(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "run") as run:
+        run.ensure_identity(CONFIG, IDENTITY)
+        run.labels_path.touch()
+        run.ensure_identity(changed(seed=7), IDENTITY, begun=False)
+        run.ensure_identity(changed(seed=7), IDENTITY)
+        with pytest.raises(RunDirectoryError, match="seed: stored 7"):
+            run.ensure_identity(changed(seed=8), IDENTITY)

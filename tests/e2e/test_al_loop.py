@@ -169,6 +169,13 @@ def test_what_a_user_can_mend_is_said_in_one_line(script: Script, override: str,
     assert "\n" not in error
 
 
+def test_a_first_try_that_failed_may_be_corrected(script: Script) -> None:
+    same_run = ("run_dir=run", "max_rounds=1")
+    assert "NaN" in (script("model.lr=1e30", *same_run) or "")
+    assert script(*same_run) is None
+    assert "holds a run of another configuration" in (script("model.lr=0.1", *same_run) or "")
+
+
 def test_data_that_are_not_there(script: Script, tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     error = script("data=mnist", f"data.path={tmp_path}/nowhere")
