@@ -148,7 +148,7 @@ def _windows(
 def _update_tile(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
     """Lowers ``min_sq_dist`` ``[r]`` in place, by one product of all rows with all centers."""
     if rows.logit_grad.dtype == torch.float64:
-        _lower_exactly(min_sq_dist, rows, centers)
+        torch.minimum(min_sq_dist, pairwise_sq_dist(rows, centers).amin(dim=1), out=min_sq_dist)
         return
     norms = rows.sq_norm.float()[:, None] + centers.sq_norm.float()[None, :]
     sq_dist = torch.addcmul(
@@ -173,7 +173,7 @@ def _lower_in_float64(
 ) -> None:
     count = int(doubtful.sum())
     if count > GATHER_AT_MOST * doubtful.numel():
-        nearest = _float64_tile(rows, centers).masked_fill_(~doubtful, torch.inf).amin(dim=1)
+        nearest = pairwise_sq_dist(rows, centers).masked_fill_(~doubtful, torch.inf).amin(dim=1)
         torch.minimum(min_sq_dist, nearest, out=min_sq_dist)
         return
     row, center = doubtful.nonzero(as_tuple=True)
@@ -189,16 +189,6 @@ def _lower_in_float64(
 
 
 def pairwise_sq_dist(rows: Factors, centers: Factors) -> Tensor:
-    """Returns the squared distances ``[r, m]`` between few rows and few centers in float64."""
-    return _float64_tile(rows, centers)
-
-
-def _lower_exactly(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
-    """Lowers ``min_sq_dist`` ``[r]`` to the distances from few float64 rows to few centers."""
-    torch.minimum(min_sq_dist, _float64_tile(rows, centers).amin(dim=1), out=min_sq_dist)
-
-
-def _float64_tile(rows: Factors, centers: Factors) -> Tensor:
     """Returns squared distances ``[r, m]`` in float64, exactly 0 for copies."""
     inner = rows.logit_grad.double() @ centers.logit_grad.double().T
     inner *= rows.penultimate.double() @ centers.penultimate.double().T
@@ -242,7 +232,7 @@ def accept(stale: Tensor, uniforms: Tensor, candidates: Factors) -> tuple[Tensor
         Which candidates were accepted ``[m]`` int64, and their squared distances to the nearest
         center at that moment ``[m]`` float64.
     """
-    sq_dist = _float64_tile(candidates, candidates).cpu().numpy()
+    sq_dist = pairwise_sq_dist(candidates, candidates).cpu().numpy()
     now, limit = stale.cpu().numpy().copy(), (uniforms * stale).cpu().numpy()
     accepted: list[int] = []
     gains: list[float] = []
