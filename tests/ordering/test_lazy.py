@@ -18,6 +18,7 @@ def lazy(pool: GradientEmbedding, name: str, seed: int = 0, **more: object) -> L
     return LazyOrdering(pool, name, seed=seed, **context_of(name), **more)
 
 
+@pytest.mark.usefixtures("either_backend")
 @pytest.mark.parametrize("name", NAMES)
 class TestEveryStrategy:
     @pytest.mark.parametrize("parts", [[1] * 10, [3, 1, 40, 7], [200]])
