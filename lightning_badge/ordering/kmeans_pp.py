@@ -189,9 +189,9 @@ class KMeansPP(Walk):
 
     def _coverage_through(self, m: int) -> npt.NDArray[np.float64]:
         """Returns coverage after each of the block's ``m`` ranks: exact at the end, else linear."""
+        before = float(self._before.sum())
         after = float(self._engine.min_sq_dist.sum())
-        before = float(self._before.sum()) if m > 1 else after
-        return self._scatter.coverage(before + (after - before) * np.arange(1, m + 1) / m)
+        return self._scatter.coverage_between(before if before < np.inf else None, after, m)
 
     def _compact_when_due(self) -> None:
         """Sorts the rows by norm once that pays, and drops chosen rows once half of them are."""
