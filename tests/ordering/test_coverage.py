@@ -113,3 +113,17 @@ def test_coverage_of_ranks_from_elsewhere_is_refused() -> None:
 
 def test_coverage_of_no_ranks_is_empty() -> None:
     assert measure_coverage(make_pool(5), Ordering(make_pool(5).sample_ids[:0])).shape == (0,)
+
+
+def test_a_pool_that_is_covered_enough_gives_no_more_ranks_until_it_changes() -> None:
+    pool = make_pool(300)
+    lazy = LazyOrdering(pool.take(slice(0, 200)))
+    assert len(lazy.take(coverage=0.5)) > 0
+    assert len(lazy.take(coverage=0.4)) == len(lazy.take(coverage=0.5)) == 0
+    assert len(lazy.take(coverage=0.6)) > 0
+    state = lazy.state_dict()
+    other = LazyOrdering(pool.take(slice(0, 200)))
+    other.load_state_dict(state)
+    assert len(other.take(coverage=0.6)) == 0
+    lazy.extend(pool.take(slice(200, 300)))
+    assert len(lazy.take(coverage=0.6)) > 0
