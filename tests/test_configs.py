@@ -39,7 +39,7 @@ def composed() -> Iterator[Compose]:
     def compose_with(*overrides: str, round: int | None = 3) -> DictConfig:
         config = compose("al_loop", list(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(config)
-        config.classes = 10
+        config.classes, config.in_channels, config.in_features = 10, 1, 64
         if round is not None:
             config.round = {"number": round, "seed": 5, "directory": "rounds/003"}
         return config
@@ -71,13 +71,17 @@ def test_every_group_has_an_option_that_is_the_default() -> None:
     assert all(option in [*options(group), None] for group, option in named.items())
 
 
+# What needs a path reads the folder; everything else comes with a library.
+CLASSES = {"digits": 10, "huggingface": 10, "mnist": 10, "tabular": 2}
+
+
 @pytest.mark.parametrize("data", options("data"))
 def test_data(composed: Compose, folder: Path, data: str) -> None:
-    overrides = [] if data == "digits" else [f"data.path={folder}"]
+    overrides = [f"data.path={folder}"] if data in ("huggingface", "mnist") else []
     datamodule = instantiate(composed(f"data={data}", "initial_labels=12", *overrides).data)
     assert isinstance(datamodule, ActiveLearningDataModule)
     assert len(datamodule.labeled_ids) == 12
-    assert len(datamodule.class_names) == 10
+    assert len(datamodule.class_names) == CLASSES[data]
 
 
 @pytest.mark.parametrize("model", options("model"))

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
-from lightning_badge.examples.models import ImageClassifier, SmallCNN
+from lightning_badge.examples.models import Classifier, SmallCNN
 from lightning_badge.oracle import DatasetOracle
 
 
@@ -46,7 +46,7 @@ class DiesAnswering(DatasetOracle):
             yield pair
 
 
-class NoLinearLayer(ImageClassifier):
+class NoLinearLayer(Classifier):
     """Classifies by a convolution over the whole image."""
 
     def __init__(self, num_classes: int, lr: float, **_: Any) -> None:
