@@ -162,6 +162,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         ("model.lr=1e30", "NaN"),
         ("data.batch_size=0", "batch_size: expected an integer of 1 or more, got 0"),
         ("data.num_workers=-1", "num_workers: expected an integer of 0 or more, got -1"),
+        ("model=transformer", "model.vocabulary: these data do not tell it; choose a model that"),
         ("data=tabular", "model.in_channels: these data do not tell it; choose a model that fits"),
     ],
 )
@@ -239,10 +240,11 @@ def test_data_may_be_moved_but_not_changed(script: Script, tmp_path: Path) -> No
     assert "data_fingerprint: stored" in error
 
 
-@pytest.mark.parametrize("experiment", ["tabular"])
+@pytest.mark.parametrize("experiment", ["tabular", "text"])
 def test_what_a_sample_is_makes_no_difference(
     script: Script, tmp_path: Path, experiment: str
 ) -> None:
+    pytest.importorskip("transformers")
     tiny = ("run_dir=run", "max_rounds=2", "budget.k=3", "logger=none")
     assert script(f"experiment={experiment}", *tiny) is None
     with LabelStore(tmp_path / "run" / "labels.db") as store:
