@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from lightning_utilities.core.imports import RequirementCache
 from torch import Tensor, nn
 
 from lightning_badge.examples.models import Classifier, SmallCNN
@@ -44,6 +46,13 @@ class DiesAnswering(DatasetOracle):
             if number == 9:
                 die_once(self.mark)
             yield pair
+
+
+class NeedsAPackage(CSVLogger):
+    """Needs a package that is not installed, and says so as Lightning's loggers do."""
+
+    def __init__(self, **_: Any) -> None:
+        raise ModuleNotFoundError(str(RequirementCache("no-such-package>=1.0")))
 
 
 class NoLinearLayer(Classifier):

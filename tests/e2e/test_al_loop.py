@@ -160,6 +160,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         ("initial_labels=0", "no sample is labeled"),
         ("model._target_=stand_ins.NoLinearLayer", "linear layer"),
         ("model.lr=1e30", "NaN"),
+        ("logger._target_=stand_ins.NeedsAPackage", "pip install -U 'no-such-package>=1.0'"),
         ("data.batch_size=0", "batch_size: expected an integer of 1 or more, got 0"),
         ("data.num_workers=-1", "num_workers: expected an integer of 0 or more, got -1"),
         ("model=transformer", "model.vocabulary: these data do not tell it; choose a model that"),
