@@ -136,23 +136,31 @@ def test_they_go_together_in_a_collection() -> None:
     assert values["LabelsToReach"].item() == pytest.approx(15.0)
 
 
-@pytest.mark.parametrize("points_of", [([10.0, 20.0], [30.0]), ([10.0, 20.0, 30.0],) * 2])
-def test_parts_in_several_processes_count_as_one_curve(points_of) -> None:
-    """Two processes, each with a part of the curve or both with all of it, as torchmetrics sync."""
-    metrics = []
-    for labels in points_of:
-        metric = AreaUnderLearningCurve()
+def in_two_processes(kind: type[Metric], there: Metric, *arguments: object) -> Metric:
+    """Returns a metric that meets the states of ``there`` when it is computed."""
+    states = iter(
+        [torch.cat(state) if isinstance(state, list) else state]
+        for state in there.metric_state.values()
+    )
+    return kind(
+        *arguments,
+        dist_sync_fn=lambda own, group: [own, *next(states)],
+        distributed_available_fn=lambda: True,
+    )
+
+
+@pytest.mark.parametrize("parts", [([10.0, 20.0], [30.0]), ([10.0, 20.0, 30.0],) * 2])
+def test_parts_in_several_processes_count_as_one_curve(parts) -> None:
+    there = AreaUnderLearningCurve()
+    here = in_two_processes(AreaUnderLearningCurve, there)
+    for metric, labels in zip((there, here), parts, strict=True):
         metric.update(labels, [0.4 + label / 100 for label in labels])
-        metrics.append(metric)
-    here, there = metrics
-    others = iter([torch.cat(there.labels), torch.cat(there.values)])
-    here.sync(lambda own, group: [own, next(others)], distributed_available=lambda: True)
     assert here.compute().item() == pytest.approx(0.6)
 
 
 def test_the_histograms_of_several_processes_are_added() -> None:
-    here, there = QueryComposition(3), QueryComposition(3)
+    there = QueryComposition(3)
+    here = in_two_processes(QueryComposition, there, 3)
     here.update(torch.tensor([0, 2]))
     there.update(torch.tensor([1, 2]))
-    here.sync(lambda own, group: [own, there.counts], distributed_available=lambda: True)
     assert here.compute()["histogram"].tolist() == [1, 1, 2]
