@@ -79,7 +79,7 @@ def test_a_run_leaves_its_files_and_nothing_else(whole: Path) -> None:
             *("logs/metrics.csv", "logs/hparams.yaml"),
         )
     }
-    of_run = {"config.yaml", "labels.db", "learning_curve.csv", "run.lock"}
+    of_run = {"config.yaml", "labels.db", "learning_curve.csv", "queries.csv", "run.lock"}
     picture = {"learning_curve.png"} if find_spec("matplotlib") else set()
     assert files == of_rounds | of_run | picture
     ordering = read_ordering(whole / "rounds" / "000" / "ordering.parquet")
