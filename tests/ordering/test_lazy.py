@@ -7,6 +7,7 @@ import pytest
 import torch
 from pools import context_of, make_pool
 
+from lightning_badge import kernels
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import EmbeddingError, OrderingError
 from lightning_badge.ordering import STRATEGIES, LazyOrdering, order
@@ -190,3 +191,34 @@ def test_rows_whose_squares_overflow_are_refused() -> None:
 def test_a_seed_that_is_no_natural_number_is_refused(seed: object) -> None:
     with pytest.raises(OrderingError, match="seed: expected an integer of 0 or more"):
         LazyOrdering(make_pool(3), seed=seed)
+
+
+def mirrored(n: int, *, turned: bool) -> GradientEmbedding:
+    """Two classes: with logits exchanged and activations negated the embeddings are the same."""
+    generator = torch.Generator().manual_seed(0)
+    activations = 1 + torch.rand(n, 6, generator=generator)
+    logits = torch.randn(n, 2, generator=generator)
+    ids = [f"{'t' if turned else 's'}{row}" for row in range(n)]
+    if turned:
+        activations, logits = -activations, logits.flip(1)
+    return GradientEmbedding.from_logits(activations, logits, sample_ids=ids)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+class TestActivationsOfOtherSign:
+    @pytest.fixture(autouse=True)
+    def _always_prune(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kernels, "PRUNE_BELOW", 1.0)
+
+    def test_rows_that_arrive_meet_the_centers_on_the_other_side(self, backend: str) -> None:
+        walk = LazyOrdering(mirrored(100, turned=False), backend=backend)
+        walk.take()
+        walk.extend(mirrored(100, turned=True))
+        np.testing.assert_array_equal(walk.take().gains, np.zeros(100))
+
+    def test_a_pool_meets_the_labeled_set_on_the_other_side(self, backend: str) -> None:
+        labeled = mirrored(100, turned=True)
+        walk = LazyOrdering(
+            mirrored(100, turned=False), "badge_labeled", labeled=labeled, backend=backend
+        )
+        np.testing.assert_array_equal(walk.take().gains, np.zeros(100))
