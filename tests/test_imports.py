@@ -16,7 +16,7 @@ ROWS: list[tuple[set[str], set[str]]] = [
     ({"embedding"}, set()),
     ({"ordering"}, set()),
     (
-        {"artifact", "capture", "metrics", "viz"},
+        {"artifact", "capture", "k_dpp", "metrics", "viz"},
         {"lightning", "matplotlib", "PIL", "pyarrow", "torchmetrics"},
     ),
     ({"callback", "datamodule"}, set()),
