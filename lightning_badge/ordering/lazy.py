@@ -14,6 +14,7 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import resolve_backend
 from lightning_badge.ordering.base import Ordering, check_coverage, check_strategy
+from lightning_badge.ordering.posterior import check_posterior
 from lightning_badge.ordering.walk import Picks, Walk
 from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, name_ids
 
@@ -59,7 +60,9 @@ class LazyOrdering:
         self._rule = check_strategy(strategy, strategy_args)
         labeled = None if labeled is None else labeled.like(embedding)
         self._labeled = None if labeled is None else fingerprint(labeled.sample_ids, ordered=True)
-        self._context = {
+        if posterior is not None:
+            check_posterior(posterior, len(embedding))
+        self._context: dict[str, Any] = {
             name: value
             for name, value in (("labeled", labeled), ("posterior", posterior))
             if value is not None
@@ -124,19 +127,33 @@ class LazyOrdering:
         """Whether a rank was given to this sample already."""
         return sample_id in self._embedding.sample_ids[self._issued].tolist()
 
-    def extend(self, embedding: GradientEmbedding) -> None:
+    def extend(self, embedding: GradientEmbedding, *, posterior: Tensor | None = None) -> None:
         """Adds rows that arrived meanwhile.
+
+        Args:
+            embedding: The rows.
+            posterior: Their class probabilities under the same posterior samples as the pool's, for
+                the strategies that need it.
 
         Raises:
             EmbeddingError: Rows of another head or loss, or ids that are in the pool already.
+            OrderingError: A posterior that is missing, of no use, or of other samples.
         """
         embedding = embedding.like(self._embedding)
+        uses_posterior = "posterior" in self._context
+        if uses_posterior != (posterior is not None):
+            need = "needs" if uses_posterior else "does not use"
+            raise OrderingError(f"extend: strategy {self._strategy!r} {need} posterior=")
+        if posterior is not None:
+            check_posterior(posterior, len(embedding), like=self._context["posterior"])
         self._embedding = self._embedding.concatenate(embedding)
+        if posterior is not None:
+            self._context["posterior"] = torch.cat([self._context["posterior"], posterior])
         self._fingerprint = None
         new = np.zeros(len(embedding), dtype=np.bool_)
         self._gone, self._issued = np.append(self._gone, new), np.append(self._issued, new)
         if self._walk is not None:
-            self._walk.extend(embedding)
+            self._walk.extend(embedding, posterior)
 
     def discard(self, sample_ids: Iterable[SampleId]) -> None:
         """Removes rows that nobody will label.

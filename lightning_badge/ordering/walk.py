@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 
@@ -91,11 +92,18 @@ class Walk(ABC):
             parts.append(part)
         return Picks.join(parts)
 
-    def extend(self, embedding: GradientEmbedding) -> None:
-        """Appends the rows of ``embedding`` to the pool."""
+    def extend(self, embedding: GradientEmbedding, posterior: Tensor | None = None) -> None:
+        """Appends the rows of ``embedding`` to the pool.
+
+        Args:
+            embedding: The rows.
+            posterior: Of the same rows, for walks that began with one.
+        """
         self._rewind()
         self._covered = -np.inf
         self._add_rows(embedding)
+        if posterior is not None:
+            self._add_posterior(posterior)
 
     def discard(self, positions: npt.NDArray[np.int64]) -> None:
         """Takes rows that were not handed out from the pool."""
@@ -145,6 +153,10 @@ class Walk(ABC):
     @abstractmethod
     def _add_rows(self, embedding: GradientEmbedding) -> None:
         """Appends rows to the pool."""
+
+    def _add_posterior(self, posterior: Tensor) -> None:
+        """Appends what belongs to the rows that were just added."""
+        raise NotImplementedError(f"{type(self).__name__} knows no posterior")
 
     @abstractmethod
     def _remove_rows(self, positions: npt.NDArray[np.int64]) -> None:

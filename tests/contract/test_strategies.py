@@ -18,8 +18,7 @@ NAMES = sorted(STRATEGIES)
 
 def order(pool: GradientEmbedding, name: str = "badge", **arguments: object) -> Ordering:
     """Orders with whatever else the strategy needs."""
-    shape = {"classes": pool.logit_grad.shape[1], "width": pool.penultimate.shape[1]}
-    context = context_of(name, **shape) if name in STRATEGIES else {}
+    context = context_of(name, pool) if name in STRATEGIES else {}
     return order_any(pool, name, **context, **arguments)
 
 
@@ -101,8 +100,7 @@ class TestEveryStrategy:
         pool = GradientEmbedding.from_logits(
             torch.randn(9, 3), torch.randn(9, 4), loss="binary_cross_entropy"
         )
-        context = dict.fromkeys(STRATEGIES[name].needs, pool)
-        ordering = order_any(pool, name, **context)
+        ordering = order(pool, name)
         assert sorted(ordering) == list(range(9))
         assert ordering.hallucinated_label is None
 

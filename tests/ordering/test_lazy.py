@@ -16,7 +16,12 @@ NAMES = sorted(STRATEGIES)
 
 
 def lazy(pool: GradientEmbedding, name: str, seed: int = 0, **more: object) -> LazyOrdering:
-    return LazyOrdering(pool, name, seed=seed, **context_of(name), **more)
+    return LazyOrdering(pool, name, seed=seed, **context_of(name, pool), **more)
+
+
+def extend(walk: LazyOrdering, name: str, rows: GradientEmbedding) -> None:
+    needed = context_of(name, rows)
+    walk.extend(rows, **({"posterior": needed["posterior"]} if "posterior" in needed else {}))
 
 
 @pytest.mark.usefixtures("either_backend")
@@ -25,7 +30,7 @@ class TestEveryStrategy:
     @pytest.mark.parametrize("parts", [[1] * 10, [3, 1, 40, 7], [200]])
     def test_parts_joined_are_the_ordering(self, name: str, parts: list[int]) -> None:
         pool = make_pool(120)
-        whole = order(pool, name, seed=5, **context_of(name))
+        whole = order(pool, name, seed=5, **context_of(name, pool))
         walk = lazy(pool, name, seed=5)
         taken = [walk.take(part) for part in parts]
         ids = [sample_id for part in taken for sample_id in part]
@@ -38,19 +43,19 @@ class TestEveryStrategy:
 
     def test_iteration_yields_one_id_at_a_time(self, name: str) -> None:
         pool = make_pool(30)
-        assert list(lazy(pool, name)) == list(order(pool, name, **context_of(name)))
+        assert list(lazy(pool, name)) == list(order(pool, name, **context_of(name, pool)))
 
     def test_a_pool_that_grows_before_the_first_part_is_one_pool(self, name: str) -> None:
         whole = make_pool(50)
         walk = lazy(whole.take(slice(0, 20)), name)
-        walk.extend(whole.take(slice(20, 50)))
-        assert list(walk.take()) == list(order(whole, name, **context_of(name)))
+        extend(walk, name, whole.take(slice(20, 50)))
+        assert list(walk.take()) == list(order(whole, name, **context_of(name, whole)))
 
     def test_after_an_extension_every_row_comes_once(self, name: str) -> None:
         whole = make_pool(90)
         walk = lazy(whole.take(slice(0, 60)), name)
         first = list(walk.take(25))
-        walk.extend(whole.take(slice(60, 90)))
+        extend(walk, name, whole.take(slice(60, 90)))
         assert len(walk) == 65
         assert sorted(first + list(walk.take())) == sorted(whole.sample_ids.tolist())
 
@@ -59,7 +64,7 @@ class TestEveryStrategy:
         walk = lazy(whole.take(slice(0, 20)), name)
         walk.take()
         assert len(walk.take(3)) == 0
-        walk.extend(whole.take(slice(20, 30)))
+        extend(walk, name, whole.take(slice(20, 30)))
         assert sorted(walk.take()) == sorted(whole.sample_ids[20:].tolist())
 
     @pytest.mark.parametrize("taken", [0, 1, 17])
@@ -77,7 +82,7 @@ class TestEveryStrategy:
         whole = make_pool(200)
         walk = lazy(whole.take(slice(0, 150)), name)
         walk.take(33)
-        walk.extend(whole.take(slice(150, 200)))
+        extend(walk, name, whole.take(slice(150, 200)))
         walk.discard([next(i for i in whole.sample_ids.tolist() if not walk.has_issued(i))])
         walk.take(20)
         saved = io.BytesIO()
@@ -118,9 +123,9 @@ class TestEveryStrategy:
     def test_rows_that_are_known_or_unlike_are_refused(self, name: str) -> None:
         walk = lazy(make_pool(9), name)
         with pytest.raises(EmbeddingError, match="'s0'"):
-            walk.extend(make_pool(1))
+            extend(walk, name, make_pool(1))
         with pytest.raises(EmbeddingError, match="classes, width"):
-            walk.extend(make_pool(1, classes=7, prefix="t"))
+            extend(walk, name, make_pool(1, classes=7, prefix="t"))
 
     def test_only_what_can_go_is_discarded(self, name: str) -> None:
         walk = lazy(make_pool(9), name)

@@ -1,0 +1,41 @@
+"""Class probabilities under samples of the weights' posterior: what they have to be."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightning_badge.exceptions import OrderingError
+
+# Rows of float16 probabilities sum to 1 no better than this.
+SUM_TO_ONE = 1e-2
+
+
+def check_posterior(posterior: Tensor, n: int, *, like: Tensor | None = None) -> Tensor:
+    """Returns class probabilities ``[n, s, c]``, or says what is wrong with them.
+
+    Args:
+        posterior: What should be some.
+        n: Rows expected.
+        like: Other rows with the same posterior samples and classes.
+
+    Raises:
+        OrderingError: Another shape, or rows that are no probabilities.
+    """
+    wanted = f"[{n}, s, c]" if like is None else str([n, *like.shape[1:]])
+    fits = isinstance(posterior, Tensor) and posterior.ndim == 3 and len(posterior) == n
+    if fits and like is not None:
+        fits = posterior.shape[1:] == like.shape[1:]
+    if not fits or not posterior.is_floating_point() or 0 in posterior.shape[1:]:
+        got = list(posterior.shape) if isinstance(posterior, Tensor) else type(posterior).__name__
+        raise OrderingError(
+            f"posterior: expected class probabilities {wanted}, one row for each of the pool's, "
+            f"got {got}"
+        )
+    off = (posterior.double().sum(dim=2) - 1.0).abs()
+    wrong = ~((posterior >= 0).all(dim=2) & (off < SUM_TO_ONE)).all(dim=1)
+    if wrong.any():
+        raise OrderingError(
+            f"posterior: expected probabilities that sum to 1 over the classes, but row "
+            f"{int(wrong.nonzero()[0])} has others; pass them through softmax"
+        )
+    return posterior
