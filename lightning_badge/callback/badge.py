@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from lightning_badge.artifact import write_ordering
+from lightning_badge.callback.context import strategy_context
 from lightning_badge.callback.duration import estimate_duration
 from lightning_badge.callback.logging import log_numbers, log_pictures
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
@@ -29,6 +30,7 @@ from lightning_badge.callback.trainer_checks import (
 )
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.posterior import dropout_layers
 from lightning_badge.capture.reader import pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
@@ -68,6 +70,8 @@ class BadgeCallback(Callback):
             models too; ``auto`` takes the latter for a single output and the former for several.
         first_center: ``uniform`` or ``max_norm``, for strategies that grow from a first center.
         bias: Whether the gradient of the head's bias is embedded too.
+        posterior_samples: Passes over the pool with the model's dropout layers at work, for
+            strategies that need a posterior.
         every_n_epochs: Order in every n-th epoch of ``fit``.
         during_fit: Whether to order in ``fit`` at all.
         pool: Loader of the pool, unshuffled.
@@ -102,6 +106,7 @@ class BadgeCallback(Callback):
         loss: str = "auto",
         first_center: str = "uniform",
         bias: bool = False,
+        posterior_samples: int = 20,
         every_n_epochs: int = 1,
         during_fit: bool = True,
         pool: DataLoader[Any] | None = None,
@@ -116,6 +121,7 @@ class BadgeCallback(Callback):
         _check_integer("k", 1 if k is None else k, least=1)
         _check_integer("seed", seed, least=0)
         _check_integer("every_n_epochs", every_n_epochs, least=1)
+        _check_integer("posterior_samples", posterior_samples, least=1)
         try:
             check_strategy(strategy)
             resolve_backend(backend)
@@ -130,6 +136,7 @@ class BadgeCallback(Callback):
         self.loss = loss
         self.first_center = first_center
         self.bias = bias
+        self.posterior_samples = posterior_samples
         self.every_n_epochs = every_n_epochs
         self.during_fit = during_fit
         self.pool = pool
@@ -178,6 +185,8 @@ class BadgeCallback(Callback):
             reject_several_processes(trainer)
             pool_source(trainer, pl_module, self.pool)
             labeled_loader(trainer, STRATEGIES[self.strategy])
+            if "posterior" in STRATEGIES[self.strategy].uses:
+                dropout_layers(pl_module)
 
     @override
     def on_load_checkpoint(
@@ -220,9 +229,20 @@ class BadgeCallback(Callback):
                 trainer, pl_module, loader, head=self.head, sample_id_key=self.sample_id_key
             )
             embedding = self._embed(captured)
-            labeled = self._embed_labeled(trainer, pl_module, captured.head_name, embedding)
+            context = strategy_context(
+                self.strategy,
+                trainer,
+                pl_module,
+                loader,
+                embedding,
+                embed=self._embed,
+                head=captured.head_name,
+                sample_id_key=self.sample_id_key,
+                samples=self.posterior_samples,
+                seed=self.seed,
+            )
             captured_at = time.perf_counter()
-            ordering = self._order(embedding, labeled)
+            ordering = self._order(embedding, context)
             ordered_at = time.perf_counter()
         origin = {**self._origin(trainer), "head": captured.head_name}
         self.ordering = replace(ordering, metadata={**ordering.metadata, **origin})
@@ -246,35 +266,14 @@ class BadgeCallback(Callback):
             sample_ids=captured.sample_ids.tolist(),
         )
 
-    def _embed_labeled(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        head: str,
-        pool: GradientEmbedding,
-    ) -> GradientEmbedding | None:
-        """Embeds the labeled set for the strategies that keep away from it."""
-        loader = labeled_loader(trainer, STRATEGIES[self.strategy])
-        if loader is None:
-            return None
-        if pool_size(loader) == 0:
-            return pool.take(slice(0))
-        captured = capture_pool(
-            trainer, pl_module, loader, head=head, sample_id_key=self.sample_id_key
-        )
-        return self._embed(captured)
-
     @torch.inference_mode(False)
     @torch.no_grad()
-    def _order(self, embedding: GradientEmbedding, labeled: GradientEmbedding | None) -> Ordering:
+    def _order(self, embedding: GradientEmbedding, context: dict[str, Any]) -> Ordering:
         own = {"first_center": self.first_center}
         takes = strategy_arguments(self.strategy)
         arguments: dict[str, Any] = {name: own[name] for name in own if name in takes}
-        if labeled is not None:
-            arguments["labeled"] = labeled
-        run = partial(
-            order, embedding, self.strategy, seed=self.seed, backend=self.backend, **arguments
-        )
+        arguments |= {"seed": self.seed, "backend": self.backend, **context}
+        run = partial(order, embedding, self.strategy, **arguments)
         self._tell_duration_once(embedding, run)
         return run(k=self.k)
 

@@ -1,0 +1,75 @@
+"""What strategies use beside the pool's embedding: the labeled set's, or a posterior."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+
+from lightning_badge.callback.pool_source import labeled_loader
+from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.posterior import capture_posterior
+from lightning_badge.capture.reader import pool_size
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import CaptureError
+from lightning_badge.ordering import STRATEGIES
+
+
+def strategy_context(
+    strategy: str,
+    trainer: Trainer,
+    pl_module: LightningModule,
+    pool: Any,
+    embedding: GradientEmbedding,
+    *,
+    embed: Callable[[CapturedPool], GradientEmbedding],
+    head: str,
+    sample_id_key: str | None,
+    samples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Captures what a strategy uses beside the pool's embedding.
+
+    Args:
+        strategy: Its name.
+        trainer: Whose strategy and precision to use, and whose datamodule has the labeled set.
+        pl_module: The model.
+        pool: Loader of the pool.
+        embedding: Of the pool.
+        embed: How the pool's was made.
+        head: Name of the classifier head.
+        sample_id_key: Key of dict batches that holds the ids.
+        samples: Of the posterior.
+        seed: Of their draws.
+
+    Returns:
+        Arguments of `order`: ``labeled``, an embedding, and ``posterior``, ``[n, s, c]``, where the
+        strategy has use for them.
+
+    Raises:
+        CaptureError: A multi-label model, whose posterior no strategy works on.
+    """
+    rule, context = STRATEGIES[strategy], dict[str, Any]()
+    loader = labeled_loader(trainer, rule)
+    if loader is not None and pool_size(loader) == 0:
+        context["labeled"] = embedding.take(slice(0))
+    elif loader is not None:
+        context["labeled"] = embed(
+            capture_pool(trainer, pl_module, loader, head=head, sample_id_key=sample_id_key)
+        )
+    if "posterior" not in rule.uses:
+        return context
+    if embedding.loss == "binary_cross_entropy" and embedding.logit_grad.shape[1] > 1:
+        raise CaptureError(
+            f"strategy {strategy!r} works on one class a sample, but the model is multi-label; "
+            "choose badge or entropy"
+        )
+    context["posterior"] = capture_posterior(
+        trainer,
+        pl_module,
+        pool,
+        samples=samples,
+        seed=seed,
+        head=head,
+        sample_id_key=sample_id_key,
+    )
+    return context
