@@ -46,7 +46,7 @@ def draw_sample_grid(
     """
     from matplotlib.figure import Figure
 
-    pictures = _as_pictures(images)
+    pictures = as_pictures(images)
     columns = _columns(len(pictures), columns)
     rows = math.ceil(len(pictures) / columns)
     lines = max((caption.count("\n") + 1 for caption in captions or ()), default=0)
@@ -66,7 +66,7 @@ def fill_sample_grid(
     columns: int | None = None,
 ) -> None:
     """Draws the grid of `draw_sample_grid` into a figure or a part of one."""
-    pictures = _as_pictures(images)
+    pictures = as_pictures(images)
     if captions is not None and len(captions) != len(pictures):
         raise BadgeError(
             f"sample grid: expected {len(pictures)} captions, one an image, got {len(captions)}"
@@ -92,7 +92,7 @@ def fill_sample_grid(
         figure.suptitle(title, fontsize=12, color=INK)
 
 
-def _as_pictures(images: Any) -> npt.NDArray[Any]:
+def as_pictures(images: Any) -> npt.NDArray[Any]:
     """Returns images ``[k, height, width]`` or ``[k, height, width, 3]`` in 0..1."""
     array = np.asarray(images)
     if array.ndim != 4 or not array.size or array.shape[1] not in (1, 3):
