@@ -23,6 +23,7 @@ class Pool:
         labels: True classes ``[n]``.
         class_names: Of all classes.
         unseen: Classes that training never saw.
+        n_labeled: Samples that it saw.
     """
 
     embedding: GradientEmbedding
@@ -30,6 +31,7 @@ class Pool:
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     unseen: tuple[int, ...]
+    n_labeled: int
 
     @property
     def hallucinated(self) -> npt.NDArray[np.int64]:
@@ -102,9 +104,13 @@ def divide(
     train, rest = np.split(ids, [round(train_share * len(ids))])
     if len(rest) < pool_size:
         raise BadgeError(f"pool_size: expected at most {len(rest)}, the rest, got {pool_size}")
-    datamodule.label(sample_id for sample_id in train.tolist() if label_of[sample_id] not in classes)
+    datamodule.label(
+        sample_id for sample_id in train.tolist() if label_of[sample_id] not in classes
+    )
     left = set(rest[:pool_size].tolist())
-    datamodule.discard(sample_id for sample_id in datamodule.pool_ids.tolist() if sample_id not in left)
+    datamodule.discard(
+        sample_id for sample_id in datamodule.pool_ids.tolist() if sample_id not in left
+    )
     return classes
 
 
@@ -120,4 +126,5 @@ def make_pool(
         np.array([label_of[sample_id] for sample_id in embedding.sample_ids.tolist()]),
         datamodule.class_names or (),
         unseen,
+        len(datamodule.labeled_ids),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -13,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.embedding_map import apart, fill_embedding_map
+from lightning_badge.viz.embedding_map import fill_embedding_map
+from lightning_badge.viz.placement import apart
 from lightning_badge.viz.sample_grid import as_pictures
 from lightning_badge.viz.style import INK, class_color
 
@@ -153,16 +155,13 @@ def _background(
     unseen: Collection[int],
 ) -> tuple[Image, npt.NDArray[np.float64]]:
     """Returns the map and where on it the picks lie ``[k, 2]``, in pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
     width, height = SIZE
     figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.01, 0.01, _MAP_SHARE - 0.01, 0.98))
     fill_embedding_map(axes, places, labels, class_names, unseen=unseen, faint=True)
-    axes.get_legend().remove()
     middle = (_card_corner()[0] + _CARD / 2) / width
     figure.legend(
         *axes.get_legend_handles_labels(),
@@ -175,10 +174,10 @@ def _background(
         handletextpad=0.1,
         columnspacing=1.0,
     )
-    canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
     x, y = axes.transData.transform(places[list(picks)].reshape(-1, 2)).T
-    return image, np.stack([x, height - y], axis=1)
+    return Image.open(png).convert("RGB"), np.stack([x, height - y], axis=1)
 
 
 def _card_corner() -> tuple[int, int]:
@@ -222,18 +221,20 @@ def write_gif(frames: Iterable[Frame], path: Path) -> None:
     )
 
 
-def write_webm(frames: Iterable[Frame], path: Path) -> bool:
-    """Writes frames as a WebM video where the program ``ffmpeg`` is found.
+def can_write_webm() -> bool:
+    """Whether the program ``ffmpeg`` is found."""
+    return shutil.which("ffmpeg") is not None
 
-    Returns:
-        Whether it was.
+
+def write_webm(frames: Iterable[Frame], path: Path) -> None:
+    """Writes frames as a WebM video, by the program ``ffmpeg``.
 
     Raises:
-        BadgeError: ``ffmpeg`` cannot make a video of the frames.
+        BadgeError: There is no ``ffmpeg``, or it cannot make a video of the frames.
     """
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
-        return False
+        raise BadgeError("animation: expected the program ffmpeg on the path, for WebM; install it")
     width, height = SIZE
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"100/{_STEP}"]
     video = ["-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-crf", "34", "-b:v", "0", "-f", "webm"]
@@ -244,4 +245,3 @@ def write_webm(frames: Iterable[Frame], path: Path) -> bool:
     if done.returncode:
         reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason"])[-1]
         raise BadgeError(f"animation: {ffmpeg} made no WebM video: {reason}")
-    return True

@@ -13,9 +13,13 @@ from lightning_badge.exceptions import BadgeError
 from lightning_badge.viz.style import COLORS, INK, clean
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BAND = (0.05, 0.95)
+_FROM = 5
+# Height of a line of text, as a share.
+_LINE = 0.06
 
 
 def share_among_first(is_kind: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -45,7 +49,8 @@ def draw_composition(
 ) -> Figure:
     """Draws shares among the first k ranks against k, which is logarithmic.
 
-    A line is the mean over orderings; the band around it holds the middle 90 % of them.
+    A line is the mean over orderings; the band around it holds the middle 90 % of them. The first
+    ranks are left away, where a share is hardly one.
 
     Args:
         shares: By name, shares ``[r, k]`` of ``r`` orderings, as `share_among_first` returns them.
@@ -66,15 +71,19 @@ def draw_composition(
         raise BadgeError("composition: expected the shares of one ordering or more, got none")
     figure = Figure(figsize=(8, 4.5), dpi=150, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
+    ends = {"in the pool": (in_pool, INK)}
     for (name, values), color in zip(shares.items(), cycle(COLORS), strict=False):
         if values.ndim != 2 or not values.size:
             raise BadgeError(f"composition: {name!r}: expected [r, k], got {list(values.shape)}")
         ranks = np.arange(1, values.shape[1] + 1)
-        axes.plot(ranks, values.mean(axis=0), color=color, lw=2.2, label=name)
+        drawn = slice(min(_FROM, len(ranks)) - 1, None)
+        center = values.mean(axis=0)
+        axes.plot(ranks[drawn], center[drawn], color=color, lw=2.2, label=name)
         if len(values) > 1:
-            low, high = np.quantile(values, _BAND, axis=0)
-            axes.fill_between(ranks, low, high, color=color, alpha=0.15, lw=0)
-    axes.axhline(in_pool, color=INK, lw=1, ls=(0, (4, 3)), label="in the pool")
+            low, high = np.quantile(values[:, drawn], _BAND, axis=0)
+            axes.fill_between(ranks[drawn], low, high, color=color, alpha=0.15, lw=0)
+        ends[name] = (float(center[-1]), color)
+    axes.axhline(in_pool, color=INK, lw=1, ls=(0, (4, 3)))
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_ylim(0, 1.02)
@@ -82,7 +91,25 @@ def draw_composition(
     axes.set_xlabel("first k ranks", fontsize=13, color=INK)
     axes.set_ylabel(f"share of {of}", fontsize=13, color=INK)
     clean(axes)
-    axes.legend(frameon=False, fontsize=11, labelcolor=INK)
+    axes.margins(x=0)
+    _name_ends(axes, ends)
     if title:
         axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
     return figure
+
+
+def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Writes names right of where their lines end, one above the other where lines meet."""
+    height = -np.inf
+    for name, (share, color) in sorted(ends.items(), key=lambda end: end[1][0]):
+        height = max(share, height + _LINE)
+        axes.annotate(
+            *(name, (1.0, height)),
+            xycoords=("axes fraction", "data"),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=12,
+            color=color,
+            annotation_clip=False,
+        )

@@ -20,6 +20,7 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels.blocked import pairwise_sq_dist
 from lightning_badge.ordering import order
+from lightning_badge.viz.placement import apart, outermost
 from lightning_badge.viz.style import INK, class_color
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 _ROW_BLOCK = 4096
 # Eigenvalues below this share of the largest are rounding: the landmarks fill fewer dimensions.
 _FLAT_BELOW = 1e-10
-# Of the grid in which class names stand: about one name in each of its outer cells.
-_CELLS = 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +153,9 @@ def draw_embedding_map(
     axes = figure.add_subplot()
     fill_embedding_map(axes, places, labels, class_names, unseen=unseen, faint=len(picks) > 0)
     if len(picks):
-        _number(axes, places[list(picks)], [class_color(i) for i in np.asarray(labels)[list(picks)]])
+        _number(
+            axes, places[list(picks)], [class_color(i) for i in np.asarray(labels)[list(picks)]]
+        )
     if title:
         axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
     return figure
@@ -169,7 +170,7 @@ def fill_embedding_map(
     unseen: Collection[int] = (),
     faint: bool = False,
 ) -> None:
-    """Draws the map of `draw_embedding_map` into axes.
+    """Draws the map of `draw_embedding_map` into axes; a legend is left to the caller.
 
     Args:
         axes: Where; empty.
@@ -188,13 +189,14 @@ def fill_embedding_map(
     # No class covers the others.
     shuffled = np.random.default_rng(0).permutation(len(places))
     colors = [class_color(label) for label in classes[shuffled]]
-    axes.scatter(*places[shuffled].T, c=colors, s=6, lw=0, alpha=0.3 if faint else 0.65)
+    x, y = places[shuffled].T
+    axes.scatter(x, y, c=colors, s=6, lw=0, alpha=0.3 if faint else 0.65)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_axis_off()
     radii = np.linalg.norm(places, axis=1)
     _circle(axes, float(np.quantile(radii, 0.9)))
     if not faint:
-        for row in _spread_out(places, radii):
+        for row in outermost(places):
             name, color = class_names[classes[row]], class_color(classes[row])
             axes.annotate(
                 *(name, places[row]),
@@ -206,7 +208,6 @@ def fill_embedding_map(
     for label, name in enumerate(class_names):
         text = f"{name} (unseen)" if label in unseen else name
         axes.plot([], [], "o", color=class_color(label), ms=7, label=text)
-    axes.legend(frameon=False, fontsize=11, labelcolor=INK, loc="upper right", handletextpad=0.1)
 
 
 def _circle(axes: Axes, radius: float) -> None:
@@ -223,18 +224,6 @@ def _circle(axes: Axes, radius: float) -> None:
         color=INK,
         bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
     )
-
-
-def _spread_out(
-    places: npt.NDArray[np.float64], radii: npt.NDArray[np.float64]
-) -> npt.NDArray[np.int64]:
-    """Returns the outermost row of each cell of a grid, but for the crowded middle."""
-    side = max(float(np.ptp(places, axis=0).max()) / _CELLS, np.finfo(np.float64).tiny)
-    outer = np.flatnonzero(radii > 2 * side)
-    outer = outer[np.argsort(-radii[outer], kind="stable")]
-    _, first = np.unique(np.floor(places[outer] / side), axis=0, return_index=True)
-    rows: npt.NDArray[np.int64] = outer[first]
-    return rows
 
 
 def _number(axes: Axes, places: npt.NDArray[np.float64], colors: Sequence[str]) -> None:
@@ -254,25 +243,3 @@ def _number(axes: Axes, places: npt.NDArray[np.float64], colors: Sequence[str]) 
             color=INK,
             bbox={"boxstyle": "circle,pad=0.25", "fc": "white", "ec": color, "lw": 2},
         )
-
-
-def apart(places: npt.NDArray[np.float64], least: float) -> npt.NDArray[np.float64]:
-    """Moves places ``[k, 2]`` until they are about ``least`` apart: where to write beside them.
-
-    Example:
-        >>> moved = apart(np.array([[0.0, 0.0], [0.1, 0.0], [9.0, 0.0]]), 1.0)
-        >>> float(np.linalg.norm(moved[0] - moved[1])) > 0.9, moved[2].tolist()
-        (True, [9.0, 0.0])
-    """
-    # What coincides parts too: each starts a little off, in a direction of its own.
-    turns = 2.4 * np.arange(len(places))
-    moved = places + 1e-3 * least * np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    for _ in range(200):
-        gap = moved[:, None] - moved[None, :]
-        distance = np.linalg.norm(gap, axis=2) + np.eye(len(moved)) * least
-        push = np.maximum(least - distance, 0.0) / 2
-        moved = moved + (gap * (push / distance)[:, :, None]).sum(axis=1)
-    settled: npt.NDArray[np.float64] = np.where(
-        np.linalg.norm(moved - places, axis=1, keepdims=True) <= 1e-2 * least, places, moved
-    )
-    return settled

@@ -82,7 +82,8 @@ def draw_norms(
             axes.plot(middle, label, "o", color="white", ms=6, mec=INK)
     bound = near * values.max()
     axes.axvline(bound, color=INK, lw=1, ls=(0, (4, 3)))
-    text = f"{share_near_origin(values, near):.0%} of all rows lie below\n{near:.0%} of the largest norm"
+    share = share_near_origin(values, near)
+    text = f"{share:.0%} of all rows lie below\n{near:.0%} of the largest norm"
     axes.annotate(
         *(text, (bound, 1.0)),
         xycoords=("data", "axes fraction"),

@@ -22,9 +22,7 @@ def plane(n: int, *, dimensions: int = 20, seed: int = 0) -> Tensor:
     """Returns points of a plane that lies askew, off the origin, in many dimensions."""
     generator = torch.Generator().manual_seed(seed)
     flat = torch.randn(n, 2, generator=generator, dtype=torch.float64)
-    axes = torch.linalg.qr(
-        torch.randn(dimensions, 2, generator=generator, dtype=torch.float64)
-    ).Q
+    axes = torch.linalg.qr(torch.randn(dimensions, 2, generator=generator, dtype=torch.float64)).Q
     return flat @ axes.T + torch.randn(dimensions, generator=generator, dtype=torch.float64)
 
 
