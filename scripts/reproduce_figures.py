@@ -69,7 +69,7 @@ def draw_first_nine(pool: Pool, uncertain: Ordering, diverse: Ordering) -> Figur
     for name, ordering in {"uncertainty (entropy)": uncertain, "BADGE": diverse}.items():
         rows = pool.rows(ordering)[:NINE]
         captions = [
-            f"true {pool.class_names[true]}\nseen as {pool.class_names[seen_as]}"
+            f"true {pool.class_names[true]}\nhallucinated {pool.class_names[seen_as]}"
             for true, seen_as in zip(pool.labels[rows], pool.hallucinated[rows], strict=True)
         ]
         grids[name] = (pool.images[rows], captions)
@@ -82,7 +82,8 @@ def animate(pool: Pool, ordering: Ordering, places: EmbeddingMap, k: int, folder
     unseen = pool.is_unseen[rows].cumsum()
     captions = [
         f"rank {rank} of {len(ordering):,}\ntrue {pool.class_names[pool.labels[row]]}, "
-        f"seen as {pool.class_names[pool.hallucinated[row]]}\n{unseen[rank - 1]} of {rank} unseen"
+        f"hallucinated {pool.class_names[pool.hallucinated[row]]}\n"
+        f"{unseen[rank - 1]} of {rank} unseen"
         for rank, row in enumerate(rows, start=1)
     ]
     writers = {"ordering.gif": write_gif}

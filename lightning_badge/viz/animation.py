@@ -30,7 +30,7 @@ _MAP_SHARE = 0.68
 _STEP, _FIRST_HOLD, _LAST_HOLD = 6, 150, 300
 _SLOW_PICKS, _SLOW_STEPS, _FAST_STEPS = 10, 18, 7
 _CARD, _THUMB = 180, 26
-_COLORS = 128
+_COLORS, _NEARLY_WHITE = 128, 248
 
 
 def ordering_frames(
@@ -53,7 +53,7 @@ def ordering_frames(
         places: Coordinates ``[n, 2]`` of a map.
         labels: Classes ``[n]``.
         class_names: Of all classes.
-        picks: Rows in the order of their ranks ``[k]``.
+        picks: Rows in the order of their ranks ``[k]``, one or more.
         images: Of the picks, ``[k, channels, height, width]``: floats in 0..1 or uint8.
         captions: One for each pick.
         unseen: Classes that training never saw; they are marked.
@@ -77,7 +77,7 @@ def ordering_frames(
     colors = [class_color(label) for label in np.asarray(labels)[list(picks)]]
     canvas = background.copy()
     before = Image.new("RGB", (_CARD, _CARD), "white")
-    yield canvas, _FIRST_HOLD
+    yield canvas.copy(), _FIRST_HOLD
     for rank, (picture, caption, color) in enumerate(zip(pictures, captions, colors, strict=True)):
         image = Image.fromarray(picture).convert("RGB")
         pick = _Pick(image, caption, color, pixels[rank], beside[rank])
@@ -87,7 +87,7 @@ def ordering_frames(
         pick.land(canvas)
         before = pick.card(_CARD)
     # The last card stays beside the map.
-    yield (pick.frame(canvas, before, 1.0) if len(picks) else canvas), _LAST_HOLD
+    yield pick.frame(canvas, before, 1.0), _LAST_HOLD
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,11 @@ def write_gif(frames: Iterable[Frame], path: Path) -> None:
     pictures, hundredths = zip(*frames, strict=True) if (frames := list(frames)) else ((), ())
     if not pictures:
         raise BadgeError("animation: expected frames, got none")
-    palette = pictures[-1].quantize(_COLORS, kmeans=1)
+    palette = pictures[-1].quantize(_COLORS)
+    # The mean of what is nearly white is not white: on a white page a tinted box would show.
+    colors = np.array(palette.getpalette()).reshape(-1, 3)
+    colors[colors.min(axis=1) >= _NEARLY_WHITE] = 255
+    palette.putpalette(colors.flatten().tolist())
     first, *others = (p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures)
     first.save(
         path,

@@ -47,8 +47,9 @@ def confusion_matrix(
             f"confusion matrix: expected classes 0 to {n_classes - 1}, got {both.min()} to "
             f"{both.max()}"
         )
-    counts = np.bincount(true * n_classes + seen_as, minlength=n_classes**2)
-    return counts.reshape(n_classes, n_classes).astype(np.int64)
+    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
+    np.add.at(counts, (true.astype(np.int64), seen_as.astype(np.int64)), 1)
+    return counts
 
 
 def draw_confusion(

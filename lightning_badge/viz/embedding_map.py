@@ -152,10 +152,10 @@ def draw_embedding_map(
     figure = Figure(figsize=(8, 7), dpi=150, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     fill_embedding_map(axes, places, labels, class_names, unseen=unseen, faint=len(picks) > 0)
+    axes.legend(frameon=False, fontsize=11, labelcolor=INK, loc="upper right", handletextpad=0.1)
     if len(picks):
-        _number(
-            axes, places[list(picks)], [class_color(i) for i in np.asarray(labels)[list(picks)]]
-        )
+        colors = [class_color(label) for label in np.asarray(labels)[list(picks)]]
+        _number(axes, places[list(picks)], colors)
     if title:
         axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
     return figure

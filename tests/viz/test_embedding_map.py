@@ -8,7 +8,10 @@ from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.embedding_map import map_embedding
+from lightning_badge.viz.embedding_map import draw_embedding_map, map_embedding
+from lightning_badge.viz.style import class_color
+
+pytest.importorskip("matplotlib")
 
 
 def rank_one_pool(n: int = 40, seed: int = 0) -> GradientEmbedding:
@@ -111,3 +114,41 @@ def test_what_cannot_be_mapped_is_said() -> None:
         map_embedding(rank_one_pool(), landmarks=1)
     with pytest.raises(BadgeError, match="and 0 rows"):
         map_embedding(rank_one_pool().take(slice(0)))
+
+
+class TestDrawing:
+    places = np.random.default_rng(0).normal(size=(200, 2)) ** 3
+    labels = np.arange(200) % 3
+
+    def test_every_row_is_a_point_and_every_class_is_in_the_legend(self) -> None:
+        figure = draw_embedding_map(self.places, self.labels, ["a", "b", "c"], unseen=[1])
+        (axes,) = figure.axes
+        points = axes.collections[0].get_offsets()
+        np.testing.assert_allclose(np.sort(points, axis=0), np.sort(self.places, axis=0))
+        legend = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert legend == ["a", "b (unseen)", "c"]
+
+    def test_points_have_the_colours_of_their_classes(self) -> None:
+        from matplotlib.colors import to_hex
+
+        (axes,) = draw_embedding_map(self.places, self.labels, ["a", "b", "c"]).axes
+        drawn = axes.collections[0]
+        places = map(tuple, self.places)
+        label_of = dict(zip(places, self.labels.tolist(), strict=True))
+        for place, color in zip(drawn.get_offsets(), drawn.get_facecolors(), strict=True):
+            assert to_hex(color) == class_color(label_of[tuple(place)])
+
+    def test_the_circle_holds_nine_in_ten_rows(self) -> None:
+        (axes,) = draw_embedding_map(self.places, self.labels, ["a", "b", "c"]).axes
+        (circle,) = axes.patches
+        inside = np.linalg.norm(self.places, axis=1) <= circle.get_radius()
+        assert inside.sum() == 180
+
+    def test_picks_are_numbered_in_their_order(self) -> None:
+        (axes,) = draw_embedding_map(self.places, self.labels, list("abc"), picks=[7, 3, 99]).axes
+        texts = [text.get_text() for text in axes.texts]
+        assert texts == ["90 % of the pool", "1", "2", "3"]
+
+    def test_places_and_labels_that_do_not_fit_are_an_error(self) -> None:
+        with pytest.raises(BadgeError, match=r"got \[200, 2\] and \[3\]"):
+            draw_embedding_map(self.places, [0, 1, 2], ["a", "b", "c"])
