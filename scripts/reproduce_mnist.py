@@ -5,20 +5,17 @@
 """
 
 import json
-from pathlib import Path
 
 import hydra
 import torch
 from command_line import one_line_errors, run
-from hydra.utils import instantiate
-from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 from reproduce_claims import measure, order_by_all, seconds_of_full_ordering
 from reproduce_figures import animate, draw_all, save
-from reproduce_pool import KeepEmbedding, Pool, divide, make_pool
+from reproduce_pool import Pool, train_and_order
 from reproduce_report import Facts, as_facts, write_report
 
-from lightning_badge import BadgeCallback, Ordering, RunDirectory, read_ordering
+from lightning_badge import RunDirectory
 from lightning_badge.viz.embedding_map import map_embedding
 
 NOT_IDENTITY = {"run_dir", "paths", "fresh", "classes", "data"}
@@ -46,27 +43,6 @@ def main(config: DictConfig) -> None:
         run_directory.write_text(run_directory.path / "claims.json", claims)
         run_directory.write_text(report, write_report(pool, ordering, facts, measurements))
         print(report)
-
-
-def train_and_order(config: DictConfig, folder: Path) -> tuple[Pool, Ordering]:
-    """Trains the model on the classes it may see; the callback orders the pool at the end."""
-    datamodule = instantiate(config.data)
-    unseen = divide(
-        *(datamodule, list(config.unseen)),
-        train_share=config.train_share,
-        pool_size=config.pool_size,
-        seed=config.seed,
-    )
-    config.classes = len(datamodule.class_names)
-    seed_everything(config.seed, verbose=False)
-    badge, keep = BadgeCallback(dirpath=folder), KeepEmbedding()
-    callbacks = [badge, keep]
-    trainer = instantiate(
-        config.trainer, callbacks=callbacks, logger=False, enable_checkpointing=False
-    )
-    trainer.fit(instantiate(config.model), datamodule=datamodule)
-    pool = make_pool(datamodule, keep.embedding, unseen)
-    return pool, read_ordering(badge.last_ordering_path)
 
 
 def gather_facts(config: DictConfig, pool: Pool, shown: float) -> Facts:

@@ -1,15 +1,25 @@
 """The post's set-up: a model that never saw some classes, and a pool that has them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from hydra.utils import instantiate
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from omegaconf import DictConfig
 from torch import Tensor
 
-from lightning_badge import ActiveLearningDataModule, BadgeError, GradientEmbedding, Ordering
+from lightning_badge import (
+    ActiveLearningDataModule,
+    BadgeCallback,
+    BadgeError,
+    GradientEmbedding,
+    Ordering,
+    read_ordering,
+)
 from lightning_badge.capture.pool import capture_pool
 
 
@@ -70,6 +80,27 @@ class KeepEmbedding(Callback):
                 captured.logits.clone(),
                 sample_ids=captured.sample_ids.tolist(),
             ).to("cpu")
+
+
+def train_and_order(config: DictConfig, folder: Path) -> tuple[Pool, Ordering]:
+    """Trains the model on the classes it may see; the callback orders the pool at the end."""
+    datamodule = instantiate(config.data)
+    unseen = divide(
+        *(datamodule, list(config.unseen)),
+        train_share=config.train_share,
+        pool_size=config.pool_size,
+        seed=config.seed,
+    )
+    config.classes = len(datamodule.class_names)
+    seed_everything(config.seed, verbose=False)
+    badge, keep = BadgeCallback(dirpath=folder), KeepEmbedding()
+    callbacks = [badge, keep]
+    trainer = instantiate(
+        config.trainer, callbacks=callbacks, logger=False, enable_checkpointing=False
+    )
+    trainer.fit(instantiate(config.model), datamodule=datamodule)
+    pool = make_pool(datamodule, keep.embedding, unseen)
+    return pool, read_ordering(badge.last_ordering_path)
 
 
 def divide(

@@ -75,8 +75,8 @@ def write_report(
         "For comparison:",
         comparison_table(measurements),
         "## Time",
-        f"The full ordering of {facts.n_pool:,} took {facts.seconds:.2f} s here, on "
-        f"{facts.threads} CPU threads. The post states {POST_GPU_SECONDS} s on its GPU, and "
+        f"The full ordering of {facts.n_pool:,} took {facts.seconds:.2f} s here (torch threads: "
+        f"{facts.threads}). The post states {POST_GPU_SECONDS} s on its GPU, and "
         f"{POST_CPU_MINUTES} min with scikit-learn on its CPU.",
         "## Figures",
         *_figures(pool, ordering, facts),
