@@ -9,7 +9,8 @@ from reproduce_pool import Pool
 
 from lightning_badge import Ordering
 from lightning_badge.durable.file import replacing
-from lightning_badge.viz.animation import can_write_webm, ordering_frames, write_gif, write_webm
+from lightning_badge.viz.animation import ordering_frames
+from lightning_badge.viz.animation_files import can_write_webm, write_gif, write_webm
 from lightning_badge.viz.composition import draw_composition, share_among_first
 from lightning_badge.viz.confusion import confusion_matrix, draw_confusion
 from lightning_badge.viz.coverage import draw_coverage

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,10 +24,9 @@ Frame = tuple["Image", int]
 
 SIZE = (800, 520)
 _MAP_SHARE = 0.68
-_STEP, _FIRST_HOLD, _LAST_HOLD = 6, 150, 300
-_SLOW_PICKS, _SLOW_STEPS, _FAST_STEPS = 10, 18, 7
+STEP, _FIRST_HOLD, _LAST_HOLD = 6, 150, 300
+_SLOW_PICKS, SLOW_STEPS, _FAST_STEPS = 10, 18, 7
 _CARD, _THUMB = 180, 26
-_COLORS, _NEARLY_WHITE = 128, 248
 
 
 def ordering_frames(
@@ -81,9 +77,9 @@ def ordering_frames(
     for rank, (picture, caption, color) in enumerate(zip(pictures, captions, colors, strict=True)):
         image = Image.fromarray(picture).convert("RGB")
         pick = _Pick(image, caption, color, pixels[rank], beside[rank])
-        steps = _SLOW_STEPS if rank < _SLOW_PICKS else _FAST_STEPS
+        steps = SLOW_STEPS if rank < _SLOW_PICKS else _FAST_STEPS
         for step in range(1, steps + 1):
-            yield pick.frame(canvas, before, step / steps), _STEP
+            yield pick.frame(canvas, before, step / steps), STEP
         pick.land(canvas)
         before = pick.card(_CARD)
     # The last card stays beside the map.
@@ -195,57 +191,3 @@ def _font(size: int) -> Any:
     from PIL import ImageFont
 
     return ImageFont.truetype(findfont("DejaVu Sans"), size)  # comes with matplotlib
-
-
-def write_gif(frames: Iterable[Frame], path: Path) -> None:
-    """Writes frames as a GIF that repeats for ever, all in the colours of the last one.
-
-    Raises:
-        BadgeError: No frames.
-    """
-    from PIL import Image
-
-    pictures, hundredths = zip(*frames, strict=True) if (frames := list(frames)) else ((), ())
-    if not pictures:
-        raise BadgeError("animation: expected frames, got none")
-    palette = pictures[-1].quantize(_COLORS)
-    # The mean of what is nearly white is not white: on a white page a tinted box would show.
-    colors = np.array(palette.getpalette()).reshape(-1, 3)
-    colors[colors.min(axis=1) >= _NEARLY_WHITE] = 255
-    palette.putpalette(colors.flatten().tolist())
-    first, *others = (p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures)
-    first.save(
-        path,
-        format="GIF",
-        save_all=True,
-        append_images=others,
-        duration=[10 * each for each in hundredths],
-        loop=0,
-        optimize=False,
-    )
-
-
-def can_write_webm() -> bool:
-    """Whether the program ``ffmpeg`` is found."""
-    return shutil.which("ffmpeg") is not None
-
-
-def write_webm(frames: Iterable[Frame], path: Path) -> None:
-    """Writes frames as a WebM video, by the program ``ffmpeg``.
-
-    Raises:
-        BadgeError: There is no ``ffmpeg``, or it cannot make a video of the frames.
-    """
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        raise BadgeError("animation: expected the program ffmpeg on the path, for WebM; install it")
-    width, height = SIZE
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"100/{_STEP}"]
-    video = ["-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-crf", "34", "-b:v", "0", "-f", "webm"]
-    command = [ffmpeg, "-y", "-loglevel", "error", *raw, "-i", "-", *video, str(path)]
-    # A frame that stands longer than a step is sent again and again.
-    content = b"".join(image.tobytes() * round(cs / _STEP) for image, cs in frames)
-    done = subprocess.run(command, input=content, capture_output=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason"])[-1]
-        raise BadgeError(f"animation: {ffmpeg} made no WebM video: {reason}")

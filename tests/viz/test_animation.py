@@ -7,7 +7,9 @@ import pytest
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.viz import animation
-from lightning_badge.viz.animation import Frame, ordering_frames, write_gif, write_webm
+from lightning_badge.viz.animation import Frame, ordering_frames
+from lightning_badge.viz.animation_files import can_write_webm, write_gif, write_webm
+from lightning_badge.viz.style import CLASS_COLORS
 
 pytest.importorskip("matplotlib")
 image = pytest.importorskip("PIL.Image")
@@ -83,7 +85,19 @@ def test_a_gif_keeps_pictures_and_times_and_repeats(two_picks: list[Frame], tmp_
             total += gif.info["duration"]
         last = np.asarray(gif.convert("RGB")).astype(int)
     assert total == 10 * sum(hold for _, hold in two_picks)
-    assert np.abs(last - np.asarray(two_picks[-1][0])).mean() < 2
+    expected = np.asarray(two_picks[-1][0])
+    assert np.abs(last - expected).mean() < 2
+    assert (last == 255).all(axis=2)[(expected == 255).all(axis=2)].all()
+
+
+def test_a_gif_keeps_the_colours_of_the_classes(tmp_path: Path) -> None:
+    write_gif(frames([0, 1, 2]), tmp_path / "ordering.gif")
+    with image.open(tmp_path / "ordering.gif") as gif:
+        gif.seek(gif.n_frames - 1)
+        shown = {color for _, color in gif.convert("RGB").getcolors(1 << 20)}
+    for color in CLASS_COLORS[:3]:
+        exact = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
+        assert min(np.abs(exact - other).max() for other in shown) <= 3
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg")
@@ -94,9 +108,20 @@ def test_webm_is_written_where_ffmpeg_is_there(two_picks: list[Frame], tmp_path:
 
 def test_without_ffmpeg_webm_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not animation.can_write_webm()
+    assert not can_write_webm()
     with pytest.raises(BadgeError, match="expected the program ffmpeg"):
         write_webm([], tmp_path / "ordering.webm")
+
+
+def test_what_ffmpeg_says_of_a_failure_is_passed_on(
+    two_picks: list[Frame], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\necho 'unknown encoder' >&2\nexit 3\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadgeError, match="made no WebM video: unknown encoder"):
+        write_webm(two_picks, tmp_path / "ordering.webm")
 
 
 def test_what_cannot_be_animated_is_said(tmp_path: Path) -> None:
