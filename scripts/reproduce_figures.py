@@ -38,9 +38,7 @@ def draw_all(
     """
     names, labels, unseen = pool.class_names, pool.labels, pool.unseen
     of = " and ".join(names[label] for label in unseen)
-    shown = (
-        f"landmark MDS of the gradient embeddings; two axes show {places.shown:.0%} of the scatter"
-    )
+    shown = f"landmark MDS; its axes show {places.shown:.0%} of the landmarks' scatter"
     matrix = confusion_matrix(labels, pool.hallucinated, len(names))
     picks = pool.rows(ordering)[:NUMBERED].tolist()
     shares = {

@@ -135,13 +135,8 @@ def divide(
     train, rest = np.split(ids, [round(train_share * len(ids))])
     if len(rest) < pool_size:
         raise BadgeError(f"pool_size: expected at most {len(rest)}, the rest, got {pool_size}")
-    datamodule.label(
-        sample_id for sample_id in train.tolist() if label_of[sample_id] not in classes
-    )
-    left = set(rest[:pool_size].tolist())
-    datamodule.discard(
-        sample_id for sample_id in datamodule.pool_ids.tolist() if sample_id not in left
-    )
+    datamodule.label(each for each in train.tolist() if label_of[each] not in classes)
+    datamodule.discard(np.setdiff1d(datamodule.pool_ids, rest[:pool_size]))
     return classes
 
 

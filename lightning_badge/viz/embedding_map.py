@@ -51,8 +51,8 @@ def map_embedding(
     """Places a pool in the plane so that distances to its landmarks are kept as far as they can be.
 
     The landmarks are the first ranks of a k-means++ ordering, so that far and rare rows are among
-    them. Memory is ``n`` times the landmarks' number in blocks of rows, time the same times
-    ``c + h``.
+    them. With ``m`` of them the time is O(n m (c + h)); rows are placed in blocks, so the memory
+    beyond the result is O(m^2) and does not grow with ``n``.
 
     Args:
         embedding: The pool, ``n`` rows.
@@ -60,8 +60,8 @@ def map_embedding(
         seed: Of the draw of the landmarks.
 
     Returns:
-        The map. The signs of its axes are fixed: the landmark farthest along each of them lies on
-        its positive side.
+        The map. Along each axis the landmark that is farthest from the middle of the landmarks is
+        on the positive side.
 
     Raises:
         BadgeError: Fewer than two landmarks, or an empty pool.
@@ -82,14 +82,13 @@ def map_embedding(
     chosen = rows.take(_first_ranks(embedding, landmarks, seed))
     sq_dist = pairwise_sq_dist(chosen, chosen)
     pseudo_inverse, shown = _classical_mds(sq_dist)
-    blocks = [
-        pairwise_sq_dist(rows.take(slice(start, start + _ROW_BLOCK)), chosen)
-        for start in range(0, len(rows), _ROW_BLOCK)
-    ]
-    places = [_triangulate(block, sq_dist, pseudo_inverse) for block in blocks]
-    # Its squared distances to the landmarks are their squared norms.
-    origin = _triangulate(chosen.sq_norm[None, :], sq_dist, pseudo_inverse)
-    return EmbeddingMap((torch.cat(places) - origin).cpu().numpy(), shown)
+    places = []
+    for start in range(0, len(rows), _ROW_BLOCK):
+        block = pairwise_sq_dist(rows.take(slice(start, start + _ROW_BLOCK)), chosen)
+        # Triangulation (section 2.2), relative to an embedding of zeros: its squared distances to
+        # the landmarks are their squared norms, so that it lies at the origin.
+        places.append((chosen.sq_norm - block) @ pseudo_inverse.T / 2)
+    return EmbeddingMap(torch.cat(places).cpu().numpy(), shown)
 
 
 def _first_ranks(embedding: GradientEmbedding, k: int, seed: int) -> Tensor:
@@ -113,11 +112,6 @@ def _classical_mds(sq_dist: Tensor) -> tuple[Tensor, float]:
     shown = float(positive[:2].sum()) / total if total > 0.0 else 1.0
     # A single landmark has a single axis.
     return functional.pad(pseudo_inverse, (0, 0, 0, 2 - len(pseudo_inverse))), shown
-
-
-def _triangulate(sq_dist: Tensor, among_landmarks: Tensor, pseudo_inverse: Tensor) -> Tensor:
-    """Returns the places ``[b, 2]`` of rows whose squared distances to the landmarks are known."""
-    return -(sq_dist - among_landmarks.mean(dim=0)) @ pseudo_inverse.T / 2
 
 
 def draw_embedding_map(

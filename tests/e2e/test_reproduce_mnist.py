@@ -141,7 +141,13 @@ class TestMeasurement:
 
     @pytest.mark.parametrize(
         ("values", "holds"),
-        [([1, 2, 3], False), ([3, 3.1, 3.2], True), ([2.0], True), ([1], False)],
+        [
+            ([1, 2, 3], False),
+            ([1.5, 1.6, 1.7], False),
+            ([3, 3.1, 3.2], True),
+            ([2.0], True),
+            ([1], False),
+        ],
     )
     def test_a_claim_holds_where_its_whole_interval_is_above_the_bound(
         self, values: list[float], holds: bool

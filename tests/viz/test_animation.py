@@ -57,7 +57,7 @@ def test_a_pick_that_has_landed_stays(two_picks: list[Frame]) -> None:
     width = round(animation.SIZE[0] * animation._MAP_SHARE)
     before, last = (np.asarray(second[i][0])[:, :width] for i in (after_first, -1))
     is_changed = (before != last).any(axis=2)
-    assert 0 < is_changed.sum() <= 2 * animation._THUMB**2
+    assert 0 < is_changed.sum() <= 1.1 * animation._THUMB**2
 
 
 def test_flights_start_and_end_at_rest() -> None:
@@ -91,7 +91,9 @@ def test_a_gif_keeps_pictures_and_times_and_repeats(two_picks: list[Frame], tmp_
 
 
 def test_a_gif_keeps_the_colours_of_the_classes(tmp_path: Path) -> None:
-    write_gif(frames([0, 1, 2]), tmp_path / "ordering.gif")
+    # A colourful picture must not crowd out the few pixels that a class has in the legend.
+    colourful = np.random.default_rng(0).random((1, 3, 32, 32))
+    write_gif(frames([0], images=colourful), tmp_path / "ordering.gif")
     with image.open(tmp_path / "ordering.gif") as gif:
         gif.seek(gif.n_frames - 1)
         shown = {color for _, color in gif.convert("RGB").getcolors(1 << 20)}
