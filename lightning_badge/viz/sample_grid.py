@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,14 +46,44 @@ def draw_sample_grid(
     """
     from matplotlib.figure import Figure
 
-    pictures = _as_pictures(images)
+    pictures = as_pictures(images)
     columns = _columns(len(pictures), columns)
     rows = math.ceil(len(pictures) / columns)
-    lines = max((caption.count("\n") + 1 for caption in captions or ()), default=0)
-    height = rows * (_CELL_INCHES + lines * _LINE_INCHES) + (0.4 if title else 0.0)
+    height = rows * (_CELL_INCHES + _caption_inches(captions)) + (0.4 if title else 0.0)
     size = (max(columns, 2) * _CELL_INCHES, height)
     figure = Figure(figsize=size, dpi=150, facecolor="white", layout="constrained")
     fill_sample_grid(figure, images, captions, title=title, columns=columns)
+    return figure
+
+
+def draw_sample_grids(
+    grids: Mapping[str, tuple[Any, Sequence[str] | None]], *, columns: int | None = None
+) -> Figure:
+    """Draws several grids side by side, each under its name.
+
+    Args:
+        grids: Images and captions by name, as `draw_sample_grid` takes them.
+        columns: Images in a row of each grid; None makes each about square.
+
+    Returns:
+        A matplotlib ``Figure`` on white, 8 inches wide.
+
+    Raises:
+        BadgeError: No grids, or one that cannot be drawn.
+    """
+    from matplotlib.figure import Figure
+
+    if not grids:
+        raise BadgeError("sample grids: expected one or more, got none")
+    counts = [len(as_pictures(images)) for images, _ in grids.values()]
+    wide = [_columns(count, columns) for count in counts]
+    rows = max(math.ceil(count / across) for count, across in zip(counts, wide, strict=True))
+    below = max(_caption_inches(captions) for _, captions in grids.values())
+    height = rows * (8 / sum(wide) + below) + 0.4
+    figure = Figure(figsize=(8, height), dpi=150, facecolor="white", layout="constrained")
+    parts = figure.subfigures(1, len(grids), squeeze=False, width_ratios=wide, wspace=0.05)[0]
+    for part, (name, (images, captions)) in zip(parts, grids.items(), strict=True):
+        fill_sample_grid(part, images, captions, title=name, columns=columns)
     return figure
 
 
@@ -66,7 +96,7 @@ def fill_sample_grid(
     columns: int | None = None,
 ) -> None:
     """Draws the grid of `draw_sample_grid` into a figure or a part of one."""
-    pictures = _as_pictures(images)
+    pictures = as_pictures(images)
     if captions is not None and len(captions) != len(pictures):
         raise BadgeError(
             f"sample grid: expected {len(pictures)} captions, one an image, got {len(captions)}"
@@ -92,7 +122,7 @@ def fill_sample_grid(
         figure.suptitle(title, fontsize=12, color=INK)
 
 
-def _as_pictures(images: Any) -> npt.NDArray[Any]:
+def as_pictures(images: Any) -> npt.NDArray[Any]:
     """Returns images ``[k, height, width]`` or ``[k, height, width, 3]`` in 0..1."""
     array = np.asarray(images)
     if array.ndim != 4 or not array.size or array.shape[1] not in (1, 3):
@@ -107,6 +137,11 @@ def _as_pictures(images: Any) -> npt.NDArray[Any]:
             f"{array.min():.3g} to {array.max():.3g}; undo the normalization first"
         )
     return array[:, 0] if array.shape[1] == 1 else array.transpose(0, 2, 3, 1)
+
+
+def _caption_inches(captions: Sequence[str] | None) -> float:
+    lines = max((caption.count("\n") + 1 for caption in captions or ()), default=0)
+    return lines * _LINE_INCHES
 
 
 def _columns(k: int, columns: int | None) -> int:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.sample_grid import draw_sample_grid
+from lightning_badge.viz.sample_grid import draw_sample_grid, draw_sample_grids
 
 pytest.importorskip("matplotlib")
 
@@ -67,3 +67,15 @@ def test_captions_stand_in_the_order_of_the_images_under_one_title() -> None:
 def test_what_cannot_be_drawn_is_said(images: Any, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(BadgeError, match=message):
         draw_sample_grid(images, **arguments)
+
+
+def test_grids_stand_side_by_side_under_their_names() -> None:
+    images = np.zeros((4, 1, 2, 2))
+    figure = draw_sample_grids({"left": (images, list("abcd")), "right": (images[:1], None)})
+    assert [part.get_suptitle() for part in figure.subfigs] == ["left", "right"]
+    assert [len(part.axes) for part in figure.subfigs] == [4, 1]
+
+
+def test_no_grids_are_an_error() -> None:
+    with pytest.raises(BadgeError, match="expected one or more, got none"):
+        draw_sample_grids({})

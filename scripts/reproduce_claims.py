@@ -1,0 +1,123 @@
+"""What the post claims, measured: each with an interval where draws are involved."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+from reproduce_pool import Pool
+
+from lightning_badge import Ordering, order
+from lightning_badge.viz.norms import share_near_origin
+
+FIRST, NEAR = (10, 50, 100), (0.05, 0.1, 0.25)
+NINE, NEARLY_ALL = 9, 7
+RANKS = 2000  # of the orderings that are compared
+# Uncertainty sampling draws nothing: one ordering tells all.
+DRAWS = {"badge": True, "entropy": False, "coreset": True, "random": True}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number that the post's claims are about.
+
+    Attributes:
+        name: What is measured.
+        unit: ``images``, or ``share`` of them.
+        values: One for each ordering; a single one where nothing is drawn.
+        bound: What it must exceed, or reach where there is a single value, for the claim to hold;
+            None for what is given for comparison.
+        claim: The post's words for it; empty for what is given for comparison.
+    """
+
+    name: str
+    unit: str
+    values: list[float]
+    bound: float | None = None
+    claim: str = ""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the claim holds, with the whole interval above the bound."""
+        if self.bound is None:
+            return None
+        low, _ = interval(self.values)
+        return low > self.bound if len(self.values) > 1 else low >= self.bound
+
+    def facts(self) -> dict[str, Any]:
+        """Returns the measurement as plain values."""
+        return {**asdict(self), "mean": mean(self.values), "holds": self.holds}
+
+
+def in_words(value: float, unit: str) -> str:
+    """Returns a measured value as it stands in tables."""
+    return f"{value:.1%}" if unit == "share" else f"{value:.3g}"
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the 95 % interval of the mean, by Student's t; a single value is its own."""
+    from scipy import stats
+
+    center = mean(values)
+    error = float(stats.sem(values)) if len(values) > 1 else 0.0
+    if error == 0.0:
+        return center, center
+    low, high = stats.t.interval(0.95, len(values) - 1, center, error)
+    return float(low), float(high)
+
+
+def order_by_all(pool: Pool, seeds: int) -> dict[str, list[Ordering]]:
+    """Orders the first ranks of the pool by every strategy, with seeds 0, 1, ... where it draws."""
+    return {
+        strategy: [
+            order(pool.embedding, strategy, k=RANKS, seed=seed)
+            for seed in range(seeds if draws else 1)
+        ]
+        for strategy, draws in DRAWS.items()
+    }
+
+
+def seconds_of_full_ordering(pool: Pool, repeats: int = 3) -> float:
+    """Returns the median time of ordering the whole pool, compiled kernels at hand."""
+    seconds = []
+    for seed in range(repeats):
+        started = time.perf_counter()
+        order(pool.embedding, seed=seed)
+        seconds.append(time.perf_counter() - started)
+    return median(seconds)
+
+
+def measure(pool: Pool, orderings: dict[str, list[Ordering]]) -> list[Measurement]:
+    """Measures what the post claims, and the same of others for comparison."""
+    ranked = {
+        strategy: np.stack([pool.rows(ordering) for ordering in several])
+        for strategy, several in orderings.items()
+    }
+    names = " and ".join(pool.class_names[label] for label in pool.unseen)
+    in_pool = float(pool.is_unseen.mean())
+    measurements = []
+    for strategy in ("entropy", "badge", "random"):
+        counts = [float(np.bincount(pool.labels[rows[:NINE]]).max()) for rows in ranked[strategy]]
+        claim = "uncertainty's nine are nearly all one digit" if strategy == "entropy" else ""
+        measurements.append(
+            Measurement(
+                f"images of the commonest class in the first {NINE} of {strategy}",
+                *("images", counts, NEARLY_ALL if claim else None, claim),
+            )
+        )
+    for strategy, rows in ranked.items():
+        for k in FIRST:
+            shares = pool.is_unseen[rows[:, :k]].mean(axis=1).tolist()
+            claim = f"BADGE's first picks over-represent {names}" if strategy == "badge" else ""
+            name = f"share of {names} in the first {k} of {strategy}"
+            measurements.append(
+                Measurement(name, "share", shares, in_pool if claim else None, claim)
+            )
+    for near in NEAR:
+        share = share_near_origin(pool.norms, near)
+        claim = "90 % of the pool sits near the origin" if near == 0.1 else ""
+        name = f"share of the pool with a norm under {near:.0%} of the largest"
+        measurements.append(Measurement(name, "share", [share], 0.9 if claim else None, claim))
+    return measurements
