@@ -19,11 +19,12 @@ ROWS: list[tuple[set[str], set[str]]] = [
         {"artifact", "capture", "metrics", "viz"},
         {"lightning", "matplotlib", "PIL", "pyarrow", "torchmetrics"},
     ),
+    ({"comparison"}, {"scipy"}),
     ({"callback", "datamodule"}, set()),
     ({"loop"}, {"rich"}),
     ({"examples"}, {"datasets", "PIL", "sklearn"}),
 ]
-OPTIONAL = {"datasets", "matplotlib", "numba", "PIL", "sklearn", "triton"}
+OPTIONAL = {"datasets", "matplotlib", "numba", "PIL", "scipy", "sklearn", "triton"}
 # Compilers, and the one module that imports each of them, itself imported on first use.
 ALONE = {"numba": "compiled.py", "triton": "fused.py"}
 STDLIB_ONLY = {"budget", "oracle", "label_store"}
