@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.ordering import Ordering
-from lightning_badge.sample_ids import name_ids, repeated_ids
+from lightning_badge.sample_ids import SampleId, name_ids, repeated_ids
 
 FORMAT_VERSION = "1.0"
 METADATA_KEY = b"lightning_badge"
@@ -72,7 +72,7 @@ def read_ordering(path: str | os.PathLike[str]) -> Ordering:
     table = table.take(pc.sort_indices(table["rank"]))
     _check_rows(table, path)
     optional: dict[str, Any] = {
-        attribute: _to_numpy(table[column], kind)
+        attribute: _to_numpy(table, column, kind, path)
         for column, (attribute, kind) in _OPTIONAL.items()
         if column in table.column_names and table[column].null_count < max(1, len(table))
     }
@@ -183,24 +183,34 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _check_rows(table: pa.Table, path: Path) -> None:
     """Checks a table that is sorted by rank."""
-    for column in ("rank", "sample_id"):
-        if table[column].null_count:
-            row = table[column].is_null().to_pylist().index(True)
-            raise ArtifactError(f"{path}: column {column}, row {row}: expected a value, got null")
+    if nulls := table["rank"].null_count:
+        raise ArtifactError(f"{path}: column rank: expected a value in each row, got {nulls} nulls")
+    if table["sample_id"].null_count:
+        rank = table["sample_id"].is_null().to_pylist().index(True)
+        raise ArtifactError(f"{path}: column sample_id, rank {rank}: expected a value, got null")
     ranks = table["rank"].to_numpy()
     if len(wrong := np.flatnonzero(ranks != np.arange(len(ranks)))):
-        row = int(wrong[0])
+        rank = int(wrong[0])
         raise ArtifactError(
-            f"{path}: column rank, row {row}: expected {row} (ranks count from 0 without gaps), "
-            f"got {ranks[row]}"
+            f"{path}: column rank: expected a row of rank {rank} (ranks count from 0 without gaps, "
+            f"rows in any order), got {ranks[rank]}"
         )
     ids = table["sample_id"].to_pylist()
-    if repeated := repeated_ids(np.array(ids, dtype=_id_dtype(table))):
-        row = len(ids) - 1 - ids[::-1].index(repeated[0])
+    if too_large := [sample_id for sample_id in ids if not _fits(sample_id)]:
         raise ArtifactError(
-            f"{path}: column sample_id, row {row}: expected each id once, but {name_ids(repeated)} "
-            "came more than once"
+            f"{path}: column sample_id: expected integers below 2**63, got {name_ids(too_large)}; "
+            "write larger ones as strings"
         )
+    if repeated := repeated_ids(np.array(ids, dtype=_id_dtype(table))):
+        rank = len(ids) - 1 - ids[::-1].index(repeated[0])
+        raise ArtifactError(
+            f"{path}: column sample_id, rank {rank}: expected each id once, but "
+            f"{name_ids(repeated)} came more than once"
+        )
+
+
+def _fits(sample_id: SampleId) -> bool:
+    return isinstance(sample_id, str) or sample_id < 2**63
 
 
 def _unknown(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -208,7 +218,10 @@ def _unknown(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.isnan(values) if values.dtype.kind == "f" else values < 0
 
 
-def _to_numpy(column: pa.ChunkedArray, kind: pa.DataType) -> npt.NDArray[Any]:
+def _to_numpy(table: pa.Table, column: str, kind: pa.DataType, path: Path) -> npt.NDArray[Any]:
     unknown = np.nan if pa.types.is_floating(kind) else -1
-    values: npt.NDArray[Any] = column.cast(kind).fill_null(unknown).to_numpy()
+    try:
+        values: npt.NDArray[Any] = table[column].cast(kind).fill_null(unknown).to_numpy()
+    except pa.ArrowInvalid as error:
+        raise ArtifactError(f"{path}: column {column}: expected {kind} values ({error})") from error
     return values

@@ -27,7 +27,7 @@ class RunDirectory:
     enters the directory first, which makes it and locks it; the operating system frees the lock
     when the process ends, however it ends::
 
-        config.yaml  labels.db  learning_curve.csv  learning_curve.png  run.lock
+        config.yaml  labels.db  learning_curve.csv  learning_curve.png  queries.csv  run.lock
         rounds/000/  ordering.parquet  metrics.json  best.ckpt
 
     Args:
@@ -62,6 +62,11 @@ class RunDirectory:
     def learning_curve_png_path(self) -> Path:
         """The learning curve as a picture."""
         return self.path / "learning_curve.png"
+
+    @property
+    def queries_csv_path(self) -> Path:
+        """The classes that each round asked for."""
+        return self.path / "queries.csv"
 
     def round_path(self, round: int) -> Path:
         """Returns the folder of a round."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import hydra
 from command_line import one_line_errors, run
+from data_facts import fill_in
 from hydra.utils import instantiate
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -30,7 +31,7 @@ def main(config: DictConfig) -> float:
     """Runs the loop and returns the metric of its last round."""
     datamodule = instantiate(config.data)
     labels = datamodule.held_back_labels()
-    config.classes = datamodule.class_names and len(datamodule.class_names)
+    fill_in(config, datamodule)
     identity = identify(config, labels)
     budget, oracle = instantiate(config.budget), instantiate(config.oracle)(labels)
     make_model = partial(instantiate, config.model)

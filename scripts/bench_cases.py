@@ -107,7 +107,22 @@ def _times(seconds: list[float]) -> str:
     return f"median {median(seconds):.3f} s, minimum {min(seconds):.3f} s"
 
 
+def growth(name: str, n: int) -> Case:
+    """Returns the full order of ``n`` rows by everyone who gets that far."""
+    contestants = {"ours": OURS, "factored loop": Peer(peers.factored_loop, at_most=200)}
+    if n <= 60_000:
+        contestants |= {
+            "ours without numba": Peer(peers.ours_in_torch),
+            "the post's loop": Peer(peers.dense_loop, at_most=10),
+            "scikit-learn, one trial": Peer(peers.sklearn_one_trial, at_most=10),
+            "scikit-activeml": Peer(peers.skactiveml_badge, at_most=5),
+        }
+    return Case(f"growth-{name}", n, None, contestants)
+
+
 OURS, LOOP = Peer(peers.ours), Peer(peers.factored_loop, at_most=2_000)
+SIZES = {"1k": 1_000, "4k": 4_000, "15k": 15_000, "60k": 60_000, "250k": 250_000, "1m": 1_000_000}
+GROWTH = {f"growth-{name}": growth(name, n) for name, n in SIZES.items()}
 CASES = {
     case.name: case
     for case in (
@@ -131,16 +146,24 @@ CASES = {
                 "scikit-learn, one trial": Peer(peers.sklearn_one_trial, at_most=50),
                 "scikit-learn": Peer(peers.sklearn_default, at_most=50),
                 "the post's loop": Peer(peers.dense_loop, at_most=50),
+                "scikit-activeml Badge": Peer(peers.skactiveml_badge, at_most=20),
             },
         ),
         Case(
             "coreset-60k",
             60_000,
             1_000,
-            {"ours": Peer(peers.ours_k_center), "loop": Peer(peers.k_center_loop)},
+            {
+                "ours": Peer(peers.ours_k_center),
+                "loop": Peer(peers.k_center_loop),
+                "scikit-activeml CoreSet": Peer(peers.skactiveml_core_set, at_most=50),
+            },
         ),
         Case("first10-1m", 1_000_000, 10, {"ours": OURS}, data="concentrated"),
         Case("full-1m", 1_000_000, None, {"ours": OURS}, data="concentrated"),
-        Case("clusters-4k", 4_000, None, {"ours": OURS}, data="clusters"),
+        Case("first10000-1m", 1_000_000, 10_000, {"ours": OURS}, data="concentrated"),
+        Case("clusters-4k", 4_000, None, {"ours": OURS, "factored loop": LOOP}, data="clusters"),
+        Case("random-15k", 15_000, None, {"ours": OURS, "factored loop": LOOP}, data="random"),
+        Case("copies-15k", 15_000, None, {"ours": OURS, "factored loop": LOOP}, data="copies"),
     )
 }

@@ -1,6 +1,7 @@
 """Pools for the benchmark: made from a seed, or real MNIST embeddings trained on the spot."""
 
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -18,7 +19,8 @@ def make_pool(kind: str, n: int, device: str, mnist: Path | None) -> GradientEmb
     """Returns ``n`` rows of width 256 and 10 classes.
 
     Args:
-        kind: ``mnist`` embeddings; ``concentrated`` like them, most rows near the origin;
+        kind: ``mnist`` embeddings, beyond 60,000 rows those of shifted images too;
+            ``concentrated`` like them, most rows near the origin, but of random directions;
             ``random`` normal; ``copies``, each row four times; ``clusters``, ten tight ones.
         n: Rows.
         device: Where.
@@ -27,7 +29,7 @@ def make_pool(kind: str, n: int, device: str, mnist: Path | None) -> GradientEmb
     if kind == "mnist":
         if mnist is None:
             raise SystemExit("error: --data mnist needs --mnist DIR")
-        activations, logits = mnist_activations(mnist)
+        activations, logits = mnist_activations(mnist, -(-n // 60_000))
         return embed(activations[:n], logits[:n], device)
     generator = torch.Generator().manual_seed(0)
     distinct = -(-n // 4) if kind == "copies" else n
@@ -52,8 +54,14 @@ def embed(activations: Tensor, logits: Tensor, device: str) -> GradientEmbedding
 
 
 @cache
-def mnist_activations(folder: Path) -> tuple[Tensor, Tensor]:
-    """Trains a small CNN on half of MNIST without 0 and 1, and embeds all 60,000."""
+def mnist_activations(folder: Path, shifts: int = 1) -> tuple[Tensor, Tensor]:
+    """Trains a small CNN on half of MNIST without 0 and 1, and embeds all 60,000.
+
+    Args:
+        folder: Of MNIST.
+        shifts: How many versions of the images to embed: as they are, then shifted by up to two
+            pixels to either side; at most 25.
+    """
     datamodule = huggingface(str(folder), initial_labeled=[], eval_batch_size=2000)
     batches = [batch.batch for batch in datamodule.pool_dataloader()]
     images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
@@ -77,5 +85,11 @@ def mnist_activations(folder: Path) -> tuple[Tensor, Tensor]:
             loss.backward()
             optimizer.step()
     with torch.no_grad():
-        activations = torch.cat([body(part) for part in torch.split(images, 2000)])
+        offsets = sorted(product(range(-2, 3), repeat=2), key=lambda offset: max(map(abs, offset)))
+        parts = [
+            body(part.roll(offset, dims=(2, 3)))
+            for offset in offsets[:shifts]
+            for part in torch.split(images, 2000)
+        ]
+        activations = torch.cat(parts)
         return activations, head(activations)

@@ -1,8 +1,9 @@
 """Measures orderings against their peers: interleaved runs on the same data, ratios, counts.
 
-``python scripts/bench_ordering.py --mnist DIR`` prints the table and writes ``bench_ordering.png``.
-The correctness tests run first; on red there is no report. The machine may be busy: every
-contestant of a comparison runs in turn, and median and minimum are given.
+``python scripts/bench_ordering.py --mnist DIR`` prints every comparison; with ``--growth PICTURE``
+it orders whole pools of 1,000 to 1,000,000 rows instead and draws time against rows. The
+correctness tests run first; on red there is no report. The machine may be busy: contestants of a
+comparison run in turn, and median and minimum are given.
 """
 
 import argparse
@@ -14,11 +15,11 @@ import sys
 from pathlib import Path
 
 import torch
-from bench_cases import CASES, Result
+from bench_cases import CASES, GROWTH, Result
 from bench_data import POOLS, make_pool
 from bench_picture import draw_times
 
-TESTS = ["tests/kernels", "tests/ordering", "tests/contract"]
+TESTS = ["tests/kernels", "tests/ordering", "tests/contract", "tests/statistical"]
 
 
 def main() -> None:
@@ -27,12 +28,14 @@ def main() -> None:
     if not arguments.untested:
         require_green()
     results = []
-    for name in arguments.case or CASES:
-        case = CASES[name]
+    cases = GROWTH if arguments.growth else CASES
+    for name in arguments.case or cases:
+        case = cases[name]
         n = arguments.n or case.n
         pool = make_pool(case.data or arguments.data, n, arguments.device, arguments.mnist)
         result = case.run(pool, arguments.k or case.k, arguments.repeats)
         print(result.line(), flush=True)
+        print(f"  peak memory of the process so far: {peak_memory():.2f} GiB", flush=True)
         results.append(result)
     report(results, arguments)
 
@@ -40,7 +43,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--case", nargs="*", choices=sorted(CASES), help="default: all")
+    parser.add_argument("--case", nargs="*", choices=[*CASES, *GROWTH], help="default: all")
     parser.add_argument("--data", choices=POOLS, default=None, help="default: what --mnist gives")
     parser.add_argument("--mnist", type=Path, help="folder with MNIST as Parquet")
     parser.add_argument("--device", default="cpu")
@@ -48,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--k", type=int, help="ranks, instead of the case's own")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--picture", type=Path, help="where to draw time against n")
+    parser.add_argument("--growth", type=Path, metavar="PICTURE", help="whole pools of all sizes")
     parser.add_argument("--untested", action="store_true", help="the tests have just run")
     arguments = parser.parse_args()
     arguments.data = arguments.data or ("mnist" if arguments.mnist else "concentrated")
@@ -64,13 +67,16 @@ def require_green() -> None:
 
 def report(results: list[Result], arguments: argparse.Namespace) -> None:
     """Says on what machine that was, and writes the figures and the picture."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    threads = torch.get_num_threads()
-    print(f"{platform.processor() or platform.machine()}, {threads} threads, peak {peak:.2f} GiB")
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads")
     if arguments.json:
         arguments.json.write_text(json.dumps([result.facts() for result in results], indent=2))
-    if arguments.picture:
-        draw_times(results, arguments.picture)
+    if arguments.growth:
+        draw_times(results, arguments.growth)
+
+
+def peak_memory() -> float:
+    """Returns the largest resident size of this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ Peers that are other projects are called as they are published; the loops are fr
 figures of different days have the same denominator.
 """
 
+from functools import lru_cache
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -106,12 +109,33 @@ def skactiveml_core_set(pool: GradientEmbedding, k: int) -> None:
     CoreSet(random_state=0).query(rows, np.full(len(rows), np.nan), batch_size=k)
 
 
+def skactiveml_badge(pool: GradientEmbedding, k: int) -> None:
+    """scikit-activeml's ``Badge``, given the pool's activations and class probabilities."""
+    from skactiveml.base import SkactivemlClassifier
+    from skactiveml.pool import Badge
+
+    # logit_grad is softmax - one_hot, and only the hallucinated label's entry is negative.
+    grad = pool.logit_grad.numpy()
+    probabilities = grad + (grad == grad.min(axis=1, keepdims=True))
+
+    class Known(SkactivemlClassifier):  # type: ignore[misc]
+        """A classifier whose predictions for the pool are known."""
+
+        def fit(self, *_: object) -> "Known":
+            """Learns nothing."""
+            return self
+
+        def predict_proba(self, _: object) -> npt.NDArray[np.float32]:
+            """Returns what the pool's embeddings were made from."""
+            return probabilities
+
+    rows = pool.penultimate.numpy()
+    known = Known(classes=list(range(grad.shape[1])))
+    unlabeled = np.full(len(rows), np.nan)
+    Badge(random_state=0).query(rows, unlabeled, known, fit_clf=False, batch_size=k)
+
+
+@lru_cache(maxsize=1)
 def dense(pool: GradientEmbedding) -> Tensor:
     """Returns the dense embeddings, made once for each pool."""
-    if id(pool) not in _DENSE:
-        _DENSE.clear()
-        _DENSE[id(pool)] = pool.dense()
-    return _DENSE[id(pool)]
-
-
-_DENSE: dict[int, Tensor] = {}
+    return pool.dense()

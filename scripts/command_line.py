@@ -42,7 +42,9 @@ def one_line_errors() -> Iterator[None]:
         if _WANTS_TRACEBACK:
             raise
         # Hydra wraps what a constructor raises, and shows where it looks for configurations.
-        known = error.__cause__ if isinstance(error.__cause__, _OURS) else error
+        # A logger's package that is missing is named by the logger, with what installs it.
+        wrapped = (*_OURS, ModuleNotFoundError)
+        known = error.__cause__ if isinstance(error.__cause__, wrapped) else error
         text, _, _ = str(known).partition("Config search path")
         sys.exit(f"error: {' '.join(text.split())}")
     except (KeyboardInterrupt, SIGTERMException):

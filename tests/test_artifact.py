@@ -129,10 +129,21 @@ VERSION = {"format_version": "1.0"}
         ({"rank": ["0"], "sample_id": [1]}, VERSION, "rank: expected integers, got string"),
         ({"rank": [0], "sample_id": [1.5]}, VERSION, "sample_id: expected integers or strings"),
         ({"rank": [0], "sample_id": [1], "gain": ["x"]}, VERSION, "gain: expected numbers"),
-        ({"rank": [0, 2], "sample_id": [1, 2]}, VERSION, "rank, row 1: expected 1 .*got 2"),
-        ({"rank": [0, 0], "sample_id": [1, 2]}, VERSION, "rank, row 1: expected 1 .*got 0"),
-        ({"rank": [0, 1], "sample_id": [7, 7]}, VERSION, "sample_id, row 1: .*7 came more"),
-        ({"rank": [0, 1], "sample_id": ["a", None]}, VERSION, "sample_id, row 1: .*got null"),
+        ({"rank": [0, 2], "sample_id": [1, 2]}, VERSION, "expected a row of rank 1 .*got 2"),
+        ({"rank": [0, 0], "sample_id": [1, 2]}, VERSION, "expected a row of rank 1 .*got 0"),
+        ({"rank": [0, None], "sample_id": [1, 2]}, VERSION, "rank: .*got 1 nulls"),
+        ({"rank": [0, 1], "sample_id": [7, 7]}, VERSION, "sample_id, rank 1: .*7 came more"),
+        ({"rank": [0, 1], "sample_id": ["a", None]}, VERSION, "sample_id, rank 1: .*got null"),
+        (
+            {"rank": [0], "sample_id": np.array([2**64 - 1], np.uint64)},
+            VERSION,
+            "below 2.*got 18446744073709551615; ",
+        ),
+        (
+            {"rank": [0], "sample_id": [1], "hallucinated_label": [2**40]},
+            VERSION,
+            "hallucinated_label: expected int32 values",
+        ),
     ],
 )
 def test_what_is_no_ordering_is_refused(tmp_path, columns, metadata, message) -> None:

@@ -22,9 +22,12 @@ ROWS: list[tuple[set[str], set[str]]] = [
     ({"comparison"}, {"scipy"}),
     ({"callback", "datamodule"}, set()),
     ({"loop"}, {"rich"}),
-    ({"examples"}, {"datasets", "PIL", "sklearn"}),
+    ({"examples"}, {"datasets", "PIL", "scipy", "sklearn", "tokenizers", "transformers"}),
 ]
-OPTIONAL = {"datasets", "matplotlib", "numba", "PIL", "scipy", "sklearn", "triton"}
+OPTIONAL = {
+    *("datasets", "matplotlib", "numba", "PIL", "scipy", "sklearn", "tokenizers", "transformers"),
+    "triton",
+}
 # Compilers, and the one module that imports each of them, itself imported on first use.
 ALONE = {"numba": "compiled.py", "triton": "fused.py"}
 STDLIB_ONLY = {"budget", "oracle", "label_store"}

@@ -1,6 +1,5 @@
 """``Trainer(callbacks=[BadgeCallback()])``: while a model trains, an ordering of its pool."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from typing_extensions import override
 
 from lightning_badge.artifact import write_ordering
 from lightning_badge.callback.duration import estimate_duration
+from lightning_badge.callback.logging import log_numbers, log_pictures
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
 from lightning_badge.callback.trainer_checks import (
     is_last_validation_of_epoch,
@@ -75,6 +75,8 @@ class BadgeCallback(Callback):
             `ActiveLearningDataModule` carry theirs; all others are known by their positions.
         backend: Who computes distances: ``auto``, ``torch`` or ``numba``.
         round: Of a loop of rounds, for the file's metadata.
+        log_pictures: Whether loggers that take images are shown the first picks, where samples are
+            images, and the coverage.
 
     Attributes:
         ordering: The last ordering, None before the first one.
@@ -106,6 +108,7 @@ class BadgeCallback(Callback):
         sample_id_key: str | None = None,
         backend: str = "auto",
         round: int | None = None,
+        log_pictures: bool = True,
     ) -> None:
         super().__init__()
         _check_choice("loss", loss, ("auto", *LOSSES))
@@ -133,6 +136,7 @@ class BadgeCallback(Callback):
         self.sample_id_key = sample_id_key
         self.backend = backend
         self.round = round
+        self.log_pictures = log_pictures
         self.ordering: Ordering | None = None
         self.last_ordering_path: Path | None = None
         self.n_orderings = 0
@@ -225,13 +229,10 @@ class BadgeCallback(Callback):
         self.n_orderings += 1
         if not is_trial(trainer):
             self.last_ordering_path = write_ordering(self.ordering, self._path(trainer))
-        metrics = {
-            **_summary(embedding, ordering),
-            "badge/capture_seconds": captured_at - started,
-            "badge/ordering_seconds": ordered_at - captured_at,
-        }
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=trainer.global_step)
+        seconds = {"capture": captured_at - started, "ordering": ordered_at - captured_at}
+        log_numbers(trainer, embedding, ordering, seconds)
+        if self.log_pictures:
+            log_pictures(trainer, self.ordering, loader, captured.sample_ids)
 
     # Not under the inference mode of trainer.validate: what came of it, autograd could never use.
     @torch.inference_mode(False)
@@ -307,18 +308,6 @@ class BadgeCallback(Callback):
 
 def _loss_for(logits: Tensor) -> Loss:
     return "binary_cross_entropy" if logits.shape[1] == 1 else "cross_entropy"
-
-
-def _summary(embedding: GradientEmbedding, ordering: Ordering) -> dict[str, float]:
-    """Returns what loggers are told of an ordering."""
-    summary: dict[str, float] = {"badge/pool_size": len(embedding)}
-    if embedding.confidence is not None:
-        summary["badge/mean_confidence"] = float(embedding.confidence.mean())
-    gains = [] if ordering.gains is None else ordering.gains.tolist()
-    for name, rank in {"1st": 0, "10th": 9, "100th": 99}.items():
-        if rank < len(gains) and not math.isnan(gains[rank]):
-            summary[f"badge/gain_{name}"] = gains[rank]
-    return summary
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

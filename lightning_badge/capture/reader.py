@@ -102,10 +102,23 @@ def _reject_shuffling(loader: Iterable[Any]) -> None:
             )
 
 
-def _warn_if_own_sampler(loader: Iterable[Any]) -> None:
+def walks_in_order(loader: Iterable[Any]) -> bool:
+    """Whether the loader certainly reads its data set from the first position to the last.
+
+    Example:
+        >>> walks_in_order(DataLoader(range(5))), walks_in_order(DataLoader(range(5), shuffle=True))
+        (True, False)
+    """
+    return isinstance(loader, DataLoader) and not _own_samplers(loader)
+
+
+def _own_samplers(loader: Iterable[Any]) -> list[Any]:
     in_order = (SequentialSampler, BatchSampler)
-    own = [sampler for sampler in _samplers(loader) if type(sampler) not in in_order]
-    if own:
+    return [sampler for sampler in _samplers(loader) if type(sampler) not in in_order]
+
+
+def _warn_if_own_sampler(loader: Iterable[Any]) -> None:
+    if own := _own_samplers(loader):
         warn(
             f"sample ids are positions in the order of the pool's loader, and "
             f"{type(own[0]).__name__} may not walk the data set in order; give ids with "

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from lightning_badge.comparison.penalty import SATURATED, label_sizes, penalty_matrix
 from lightning_badge.comparison.setting import Setting
@@ -48,13 +49,14 @@ def report(
 def curve_table(setting: Setting, targets: Sequence[float]) -> str:
     """Returns a row for each contestant as a Markdown table, the largest area first."""
     shown = np.unique([setting.first_labels, *label_sizes(setting), setting.last_labels])
-    grid = setting.common_labels()
-    at_shown, at_grid = setting.at(shown), setting.at(grid)
+    at_shown, at_grid = setting.at(shown), setting.at(setting.common_labels())
+    grid = torch.from_numpy(setting.common_labels())
     rows = []
     for name, curves in at_grid.items():
-        areas = np.array([area_under_learning_curve(grid, curve) for curve in curves])
+        tensors = [torch.from_numpy(curve) for curve in curves]
+        areas = np.array([float(area_under_learning_curve(grid, curve)) for curve in tensors])
         reached = [
-            _labels_to([labels_to_reach(grid, curve, target) for curve in curves])
+            _labels_to([float(labels_to_reach(grid, curve, target)) for curve in tensors])
             for target in targets
         ]
         cells = _with_interval(np.column_stack([areas, at_shown[name]]))

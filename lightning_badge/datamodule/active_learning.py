@@ -64,6 +64,7 @@ class ActiveLearningDataModule(LightningDataModule):
 
     Raises:
         LabelError: Data, ids or labels that do not fit together.
+        MisconfigurationException: A size or number of workers that no loader can have.
 
     Example:
         >>> data = [([float(i)], i % 2) for i in range(10)]
@@ -93,6 +94,9 @@ class ActiveLearningDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        _check_count("batch_size", batch_size, least=1)
+        _check_count("eval_batch_size", 1 if eval_batch_size is None else eval_batch_size, least=1)
+        _check_count("num_workers", num_workers, least=0)
         n = sample_count(train, "train")
         for name, data in (("val", val), ("test", test), ("evaluation_view", evaluation_view)):
             if data is not None:
@@ -254,7 +258,7 @@ class ActiveLearningDataModule(LightningDataModule):
         return DatasetView(data, np.flatnonzero(is_chosen), dict(self._given), self._target_key)
 
     def _eval_loader(self, data: Any, **arguments: Any) -> DataLoader[Any]:
-        batch_size = self.eval_batch_size or self.batch_size
+        batch_size = self.batch_size if self.eval_batch_size is None else self.eval_batch_size
         defaults = {"collate_fn": self._collate_fn, **self._loader_args}
         return DataLoader(data, batch_size=batch_size, **{**defaults, **arguments})
 
@@ -276,6 +280,13 @@ class ActiveLearningDataModule(LightningDataModule):
 def _check_length(name: str, given: Sized, expected: int, of: str = "training samples") -> None:
     if len(given) != expected:
         raise LabelError(f"{name}: expected one for each of {expected} {of}, got {len(given)}")
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise MisconfigurationException(
+            f"{name}: expected an integer of {least} or more, got {value!r}"
+        )
 
 
 def _as_labels(labels: Iterable[Any]) -> list[Label]:

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
-from torch.utils.data import TensorDataset
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.datamodule.initial_draw import stratified_draw
+from lightning_badge.examples.held_out import divided, draw_held_out
 from lightning_badge.sample_ids import SampleId
 
 _BRIGHTEST = 16.0
@@ -40,18 +38,12 @@ def digits(
     from sklearn.datasets import load_digits
 
     table = load_digits()
-    images = torch.from_numpy(table.images).float().unsqueeze(1) / _BRIGHTEST
-    targets = torch.from_numpy(table.target).long()
-    held_out = stratified_draw(table.target, val_size, np.random.default_rng(split_seed))
-    is_val = np.zeros(len(targets), dtype=np.bool_)
-    is_val[held_out] = True
-    return ActiveLearningDataModule(
-        TensorDataset(images[~is_val], targets[~is_val]),
-        TensorDataset(images[is_val], targets[is_val]),
+    return divided(
+        torch.from_numpy(table.images).float().unsqueeze(1) / _BRIGHTEST,
+        table.target,
+        draw_held_out(table.target, val_size, split_seed),
+        table.target_names,
         initial_labeled=initial_labeled,
-        labels=targets[~is_val],
-        sample_ids=np.flatnonzero(~is_val),
-        class_names=[str(name) for name in table.target_names],
         batch_size=batch_size,
         eval_batch_size=eval_batch_size,
         num_workers=num_workers,

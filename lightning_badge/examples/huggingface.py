@@ -1,9 +1,7 @@
 """Any image data set that Hugging Face ``datasets`` reads: from the Hub or from a folder."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.examples.splits import check_column, read_classes, read_splits, reading
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.sample_ids import SampleId
 
@@ -47,7 +46,7 @@ def huggingface(
         path: A folder, or the name of a data set on the Hub such as ``ylecun/mnist``.
         name: Which configuration of the data set, where it has several.
         image_column: Column of the images.
-        label_column: Column of the classes: class labels, or ints from 0.
+        label_column: Column of the classes: class labels, ints from 0, or strings.
         train_split: Labeled set and pool; a slice such as ``train[:5000]`` works too.
         val_split: Validation data; ``validation`` where None, or ``test`` if there is none.
         image_size: Side in pixels that every image is scaled to; None keeps their common size.
@@ -61,20 +60,17 @@ def huggingface(
     Raises:
         BadgeError: Data that cannot be read, a missing split or column, images of several sizes.
     """
-    with _one_line_errors(path), _no_progress_bars():
-        train_rows = _read_split(path, name, train_split)
-        val_rows = _read_split(path, name, val_split or _default_val_split(train_rows))
+    with reading(path):
+        train_rows, val_rows = read_splits(path, name, train_split, val_split)
         form = _ImageForm.of_first(train_rows, image_column, image_size, channels)
-        train, val = (
-            _Images(_pixels(rows, image_column, form), _classes(rows, label_column))
-            for rows in (train_rows, val_rows)
-        )
+        pixels = [_pixels(rows, image_column, form) for rows in (train_rows, val_rows)]
+        train, val, class_names = read_classes(train_rows, val_rows, label_column)
     return ActiveLearningDataModule(
-        train,
-        val,
+        _Images(pixels[0], train),
+        _Images(pixels[1], val),
         initial_labeled=initial_labeled,
-        labels=train.targets,
-        class_names=_class_names(train_rows.features[label_column], train.targets),
+        labels=train,
+        class_names=class_names,
         batch_size=batch_size,
         eval_batch_size=eval_batch_size,
         num_workers=num_workers,
@@ -171,79 +167,10 @@ def _pixels(rows: Any, column: str, form: _ImageForm) -> Tensor | _EncodedPixels
 def _as_images(rows: Any, column: str, mode: str | None) -> Any:
     from datasets import Image
 
-    _check_column(rows, column)
+    check_column(rows, column)
     try:
         return rows.select_columns([column]).cast_column(column, Image(mode=mode))
     except (TypeError, ValueError, NotImplementedError) as error:
         raise BadgeError(
             f"column {column!r}: expected images, got {rows.features[column]}"
         ) from error
-
-
-def _classes(rows: Any, column: str) -> list[int]:
-    _check_column(rows, column)
-    values = list(rows[column])
-    for row, value in enumerate(values):
-        if not isinstance(value, int) or value < 0:
-            raise BadgeError(
-                f"column {column!r}, row {row} of split {str(rows.split)!r}: expected a class "
-                f"0, 1, ..., got {value!s:.40} ({rows.features[column]})"
-            )
-    return values
-
-
-def _class_names(feature: Any, targets: list[int]) -> list[str]:
-    names: list[str] = getattr(feature, "names", None) or list(map(str, range(max(targets) + 1)))
-    return names
-
-
-def _check_column(rows: Any, column: str) -> None:
-    if column not in rows.column_names:
-        raise BadgeError(f"no column {column!r}; the columns are {', '.join(rows.column_names)}")
-
-
-def _read_split(path: str, name: str | None, split: str) -> Any:
-    from datasets import load_dataset
-
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return load_dataset(str(folder), name, split=split)
-    if folder.is_absolute() or path.startswith(".") or len(folder.parts) > 2 or folder.exists():
-        raise BadgeError(f"expected a folder, got {folder.absolute()}, which is none")
-    try:
-        return load_dataset(path, name, split=split)
-    except OSError as error:
-        raise BadgeError(f"no folder of that name, and on the Hub: {error}") from error
-
-
-def _default_val_split(rows: Any) -> str:
-    splits = list(rows.info.splits or {})
-    for split in ("validation", "test"):
-        if split in splits:
-            return split
-    raise BadgeError(
-        f"no split 'validation' or 'test' in {', '.join(splits)}; name one, or divide one: "
-        "train_split='train[:90%]' val_split='train[90%:]'"
-    )
-
-
-@contextmanager
-def _one_line_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # each reader behind `datasets` raises errors of its own
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise BadgeError(f"data {path!r}: {lines[0]}") from error
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    were_disabled = are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not were_disabled:
-            enable_progress_bars()

@@ -1,9 +1,11 @@
-"""Two small image classifiers: a convolutional network and a multilayer perceptron.
+"""Two small classifiers: a convolutional network for images and a multilayer perceptron.
 
 Both are ordinary Lightning modules that know nothing of active learning. In a round with few
 labels an epoch is a step or two, so train them by steps, not by epochs:
 ``Trainer(max_steps=500, check_val_every_n_epoch=None, val_check_interval=100)``.
 """
+
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,8 +15,8 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 
-class ImageClassifier(LightningModule):
-    """How both are trained and measured: cross entropy, Adam, accuracy and calibration error.
+class Classifier(LightningModule):
+    """How all are trained and measured: cross entropy, Adam, accuracy and calibration error.
 
     Logs ``train/loss``, and ``loss``, ``accuracy`` and ``calibration_error`` under ``val/`` and
     ``test/``.
@@ -36,18 +38,23 @@ class ImageClassifier(LightningModule):
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
 
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Returns the loss of a batch of images ``[b, channels, height, width]`` and targets."""
-        images, targets = batch
-        loss = functional.cross_entropy(self(images), targets)
-        self.log("train/loss", loss)
+    def logits_and_targets(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Returns logits ``[b, num_classes]`` and targets ``[b]`` of a pair: inputs and targets."""
+        inputs, targets = batch
+        return self(inputs), targets
+
+    def training_step(self, batch: Any) -> Tensor:
+        """Returns the loss of a batch."""
+        logits, targets = self.logits_and_targets(batch)
+        loss = functional.cross_entropy(logits, targets)
+        self.log("train/loss", loss, batch_size=len(targets))
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
+    def validation_step(self, batch: Any) -> None:
         """Measures a validation batch."""
         self._measure(batch, "val/loss", self.val_metrics)
 
-    def test_step(self, batch: tuple[Tensor, Tensor]) -> None:
+    def test_step(self, batch: Any) -> None:
         """Measures a test batch."""
         self._measure(batch, "test/loss", self.test_metrics)
 
@@ -55,17 +62,14 @@ class ImageClassifier(LightningModule):
         """Returns Adam."""
         return torch.optim.Adam(self.parameters(), lr=self.lr)
 
-    def _measure(
-        self, batch: tuple[Tensor, Tensor], loss_name: str, metrics: MetricCollection
-    ) -> None:
-        images, targets = batch
-        logits = self(images)
+    def _measure(self, batch: Any, loss_name: str, metrics: MetricCollection) -> None:
+        logits, targets = self.logits_and_targets(batch)
         metrics.update(logits.softmax(dim=1), targets)
         self.log(loss_name, functional.cross_entropy(logits, targets), batch_size=len(targets))
         self.log_dict(metrics, batch_size=len(targets))
 
 
-class SmallCNN(ImageClassifier):
+class SmallCNN(Classifier):
     """Two convolutions and a hidden layer, for images of any size from 8 x 8 pixels on.
 
     Args:
@@ -107,12 +111,12 @@ class SmallCNN(ImageClassifier):
         return logits
 
 
-class MLP(ImageClassifier):
-    """Two hidden layers over the pixels.
+class MLP(Classifier):
+    """Two hidden layers over the columns of a table, or over the pixels of an image.
 
     Args:
         num_classes: Classes to tell apart.
-        pixels: Values in an image: channels x height x width.
+        in_features: Numbers in a sample: channels x height x width of an image.
         hidden: Width of both hidden layers, of which the second is the penultimate.
         dropout: Share of penultimate activations dropped in training.
         lr: Learning rate.
@@ -121,7 +125,7 @@ class MLP(ImageClassifier):
     def __init__(
         self,
         num_classes: int = 10,
-        pixels: int = 64,
+        in_features: int = 64,
         hidden: int = 128,
         dropout: float = 0.2,
         lr: float = 3e-3,
@@ -130,7 +134,7 @@ class MLP(ImageClassifier):
         self.save_hyperparameters()
         self.hidden = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(pixels, hidden),
+            nn.Linear(in_features, hidden),
             nn.ReLU(),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
@@ -138,9 +142,9 @@ class MLP(ImageClassifier):
         )
         self.head = nn.Linear(hidden, num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns logits ``[b, num_classes]`` of images ``[b, channels, height, width]``."""
-        logits: Tensor = self.head(self.hidden(images))
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Returns logits ``[b, num_classes]`` of inputs ``[b, ...]``."""
+        logits: Tensor = self.head(self.hidden(inputs))
         return logits
 
 

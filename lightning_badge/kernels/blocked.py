@@ -1,4 +1,4 @@
-"""The kernels in plain torch, as matrix products over blocks of rows: CPU, CUDA, MPS.
+"""The kernels in plain torch, as matrix products over blocks of rows: CPU and CUDA.
 
 Precision: long products run in float32, never in TF32 or bfloat16, whatever the process has set. A
 pair whose squared distance is below ``FLOAT64_BELOW`` of ``N_i + N_c`` has lost float32's digits to
@@ -31,8 +31,6 @@ DIFFERENCE_FORM_BELOW = 1e-9
 # A tile with more float64 pairs than this share is computed in float64 as a whole: gathering the
 # pairs of tight clusters one by one would cost far more than their product.
 GATHER_AT_MOST = 1 / 32
-# Float32 products are off by less than this share of N_i + N_c at any width up to 100,000.
-FLOAT32_ERROR = 1e-4
 # Scaled norms this small may have lost their product to underflow.
 UNDERFLOW = 1e-30
 # Norms come from float64 sums; windows of norms are widened by far more than their roundoff.
@@ -148,7 +146,8 @@ def _windows(
 def _update_tile(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
     """Lowers ``min_sq_dist`` ``[r]`` in place, by one product of all rows with all centers."""
     if rows.logit_grad.dtype == torch.float64:
-        torch.minimum(min_sq_dist, pairwise_sq_dist(rows, centers).amin(dim=1), out=min_sq_dist)
+        sq_dist = pairwise_sq_dist(rows, centers, known=min_sq_dist)
+        torch.minimum(min_sq_dist, sq_dist.amin(dim=1), out=min_sq_dist)
         return
     norms = rows.sq_norm.float()[:, None] + centers.sq_norm.float()[None, :]
     sq_dist = torch.addcmul(
@@ -161,11 +160,23 @@ def _update_tile(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
     doubtful = sq_dist <= doubtful_below
     if doubtful.any():
         # Only pairs that may still lower something are worth computing again.
-        worth_it = sq_dist - FLOAT32_ERROR / FLOAT64_BELOW * doubtful_below
+        worth_it = sq_dist - _roundoff(rows, torch.float32) / FLOAT64_BELOW * doubtful_below
         recomputed = doubtful & (worth_it < min_sq_dist.float()[:, None])
         sq_dist.masked_fill_(doubtful, torch.inf)
         _lower_in_float64(min_sq_dist, rows, centers, recomputed)
     torch.minimum(min_sq_dist, sq_dist.amin(dim=1).double(), out=min_sq_dist)
+
+
+def _roundoff(rows: Factors, dtype: torch.dtype) -> float:
+    """Returns the share of ``N_i + N_c`` that factored distances are off by at most.
+
+    A product of ``d`` terms is off by ``d * u / (1 - d * u)`` times both lengths (Higham, Accuracy
+    and Stability of Numerical Algorithms, section 3.1), whatever the order of its sum; twice the
+    product of both lengths is at most ``N_i + N_c``. Norms, their sum and the last step cost a few
+    ``u`` more. ``eps`` is ``2 u``: this is twice the bound.
+    """
+    c, h = rows.logit_grad.shape[1], rows.penultimate.shape[1]
+    return (c + h + 8) * torch.finfo(dtype).eps
 
 
 def _lower_in_float64(
@@ -173,7 +184,8 @@ def _lower_in_float64(
 ) -> None:
     count = int(doubtful.sum())
     if count > GATHER_AT_MOST * doubtful.numel():
-        nearest = pairwise_sq_dist(rows, centers).masked_fill_(~doubtful, torch.inf).amin(dim=1)
+        sq_dist = pairwise_sq_dist(rows, centers, known=min_sq_dist)
+        nearest = sq_dist.masked_fill_(~doubtful, torch.inf).amin(dim=1)
         torch.minimum(min_sq_dist, nearest, out=min_sq_dist)
         return
     row, center = doubtful.nonzero(as_tuple=True)
@@ -188,13 +200,24 @@ def _lower_in_float64(
         min_sq_dist.scatter_reduce_(0, row[pairs], sq_dist, "amin")
 
 
-def pairwise_sq_dist(rows: Factors, centers: Factors) -> Tensor:
-    """Returns squared distances ``[r, m]`` in float64, exactly 0 for copies."""
+def pairwise_sq_dist(rows: Factors, centers: Factors, *, known: Tensor | None = None) -> Tensor:
+    """Returns squared distances ``[r, m]`` in float64, exactly 0 for copies.
+
+    Args:
+        rows: ``r`` of them.
+        centers: ``m`` of them.
+        known: Squared distances ``[r]`` that the caller wants to lower: pairs that cannot are inf.
+    """
     inner = rows.logit_grad.double() @ centers.logit_grad.double().T
     inner *= rows.penultimate.double() @ centers.penultimate.double().T
     norms = rows.sq_norm[:, None] + centers.sq_norm[None, :]
     sq_dist = norms - 2.0 * inner
-    row, center = (sq_dist < DIFFERENCE_FORM_BELOW * norms).nonzero(as_tuple=True)
+    near = sq_dist < DIFFERENCE_FORM_BELOW * norms
+    if known is not None:
+        beyond = sq_dist - _roundoff(rows, torch.float64) * norms >= known[:, None]
+        near &= ~beyond
+        sq_dist[beyond] = torch.inf
+    row, center = near.nonzero(as_tuple=True)
     for pairs in torch.split(torch.arange(len(row), device=row.device), PAIRS):
         left, right = rows.take(row[pairs]), centers.take(center[pairs])
         sq_dist[row[pairs], center[pairs]] = _difference_form(left, right)

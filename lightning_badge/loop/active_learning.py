@@ -6,6 +6,7 @@ round's Trainer writes into the round's folder while it validates.
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from lightning_badge.budget import Budget
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import ArtifactError, BudgetError, LabelError, RunDirectoryError
 from lightning_badge.label_store import LabelStore
+from lightning_badge.labels import Label, Skip
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
 from lightning_badge.loop.query import ask_down
@@ -105,7 +107,9 @@ class ActiveLearningLoop:
         self.seed = seed
         self.metric = metric
         self._table = RoundTable(console or Console(), metric)
-        self._curve = LearningCurve(run_directory, metric)
+        self._curve = LearningCurve(
+            run_directory, metric, target=target_metric, class_names=datamodule.class_names
+        )
 
     def run(self) -> float:
         """Runs rounds until one asks for no labels.
@@ -144,7 +148,7 @@ class ActiveLearningLoop:
         self._grow(round)
         report = self._trained(round) or self._train(round)
         ordering = self._read_ordering(report)
-        self._curve.write([*self._finished_rounds(), report])
+        self._write_curve(report)
         if end := self._end(report):
             return replace(report, end=end)
         query_size = self._query_size(report, ordering)
@@ -156,6 +160,14 @@ class ActiveLearningLoop:
             return replace(report, end="the oracle has no answers; run again to ask again")
         self.store.finish_round(round, query_size=query_size, **report.facts())
         return report
+
+    def _write_curve(self, report: RoundReport) -> None:
+        answers: dict[int, list[Label | Skip]] = defaultdict(list)
+        for answer in self.store.answers():
+            # What a round that was cut short had asked for is told with the next one.
+            if answer.round < report.round:
+                answers[answer.round].append(answer.label)
+        self._curve.write([*self._finished_rounds(), report], answers)
 
     def _grow(self, round: int) -> None:
         """Brings the datamodule to what was known when the round began."""

@@ -1,13 +1,19 @@
-"""The learning curve of a run: a table and, where matplotlib is installed, a picture."""
+"""The learning curve of a run: tables and, where matplotlib is installed, a picture."""
 
 import csv
 import io
 import logging
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from torchmetrics import Metric
 
 from lightning_badge.durable.file import replacing
+from lightning_badge.labels import Label, Skip
+from lightning_badge.loop.query_composition import query_composition_csv, query_compositions
 from lightning_badge.loop.round_report import RoundReport
+from lightning_badge.metrics import AreaUnderLearningCurve, LabelsToReach
 from lightning_badge.run_directory import RunDirectory
 from lightning_badge.viz.learning_curve import draw_learning_curve
 
@@ -15,22 +21,43 @@ _log = logging.getLogger(__name__)
 
 
 class LearningCurve:
-    """Keeps ``learning_curve.csv`` and ``learning_curve.png`` of a run up to date.
+    """Keeps ``learning_curve.csv``, its picture and ``queries.csv`` of a run up to date.
 
     Args:
         run_directory: Where.
         metric: What the picture shows; the table has every metric.
+        target: Value of the metric that the labels needed are told of; None for none.
+        class_names: Names of the classes; without them ``queries.csv`` is not written.
     """
 
-    def __init__(self, run_directory: RunDirectory, metric: str) -> None:
+    def __init__(
+        self,
+        run_directory: RunDirectory,
+        metric: str,
+        *,
+        target: float | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         self._run_directory = run_directory
         self._metric = metric
+        self._target = target
+        self._class_names = class_names
         self._draws = True
 
-    def write(self, reports: Sequence[RoundReport]) -> None:
-        """Writes both anew; a missing matplotlib is said once."""
-        path = self._run_directory.learning_curve_csv_path
-        self._run_directory.write_text(path, learning_curve_csv(reports))
+    def write(
+        self, reports: Sequence[RoundReport], answers: Mapping[int, Sequence[Label | Skip]]
+    ) -> None:
+        """Writes all of them anew; a missing matplotlib is said once.
+
+        Args:
+            reports: Of the rounds so far.
+            answers: What came back in each round.
+        """
+        table = learning_curve_csv(reports, self._metric, target=self._target)
+        self._run_directory.write_text(self._run_directory.learning_curve_csv_path, table)
+        if self._class_names and (asked := query_compositions(answers, self._class_names)):
+            table = query_composition_csv(asked, self._class_names)
+            self._run_directory.write_text(self._run_directory.queries_csv_path, table)
         if not self._draws:
             return
         try:
@@ -48,23 +75,38 @@ class LearningCurve:
             figure.savefig(temporary, format="png")
 
 
-def learning_curve_csv(reports: Sequence[RoundReport]) -> str:
+def learning_curve_csv(
+    reports: Sequence[RoundReport], metric: str, *, target: float | None = None
+) -> str:
     """Returns the learning curve as a table: a line for each round, a column for each metric.
 
-    It holds nothing that a clock decides: a run that was killed and went on gives the same text as
-    one that was not.
+    Behind the metrics stand what `lightning_badge.metrics` makes of the curve so far. The table
+    holds nothing that a clock decides: a run that was killed and went on gives the same text as one
+    that was not.
+
+    Args:
+        reports: Of the rounds so far.
+        metric: Whose curve is summed up.
+        target: Value of the metric that the labels needed are told of; None for no such column.
 
     Example:
-        >>> print(learning_curve_csv([RoundReport(0, 20, 80, {"val_accuracy": 0.5})]), end="")
-        round,labels,val_accuracy
-        0,20,0.5
+        >>> reports = [RoundReport(0, 20, 80, {"val_accuracy": 0.5})]
+        >>> print(learning_curve_csv(reports, "val_accuracy"), end="")
+        round,labels,val_accuracy,area_under_learning_curve
+        0,20,0.5,0.5
     """
+    summaries: dict[str, Metric] = {"area_under_learning_curve": AreaUnderLearningCurve()}
+    if target is not None:
+        summaries[f"labels_to_reach_{target:g}"] = LabelsToReach(target)
     metrics = list(dict.fromkeys(name for report in reports for name in report.metrics))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["round", "labels", *metrics])
+    table.writerow(["round", "labels", *metrics, *summaries])
     for report in reports:
-        values = (report.metrics.get(name) for name in metrics)
-        shown = ("" if value is None else f"{value:.6g}" for value in values)
+        values = [report.value(name) for name in metrics]
+        for summary in summaries.values():
+            summary.update(report.labeled, report.value(metric))
+            values.append(float(summary.compute()))
+        shown = ("" if math.isnan(value) else f"{value:.6g}" for value in values)
         table.writerow([report.round, report.labeled, *shown])
     return text.getvalue()

@@ -15,6 +15,7 @@ from lightning_badge.ordering.base import (
     check_strategy,
     strategy_arguments,
 )
+from lightning_badge.ordering.coverage import measure_coverage
 from lightning_badge.ordering.lazy import LazyOrdering
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Ordering",
     "check_strategy",
     "kmeans_pp",
+    "measure_coverage",
     "order",
     "strategy_arguments",
 ]

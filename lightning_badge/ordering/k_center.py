@@ -16,17 +16,9 @@ import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.kernels import Factors
 from lightning_badge.kernels.blocked import pairwise_sq_dist
 from lightning_badge.ordering.base import strategy
-from lightning_badge.ordering.min_distance import (
-    FirstCenter,
-    MinDistanceEngine,
-    View,
-    activations,
-    check_first_center,
-    first_slot,
-)
+from lightning_badge.ordering.min_distance import DistanceWalk, FirstCenter, View, activations
 from lightning_badge.ordering.walk import Picks, Walk
 
 SMALLEST_BLOCK = 128
@@ -67,47 +59,17 @@ def coreset(
     )
 
 
-class KCenter(Walk):
-    """The lazy walk of k-center greedy.
+class KCenter(DistanceWalk):
+    """The lazy walk of k-center greedy; arguments are those of `DistanceWalk`."""
 
-    Args:
-        embedding: The pool.
-        view: Which factors of an embedding distances are measured between.
-        seed: Of the first draw.
-        backend: Who computes distances.
-        first_center: How the first row is chosen where there is no center yet.
-        labeled: Centers that are not rows of the pool.
-    """
-
-    def __init__(
-        self,
-        embedding: GradientEmbedding,
-        view: View,
-        *,
-        seed: int,
-        backend: str,
-        first_center: FirstCenter = "uniform",
-        labeled: GradientEmbedding | None = None,
-    ) -> None:
-        super().__init__()
-        self._view = view
-        self._first_center = check_first_center(first_center)
-        self._draws = np.random.default_rng(seed)
-        self._engine = MinDistanceEngine.over(view(embedding), backend)
+    def __init__(self, embedding: GradientEmbedding, view: View, **more: Any) -> None:
+        super().__init__(embedding, view, **more)
         # Rows that are brought up to date are all far away: bounds rule out none of their pairs.
         self._engine.prune = False
-        self._labeled = view(labeled) if labeled is not None else self._engine.rows.take(slice(0))
-        self._engine.expect(self._labeled)
-        self._centers = self._engine.positions[:0]
         # How many centers each row of the engine has met.
         self._seen = torch.zeros_like(self._engine.positions)
         self._block_size = SMALLEST_BLOCK
         self._before = self._stale()
-
-    @property
-    def counters(self) -> Any:
-        """What the walk has cost so far."""
-        return self._engine.counters
 
     def _next_block(self) -> Picks:
         engine = self._engine
@@ -115,7 +77,7 @@ class KCenter(Walk):
             return Picks.of([], [])
         self._before = self._stale()
         if not self._n_centers():
-            first, gain = first_slot(engine, self._draws, self._first_center)
+            first, gain = self._first_slot()
             return self._choose(first, gain.cpu().numpy())
         while True:
             left = engine.left.nonzero().squeeze(1)
@@ -188,16 +150,6 @@ class KCenter(Walk):
         self._engine.take_out(left)
         return Picks.of(positions, 0.0)
 
-    def _n_centers(self) -> int:
-        return len(self._labeled) + len(self._centers)
-
-    def _centers_from(self, first: int) -> Factors:
-        n_labeled = len(self._labeled)
-        rows = self._engine.rows.take(self._centers[max(first - n_labeled, 0) :])
-        return (
-            rows if first >= n_labeled else self._labeled.take(slice(first, None)).concatenate(rows)
-        )
-
     def _stale(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         engine = self._engine
         return (
@@ -213,7 +165,7 @@ class KCenter(Walk):
         engine = self._engine
         in_tail = len(self._centers) == len(self._before[3])
         engine.min_sq_dist, engine.left, self._seen, self._centers = self._before
-        positions = torch.from_numpy(issued.positions).to(engine.positions.device)
+        positions = self._on_device(issued.positions)
         engine.take_out(engine.slots_of(positions))
         if not in_tail:
             self._centers = torch.cat([self._centers, positions])
@@ -223,8 +175,7 @@ class KCenter(Walk):
         self._seen = torch.cat([self._seen, self._seen.new_zeros(len(embedding))])
 
     def _remove_rows(self, positions: npt.NDArray[np.int64]) -> None:
-        gone = torch.from_numpy(positions).to(self._engine.positions.device)
-        self._engine.take_out(self._engine.slots_of(gone))
+        self._engine.take_out(self._engine.slots_of(self._on_device(positions)))
 
     def _pool_state(self) -> dict[str, Any]:
         return {

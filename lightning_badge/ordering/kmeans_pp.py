@@ -21,12 +21,10 @@ from lightning_badge.kernels import accept
 from lightning_badge.ordering.base import strategy
 from lightning_badge.ordering.min_distance import (
     SORT_FROM,
+    DistanceWalk,
     FirstCenter,
-    MinDistanceEngine,
     View,
     activations,
-    check_first_center,
-    first_slot,
     gradients,
 )
 from lightning_badge.ordering.scatter import Scatter
@@ -35,7 +33,7 @@ from lightning_badge.ordering.walk import Picks, Walk
 SMALLEST_BLOCK = 8
 LARGEST_BLOCK = {"torch": 512, "numba": 1024}
 # From so many rows on, looking at every row costs more than walking a longer block.
-LARGE_POOL, LARGEST_OF_LARGE = 200_000, 4096
+LARGE_POOL, LARGEST_OF_LARGE = 200_000, {"torch": 2048, "numba": 4096}
 
 
 @strategy("badge", measures_coverage=True)
@@ -83,17 +81,14 @@ def kmeans_pp_penultimate(
     return KMeansPP(embedding, activations, seed=seed, backend=backend, first_center=first_center)
 
 
-class KMeansPP(Walk):
+class KMeansPP(DistanceWalk):
     """The blocked walk of k-means++.
 
     Args:
         embedding: The pool.
         view: Which factors of an embedding distances are measured between.
-        seed: Of every draw.
-        backend: Who computes distances.
-        first_center: How the first row is chosen where there is no center yet.
-        labeled: Centers that are not rows of the pool.
         blocks: Smallest and largest number of candidates in a block.
+        **more: As `DistanceWalk` takes them.
     """
 
     def __init__(
@@ -101,35 +96,21 @@ class KMeansPP(Walk):
         embedding: GradientEmbedding,
         view: View,
         *,
-        seed: int,
-        backend: str,
-        first_center: FirstCenter = "uniform",
-        labeled: GradientEmbedding | None = None,
         blocks: tuple[int, int] | None = None,
+        **more: Any,
     ) -> None:
-        super().__init__()
-        rows = view(embedding)
-        self._view = view
-        self._first_center = check_first_center(first_center)
-        self._draws = np.random.default_rng(seed)
-        self._engine = MinDistanceEngine.over(rows, backend)
+        super().__init__(embedding, view, **more)
+        rows = self._engine.rows
         self._scatter = Scatter.of(rows)
-        largest = LARGEST_OF_LARGE if len(rows) >= LARGE_POOL else LARGEST_BLOCK[backend]
+        largest = (LARGEST_OF_LARGE if len(rows) >= LARGE_POOL else LARGEST_BLOCK)[
+            self._engine.backend
+        ]
         self._smallest, self._largest = blocks or (SMALLEST_BLOCK, largest)
         self._block_size = self._smallest
-        self._labeled = view(labeled) if labeled is not None and len(labeled) else None
-        self._centers = torch.zeros(0, dtype=torch.int64, device=rows.sq_norm.device)
         self._centers_in_block = 0
         self._sorted_at = 0
+        self._engine.add_centers(self._labeled)
         self._before = self._engine.min_sq_dist
-        if self._labeled is not None:
-            self._engine.expect(self._labeled)
-            self._engine.add_centers(self._labeled)
-
-    @property
-    def counters(self) -> Any:
-        """What the walk has cost so far."""
-        return self._engine.counters
 
     def _next_block(self) -> Picks:
         engine = self._engine
@@ -137,8 +118,8 @@ class KMeansPP(Walk):
             return Picks.of([], [])
         self._compact_when_due()
         self._before = engine.min_sq_dist.clone()
-        if self._labeled is None and not len(self._centers):
-            slots, gains = first_slot(engine, self._draws, self._first_center)
+        if not self._n_centers():
+            slots, gains = self._first_slot()
         else:
             # On the CPU: a GPU's cumulative sums need not repeat.
             mass = engine.min_sq_dist.cpu().cumsum(dim=0)
@@ -189,9 +170,9 @@ class KMeansPP(Walk):
 
     def _coverage_through(self, m: int) -> npt.NDArray[np.float64]:
         """Returns coverage after each of the block's ``m`` ranks: exact at the end, else linear."""
+        before = float(self._before.sum())
         after = float(self._engine.min_sq_dist.sum())
-        before = float(self._before.sum()) if m > 1 else after
-        return self._scatter.coverage(before + (after - before) * np.arange(1, m + 1) / m)
+        return self._scatter.coverage_between(before if before < np.inf else None, after, m)
 
     def _compact_when_due(self) -> None:
         """Sorts the rows by norm once that pays, and drops chosen rows once half of them are."""
@@ -214,10 +195,7 @@ class KMeansPP(Walk):
 
     def _add_rows(self, embedding: GradientEmbedding) -> None:
         rows = self._view(embedding)
-        centers = self._engine.rows.take(self._centers)
-        if self._labeled is not None:
-            centers = self._labeled.concatenate(centers)
-        self._engine.add_rows(rows, centers)
+        self._engine.add_rows(rows, self._centers_from(0))
         self._scatter += Scatter.of(rows)
 
     def _remove_rows(self, positions: npt.NDArray[np.int64]) -> None:
@@ -249,6 +227,3 @@ class KMeansPP(Walk):
         self._smallest, self._largest = state["blocks"]
         self._scatter = Scatter(*state["scatter"])
         self._draws.bit_generator.state = state["draws"]
-
-    def _on_device(self, positions: npt.NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(positions).to(self._engine.positions.device)

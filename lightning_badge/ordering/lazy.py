@@ -36,7 +36,7 @@ class LazyOrdering:
         **strategy_args: The strategy's own, such as ``first_center`` of ``badge``.
 
     Raises:
-        OrderingError: An unknown strategy or argument, or an unmet need.
+        OrderingError: An unknown strategy or argument, an unmet need, or a negative seed.
 
     Example:
         >>> pool = GradientEmbedding.from_logits(torch.ones(5, 2), torch.randn(5, 3))
@@ -71,6 +71,8 @@ class LazyOrdering:
                 f"strategy {strategy!r} does not use {', '.join(unused)}=; leave it out, or choose "
                 "a strategy that does"
             )
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise OrderingError(f"seed: expected an integer of 0 or more, got {seed!r}")
         resolve_backend(backend)
         self._strategy, self._strategy_args = strategy, strategy_args
         self._seed, self._backend = seed, backend

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import Factors, update_min_sq_dist
 from lightning_badge.kernels.factors import ROW_BLOCK
+from lightning_badge.ordering.walk import Walk
 
 FirstCenter: TypeAlias = Literal["uniform", "max_norm"]
 View: TypeAlias = Callable[[GradientEmbedding], Factors]
@@ -169,6 +171,68 @@ def _has_negative(rows: Factors) -> bool:
     )
 
 
+class DistanceWalk(Walk):
+    """What walks have in common that measure distances: an engine, centers and draws.
+
+    Args:
+        embedding: The pool.
+        view: Which factors of an embedding distances are measured between.
+        seed: Of every draw.
+        backend: Who computes distances.
+        first_center: How the first row is chosen where there is no center yet.
+        labeled: Centers that are not rows of the pool.
+    """
+
+    def __init__(
+        self,
+        embedding: GradientEmbedding,
+        view: View,
+        *,
+        seed: int,
+        backend: str,
+        first_center: FirstCenter = "uniform",
+        labeled: GradientEmbedding | None = None,
+    ) -> None:
+        super().__init__()
+        self._view = view
+        self._first_center = check_first_center(first_center)
+        self._draws = np.random.default_rng(seed)
+        self._engine = MinDistanceEngine.over(view(embedding), backend)
+        self._labeled = view(labeled) if labeled is not None else self._engine.rows.take(slice(0))
+        self._engine.expect(self._labeled)
+        self._centers = self._engine.positions[:0]
+
+    @property
+    def counters(self) -> Counters:
+        """What the walk has cost so far."""
+        return self._engine.counters
+
+    def _n_centers(self) -> int:
+        return len(self._labeled) + len(self._centers)
+
+    def _centers_from(self, first: int) -> Factors:
+        """Returns the centers from the ``first`` on, the labeled ones before the chosen ones."""
+        n_labeled = len(self._labeled)
+        chosen = self._engine.rows.take(self._centers[max(first - n_labeled, 0) :])
+        if first >= n_labeled:
+            return chosen
+        return self._labeled.take(slice(first, None)).concatenate(chosen)
+
+    def _first_slot(self) -> tuple[Tensor, Tensor]:
+        """Returns the slot of the first center ``[1]`` and its gain ``[1]``."""
+        engine = self._engine
+        slots = engine.left.nonzero().squeeze(1)
+        if self._first_center == "uniform":
+            first = int(self._draws.integers(len(slots)))
+            return slots[first : first + 1], torch.full((1,), torch.nan, dtype=torch.float64)
+        sq_norm = engine.rows.sq_norm[engine.positions[slots]]
+        longest = (sq_norm == sq_norm.amax()).nonzero()[0]
+        return slots[longest], sq_norm[longest]
+
+    def _on_device(self, positions: npt.NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(positions).to(self._engine.positions.device)
+
+
 def check_first_center(first_center: str) -> FirstCenter:
     """Returns ``first_center``, or raises an OrderingError that lists what it may be."""
     if first_center == "uniform":
@@ -176,16 +240,3 @@ def check_first_center(first_center: str) -> FirstCenter:
     if first_center == "max_norm":
         return "max_norm"
     raise OrderingError(f"first_center: expected one of uniform, max_norm, got {first_center!r}")
-
-
-def first_slot(
-    engine: MinDistanceEngine, draws: np.random.Generator, first_center: FirstCenter
-) -> tuple[Tensor, Tensor]:
-    """Returns the slot of the first center ``[1]`` and its gain ``[1]``."""
-    slots = engine.left.nonzero().squeeze(1)
-    if first_center == "uniform":
-        first = int(draws.integers(len(slots)))
-        return slots[first : first + 1], torch.full((1,), torch.nan, dtype=torch.float64)
-    sq_norm = engine.rows.sq_norm[engine.positions[slots]]
-    longest = (sq_norm == sq_norm.amax()).nonzero()[0]
-    return slots[longest], sq_norm[longest]

@@ -72,3 +72,16 @@ class Scatter:
         if total == 0.0:
             return np.ones_like(unexplained)
         return np.clip(1.0 - unexplained / total, 0.0, 1.0)
+
+    def coverage_between(
+        self, before: float | None, after: float, m: int
+    ) -> npt.NDArray[np.float64]:
+        """Returns coverage after each of ``m`` ranks: exact at the last of them, else linear.
+
+        Args:
+            before: What was unexplained before the first of them; None before any center.
+            after: What is unexplained after the last of them.
+            m: How many.
+        """
+        start = after if before is None else before
+        return self.coverage(start + (after - start) * np.arange(1, m + 1) / m)

@@ -63,6 +63,7 @@ class Walk(ABC):
     def __init__(self) -> None:
         self._block = Picks.of([], [])
         self._cursor = 0
+        self._covered = -np.inf
 
     def take(self, k: int, coverage: float = np.inf) -> Picks:
         """Hands out the next ranks.
@@ -72,18 +73,19 @@ class Walk(ABC):
             coverage: And no more than it takes to reach this coverage.
 
         Returns:
-            What was asked for, or all that is left.
+            What was asked for, or all that is left; nothing where so much is covered already.
         """
         parts: list[Picks] = []
-        while k > 0:
+        while k > 0 and not self._covered >= coverage:
             if self._cursor == len(self._block):
                 self._block, self._cursor = self._next_block(), 0
             part = self._block[self._cursor : self._cursor + k]
             reached = np.flatnonzero(part.coverage >= coverage)
             if len(reached):
-                part, k = part[: reached[0] + 1], 0
+                part = part[: reached[0] + 1]
             if len(part) == 0:
                 break
+            self._covered = float(part.coverage[-1])
             self._cursor += len(part)
             k -= len(part)
             parts.append(part)
@@ -92,11 +94,13 @@ class Walk(ABC):
     def extend(self, embedding: GradientEmbedding) -> None:
         """Appends the rows of ``embedding`` to the pool."""
         self._rewind()
+        self._covered = -np.inf
         self._add_rows(embedding)
 
     def discard(self, positions: npt.NDArray[np.int64]) -> None:
         """Takes rows that were not handed out from the pool."""
         self._rewind()
+        self._covered = -np.inf
         self._remove_rows(positions)
 
     def state_dict(self) -> dict[str, Any]:
@@ -105,13 +109,14 @@ class Walk(ABC):
         return {
             "block": [torch.tensor(column) for column in block],
             "cursor": self._cursor,
+            "covered": self._covered,
             "pool": deepcopy(self._pool_state()),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where the walk that ``state`` was taken from stood."""
         self._block = Picks(*(column.cpu().numpy().copy() for column in state["block"]))
-        self._cursor = state["cursor"]
+        self._cursor, self._covered = state["cursor"], state["covered"]
         # A copy: what is loaded must not change under whoever keeps the state.
         self._load_pool_state(deepcopy(state["pool"]))
 

@@ -1,8 +1,9 @@
 """Training goes on to the last bit as it would without the callback."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -68,9 +69,15 @@ class RandomPool(Dataset[Any]):
         return torch.rand(WIDTH)
 
 
-def train(root: Path, *callbacks: Any, **arguments: Any) -> dict[str, Any]:
+def train(
+    root: Path,
+    *callbacks: Any,
+    make_model: Callable[[], Noisy] = Noisy,
+    make_recorder: Callable[[], Recorder] = Recorder,
+    **arguments: Any,
+) -> dict[str, Any]:
     seed_everything(1, verbose=False)
-    model, recorder = Noisy(), Recorder()
+    model, recorder = make_model(), make_recorder()
     trainer = make_trainer(
         root, callbacks=list(callbacks), logger=recorder, max_epochs=3, log_every_n_steps=1,
         **arguments,
@@ -84,6 +91,39 @@ def train(root: Path, *callbacks: Any, **arguments: Any) -> dict[str, Any]:
         "random states": (torch.rand(1).item(), np.random.rand(), random.random()),
         "modes": [part.training for part in model.modules()],
     }
+
+
+class TakesImages(Recorder):
+    """Draws from torch's random state for each image."""
+
+    taken: ClassVar[list[str]] = []
+
+    def log_image(self, key: str, *_: Any, **__: Any) -> None:
+        torch.rand(3)
+        self.taken.append(key)
+
+
+class RandomImages(RandomPool):
+    def __getitem__(self, position: int) -> Tensor:
+        return super().__getitem__(position).reshape(1, 2, 2)
+
+
+class FlattensImages(Noisy):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1))
+
+
+@pytest.mark.filterwarnings("ignore:the pool's first item differs")
+def test_pictures_for_loggers_are_no_exception(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    TakesImages.taken.clear()
+    make: dict[str, Any] = {"make_model": FlattensImages, "make_recorder": TakesImages}
+    without = train(tmp_path / "without", **make)
+    pool = DataLoader(RandomImages(), batch_size=8)
+    with_it = train(tmp_path / "with", BadgeCallback(pool=pool), **make)
+    assert TakesImages.taken == ["badge/first_picks", "badge/coverage"] * 3
+    for what, expected in without.items():
+        assert with_it[what] == expected, what
 
 
 @pytest.mark.filterwarnings("ignore:the pool's first item differs")

@@ -37,6 +37,7 @@ def degenerate_pool(kind: str) -> GradientEmbedding:
     return GradientEmbedding.from_logits(penultimate[:1], logits[:1])
 
 
+@pytest.mark.usefixtures("either_backend")
 @pytest.mark.parametrize("name", NAMES)
 class TestEveryStrategy:
     def test_orders_the_whole_pool_without_k(self, name: str) -> None:

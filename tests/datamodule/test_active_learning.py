@@ -443,3 +443,20 @@ def test_a_mapping_labels_what_it_names() -> None:
     with pytest.raises(LabelError, match="a mapping alone"):
         datamodule.label({3: 1}, [1])
     assert datamodule.labeled_ids.tolist() == [0, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "least"),
+    [
+        ("batch_size", 0, 1),
+        ("batch_size", 2.5, 1),
+        ("eval_batch_size", 0, 1),
+        ("eval_batch_size", -1, 1),
+        ("num_workers", -1, 0),
+        ("num_workers", True, 0),
+    ],
+)
+def test_sizes_that_no_loader_can_have_are_refused(argument: str, value: Any, least: int) -> None:
+    message = f"^{argument}: expected an integer of {least} or more, got {value}$"
+    with pytest.raises(MisconfigurationException, match=message):
+        make(**{argument: value})

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from lightning_utilities.core.imports import RequirementCache
 from torch import Tensor, nn
 
-from lightning_badge.examples.models import ImageClassifier, SmallCNN
+from lightning_badge.examples.models import Classifier, SmallCNN
 from lightning_badge.oracle import DatasetOracle
 
 
@@ -46,7 +48,14 @@ class DiesAnswering(DatasetOracle):
             yield pair
 
 
-class NoLinearLayer(ImageClassifier):
+class NeedsAPackage(CSVLogger):
+    """Needs a package that is not installed, and says so as Lightning's loggers do."""
+
+    def __init__(self, **_: Any) -> None:
+        raise ModuleNotFoundError(str(RequirementCache("no-such-package>=1.0")))
+
+
+class NoLinearLayer(Classifier):
     """Classifies by a convolution over the whole image."""
 
     def __init__(self, num_classes: int, lr: float, **_: Any) -> None:

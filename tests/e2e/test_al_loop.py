@@ -33,10 +33,11 @@ COMMAND = [
 
 
 def execute(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
+    path = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(
         [sys.executable, str(SCRIPT), *overrides],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -78,7 +79,7 @@ def test_a_run_leaves_its_files_and_nothing_else(whole: Path) -> None:
             *("logs/metrics.csv", "logs/hparams.yaml"),
         )
     }
-    of_run = {"config.yaml", "labels.db", "learning_curve.csv", "run.lock"}
+    of_run = {"config.yaml", "labels.db", "learning_curve.csv", "queries.csv", "run.lock"}
     picture = {"learning_curve.png"} if find_spec("matplotlib") else set()
     assert files == of_rounds | of_run | picture
     ordering = read_ordering(whole / "rounds" / "000" / "ordering.parquet")
@@ -159,6 +160,11 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         ("initial_labels=0", "no sample is labeled"),
         ("model._target_=stand_ins.NoLinearLayer", "linear layer"),
         ("model.lr=1e30", "NaN"),
+        ("logger._target_=stand_ins.NeedsAPackage", "pip install -U 'no-such-package>=1.0'"),
+        ("data.batch_size=0", "batch_size: expected an integer of 1 or more, got 0"),
+        ("data.num_workers=-1", "num_workers: expected an integer of 0 or more, got -1"),
+        ("model=transformer", "model.vocabulary: these data do not tell it; choose a model that"),
+        ("data=tabular", "model.in_channels: these data do not tell it; choose a model that fits"),
     ],
 )
 def test_what_a_user_can_mend_is_said_in_one_line(script: Script, override: str, says: str) -> None:
@@ -233,6 +239,34 @@ def test_data_may_be_moved_but_not_changed(script: Script, tmp_path: Path) -> No
     error = script(*arguments, write(tmp_path / "there", 1))
     assert error is not None
     assert "data_fingerprint: stored" in error
+
+
+@pytest.mark.parametrize("experiment", ["tabular", "text"])
+def test_what_a_sample_is_makes_no_difference(
+    script: Script, tmp_path: Path, experiment: str
+) -> None:
+    pytest.importorskip("transformers")
+    tiny = ("run_dir=run", "max_rounds=2", "budget.k=3", "logger=none")
+    assert script(f"experiment={experiment}", *tiny) is None
+    with LabelStore(tmp_path / "run" / "labels.db") as store:
+        asked = list(store.labels())
+    assert (
+        asked == read_ordering(tmp_path / "run/rounds/000/ordering.parquet").sample_ids[:3].tolist()
+    )
+
+
+@pytest.mark.parametrize("model", ["cnn", "mlp"])
+def test_models_are_told_the_shape_of_the_data(script: Script, tmp_path: Path, model: str) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(num_classes=2))
+    images = [np.full((9, 11, 3), n, dtype=np.uint8) for n in range(30)]
+    rows = {"image": images, "label": [n % 2 for n in range(30)]}
+    for split in ("train", "test"):
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(
+            tmp_path / f"{split}.parquet"
+        )
+    arguments = ("data=huggingface", f"data.path={tmp_path}", f"model={model}", "max_rounds=1")
+    assert script(*arguments, "logger=none") is None
 
 
 def test_a_torn_ordering_is_said_and_mended_by_deleting_it(script: Script, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_badge.examples.digits import digits
-from lightning_badge.examples.models import MLP, ImageClassifier, SmallCNN
+from lightning_badge.examples.models import MLP, Classifier, SmallCNN
 
 pytestmark = [
     pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated"),
@@ -16,7 +16,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("model_class", [SmallCNN, MLP])
 def test_four_hundred_labels_make_more_than_ninety_percent(
-    model_class: type[ImageClassifier], tmp_path: Path
+    model_class: type[Classifier], tmp_path: Path
 ) -> None:
     pytest.importorskip("sklearn")
     seed_everything(0, verbose=False)
@@ -52,12 +52,12 @@ def test_the_small_cnn_takes_images_of_any_size(side: int) -> None:
     assert SmallCNN(num_classes=7, in_channels=3)(torch.rand(2, 3, side, side)).shape == (2, 7)
 
 
-def test_the_mlp_takes_as_many_pixels_as_it_was_told() -> None:
-    assert MLP(num_classes=7, pixels=3 * 4 * 5)(torch.rand(2, 3, 4, 5)).shape == (2, 7)
+def test_the_mlp_takes_as_many_numbers_as_it_was_told() -> None:
+    assert MLP(num_classes=7, in_features=3 * 4 * 5)(torch.rand(2, 3, 4, 5)).shape == (2, 7)
 
 
 @pytest.mark.parametrize("model", [SmallCNN(hidden=50), MLP(hidden=50)])
-def test_the_head_reads_the_penultimate_layer_and_gives_the_logits(model: ImageClassifier) -> None:
+def test_the_head_reads_the_penultimate_layer_and_gives_the_logits(model: Classifier) -> None:
     seen: list[torch.Tensor] = []
     handle = model.head.register_forward_hook(
         lambda _, inputs, output: seen.extend([*inputs, output])

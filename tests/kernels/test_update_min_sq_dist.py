@@ -130,6 +130,26 @@ class TestEveryBackend:
             known = min_sq_dist(rows, centers, backend, signed=False)
             torch.testing.assert_close(known, expected(rows, centers), rtol=1e-4, atol=1e-12)
 
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_nothing_near_is_ruled_out_where_bounds_are_tight(self, backend, signed) -> None:
+        # Activations of one direction make the class side's bound the distance itself; many
+        # confident rows of each class make boxes of centers that lie close together.
+        generator = torch.Generator().manual_seed(0)
+        z = torch.randn(2000, 5, generator=generator)
+        z[torch.arange(2000), torch.arange(2000) % 5] += 6
+        h = 1.0 + 0.01 * torch.randn(2000, 8, generator=generator)
+        if signed:
+            h *= torch.randn(2000, 1, generator=generator).sign()
+        rows = Factors.of(blocked.logit_grad(z, "cross_entropy"), h)
+        known = torch.full((2000,), torch.inf, dtype=torch.float64)
+        everyone = torch.arange(2000)
+        for part in (slice(0, 20), slice(20, 700)):
+            centers = rows.take(part)
+            update_min_sq_dist(known, rows, everyone, centers, signed=signed, backend=backend)
+        torch.testing.assert_close(
+            known, expected(rows, rows.take(slice(0, 700))), rtol=1e-3, atol=1e-12
+        )
+
 
 def test_pruning_saves_most_products_where_norms_are_concentrated(monkeypatch) -> None:
     monkeypatch.setattr(blocked, "CHUNK", {True: 32})

@@ -157,8 +157,9 @@ class TestARun:
         }
         curve = {"learning_curve.csv", "learning_curve.png"}
         assert names == {"labels.db", "run.lock"} | curve | rounds
-        assert run.curve().splitlines()[0] == "round,labels,val/accuracy"
-        assert run.curve().splitlines()[2] == f"1,11,{value:.6g}"
+        columns = "round,labels,val/accuracy,area_under_learning_curve"
+        assert run.curve().splitlines()[0] == columns
+        assert run.curve().splitlines()[2].startswith(f"1,11,{value:.6g},")
         facts = json.loads(run.directory.metrics_path(1).read_text())
         assert facts["metrics"] == {"val/accuracy": pytest.approx(value)}
         assert (facts["round"], facts["labeled"], facts["pool"]) == (1, 11, 49)

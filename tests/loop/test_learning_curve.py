@@ -2,9 +2,12 @@ import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lightning_badge.labels import SKIP
 from lightning_badge.loop.learning_curve import LearningCurve, learning_curve_csv
+from lightning_badge.loop.query_composition import query_compositions
 from lightning_badge.loop.round_report import RoundReport
 from lightning_badge.run_directory import RunDirectory
 
@@ -15,23 +18,50 @@ REPORTS = [
 
 
 def test_the_table_has_a_line_a_round_and_a_column_a_metric() -> None:
-    assert learning_curve_csv(REPORTS).splitlines() == [
-        "round,labels,val_loss,val_accuracy",
-        "0,20,1.5,0.5",
-        "1,50,,0.666667",
+    assert learning_curve_csv(REPORTS, "val_accuracy", target=0.6).splitlines() == [
+        "round,labels,val_loss,val_accuracy,area_under_learning_curve,labels_to_reach_0.6",
+        "0,20,1.5,0.5,0.5,",
+        "1,50,,0.666667,0.583333,38",
     ]
+
+
+def test_a_metric_that_is_not_known_leaves_its_columns_empty() -> None:
+    reports = [RoundReport(0, 20, 80, {"val_accuracy": None}), *REPORTS[1:]]
+    table = learning_curve_csv(reports, "val_accuracy").splitlines()
+    assert table[1:] == ["0,20,,,", "1,50,0.666667,,0.666667"]
+
+
+ANSWERS = {0: [2, 0, SKIP, 2], 1: [SKIP], 2: [1]}
+
+
+def test_the_classes_that_a_round_asked_for_have_a_line(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "run") as run_directory:
+        curve = LearningCurve(run_directory, "val_accuracy", class_names=["cat", "dog", "owl"])
+        curve.write(REPORTS, ANSWERS)
+        assert run_directory.queries_csv_path.read_text().splitlines() == [
+            "round,entropy,cat,dog,owl",
+            f"0,{np.log([3, 1.5]) @ [1 / 3, 2 / 3] / np.log(3):.6g},1,0,2",
+            "2,0,0,1,0",
+        ]
+
+
+@pytest.mark.parametrize("label", ["cat", [0, 1], 0.5, 3])
+def test_labels_that_are_no_classes_have_no_composition(label: object) -> None:
+    assert query_compositions({0: [1, 2], 1: [label]}, ["cat", "dog", "owl"]) == {}
 
 
 def test_table_and_picture_are_written_anew_each_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     with RunDirectory(tmp_path / "run") as run_directory:
         curve = LearningCurve(run_directory, "val_accuracy")
-        curve.write(REPORTS[:1])
+        curve.write(REPORTS[:1], {})
         first = run_directory.learning_curve_png_path.read_bytes()
-        curve.write(REPORTS)
+        curve.write(REPORTS, ANSWERS)
         assert run_directory.learning_curve_png_path.read_bytes() != first
+        assert not run_directory.queries_csv_path.exists(), "no names, no classes"
         assert first.startswith(b"\x89PNG")
-        assert run_directory.learning_curve_csv_path.read_text() == learning_curve_csv(REPORTS)
+        table = learning_curve_csv(REPORTS, "val_accuracy")
+        assert run_directory.learning_curve_csv_path.read_text() == table
 
 
 def test_without_matplotlib_the_missing_picture_is_said_once(
@@ -41,8 +71,8 @@ def test_without_matplotlib_the_missing_picture_is_said_once(
     with RunDirectory(tmp_path / "run") as run_directory:
         curve = LearningCurve(run_directory, "val_accuracy")
         with caplog.at_level(logging.WARNING):
-            curve.write(REPORTS[:1])
-            curve.write(REPORTS)
+            curve.write(REPORTS[:1], {})
+            curve.write(REPORTS, {})
         (record,) = caplog.records
         assert "learning_curve.png is not drawn" in record.getMessage()
         assert "pip install" in record.getMessage()

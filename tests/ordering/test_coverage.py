@@ -5,7 +5,7 @@ from pools import make_pool
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.ordering import LazyOrdering, Ordering, order
+from lightning_badge.ordering import LazyOrdering, Ordering, measure_coverage, order
 
 
 def by_definition(pool: GradientEmbedding, ids: list) -> list[float]:
@@ -91,3 +91,39 @@ def test_strategies_without_distances_know_no_coverage() -> None:
     for wrong in (0.0, 1.5, -1.0):
         with pytest.raises(OrderingError, match="a share in"):
             LazyOrdering(pool).take(coverage=wrong)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_coverage_of_any_ordering_can_be_measured_afterwards(backend: str) -> None:
+    pool = make_pool(300)
+    ordering = order(pool, "coreset", k=100)
+    assert ordering.coverage is None
+    measured = measure_coverage(pool, ordering, backend=backend)
+    exact = by_definition(pool, list(ordering))
+    ends = [0, 1, 3, 7, 15, 31, 63, 99]
+    np.testing.assert_allclose(measured[ends], np.array(exact)[ends], atol=1e-5)
+    between = (measured[31] + measured[63]) / 2
+    assert measured[47] == pytest.approx(between, abs=1e-6)
+
+
+def test_coverage_of_ranks_from_elsewhere_is_refused() -> None:
+    with pytest.raises(OrderingError, match="pool's 5 samples, got 's7'"):
+        measure_coverage(make_pool(5), Ordering(np.array(["s1", "s7"])))
+
+
+def test_coverage_of_no_ranks_is_empty() -> None:
+    assert measure_coverage(make_pool(5), Ordering(make_pool(5).sample_ids[:0])).shape == (0,)
+
+
+def test_a_pool_that_is_covered_enough_gives_no_more_ranks_until_it_changes() -> None:
+    pool = make_pool(300)
+    lazy = LazyOrdering(pool.take(slice(0, 200)))
+    assert len(lazy.take(coverage=0.5)) > 0
+    assert len(lazy.take(coverage=0.4)) == len(lazy.take(coverage=0.5)) == 0
+    assert len(lazy.take(coverage=0.6)) > 0
+    state = lazy.state_dict()
+    other = LazyOrdering(pool.take(slice(0, 200)))
+    other.load_state_dict(state)
+    assert len(other.take(coverage=0.6)) == 0
+    lazy.extend(pool.take(slice(200, 300)))
+    assert len(lazy.take(coverage=0.6)) > 0

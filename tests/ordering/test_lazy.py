@@ -18,6 +18,7 @@ def lazy(pool: GradientEmbedding, name: str, seed: int = 0, **more: object) -> L
     return LazyOrdering(pool, name, seed=seed, **context_of(name), **more)
 
 
+@pytest.mark.usefixtures("either_backend")
 @pytest.mark.parametrize("name", NAMES)
 class TestEveryStrategy:
     @pytest.mark.parametrize("parts", [[1] * 10, [3, 1, 40, 7], [200]])
@@ -183,3 +184,9 @@ def test_a_confident_pool_is_ordered_to_its_end() -> None:
 def test_rows_whose_squares_overflow_are_refused() -> None:
     with pytest.raises(EmbeddingError, match="too large to be squared"):
         GradientEmbedding.from_dense(torch.full((3, 2), 1e200, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True])
+def test_a_seed_that_is_no_natural_number_is_refused(seed: object) -> None:
+    with pytest.raises(OrderingError, match="seed: expected an integer of 0 or more"):
+        LazyOrdering(make_pool(3), seed=seed)

@@ -1,0 +1,105 @@
+"""What loggers are told of an ordering: numbers, and pictures where they take images."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from lightning.fabric.utilities import rank_zero_warn
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
+
+from lightning_badge.callback.pictures import draw_ordering
+from lightning_badge.capture.isolation import untouched_random_state
+from lightning_badge.capture.reader import loader_generators
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.ordering import Ordering
+from lightning_badge.sample_ids import SampleIds
+from lightning_badge.viz.rendered import rendered
+
+Take = Callable[[str, npt.NDArray[np.uint8], int], Any]
+
+
+def log_numbers(
+    trainer: Trainer,
+    embedding: GradientEmbedding,
+    ordering: Ordering,
+    seconds: Mapping[str, float],
+) -> None:
+    """Tells every logger the size of the pool, its confidence, a few gains and the times.
+
+    Args:
+        trainer: Whose loggers, and at which step.
+        embedding: Of the pool.
+        ordering: Of the pool.
+        seconds: What each part of the work took, by name.
+    """
+    metrics = _summary(embedding, ordering)
+    metrics |= {f"badge/{part}_seconds": took for part, took in seconds.items()}
+    for logger in trainer.loggers:
+        logger.log_metrics(metrics, step=trainer.global_step)
+
+
+def log_pictures(trainer: Trainer, ordering: Ordering, loader: Any, pool_ids: SampleIds) -> None:
+    """Shows the first picks and the coverage to every logger that takes images.
+
+    TensorBoard, MLflow, and any other whose class has ``log_image`` as that of W&B has it. Where
+    there is none, nothing is read or drawn; where matplotlib is not installed, that is said once.
+
+    Args:
+        trainer: Whose loggers, and at which step.
+        ordering: Of the pool.
+        loader: Of the pool.
+        pool_ids: Its sample ids in the loader's order.
+    """
+    takes = [take for logger in trainer.loggers if (take := _taker(logger))]
+    if not takes:
+        return
+    if find_spec("matplotlib") is None:
+        _tell_that_nothing_is_drawn()
+        return
+    class_names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
+    with untouched_random_state(*loader_generators(loader)):
+        for name, figure in draw_ordering(ordering, loader, pool_ids, class_names):
+            picture = rendered(figure)
+            for take in takes:
+                take(f"badge/{name}", picture, trainer.global_step)
+
+
+def _taker(logger: Logger) -> Take | None:
+    """Returns the logger's way of taking an image, None where it has none."""
+    if isinstance(logger, TensorBoardLogger):
+        return lambda name, picture, step: logger.experiment.add_image(
+            name, picture, step, dataformats="HWC"
+        )
+    if isinstance(logger, MLFlowLogger):
+        return lambda name, picture, step: logger.experiment.log_image(
+            logger.run_id, picture, artifact_file=f"{name}-{step:06d}.png"
+        )
+    # Asked of the class: the instance of a fast_dev_run says yes to everything.
+    if callable(getattr(type(logger), "log_image", None)):
+        log_image: Any = getattr(logger, "log_image")  # noqa: B009
+        return lambda name, picture, step: log_image(name, [picture], step=step)
+    return None
+
+
+@cache
+def _tell_that_nothing_is_drawn() -> None:
+    rank_zero_warn(
+        "BadgeCallback shows the loggers no pictures, for matplotlib is not installed; "
+        "pip install matplotlib, or pass log_pictures=False"
+    )
+
+
+def _summary(embedding: GradientEmbedding, ordering: Ordering) -> dict[str, float]:
+    summary: dict[str, float] = {"badge/pool_size": len(embedding)}
+    if embedding.confidence is not None:
+        summary["badge/mean_confidence"] = float(embedding.confidence.mean())
+    gains = [] if ordering.gains is None else ordering.gains.tolist()
+    for name, rank in {"1st": 0, "10th": 9, "100th": 99}.items():
+        if rank < len(gains) and not math.isnan(gains[rank]):
+            summary[f"badge/gain_{name}"] = gains[rank]
+    return summary

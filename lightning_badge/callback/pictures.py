@@ -1,0 +1,124 @@
+"""Pictures of an ordering: its first picks, where samples are images, and its coverage."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_badge.capture.reader import pool_size, walks_in_order
+from lightning_badge.ordering import Ordering
+from lightning_badge.pool_batch import PoolBatch
+from lightning_badge.sample_ids import SampleIds
+from lightning_badge.viz.coverage import draw_coverage
+from lightning_badge.viz.sample_grid import draw_sample_grid
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICKS = 25
+
+
+def draw_ordering(
+    ordering: Ordering,
+    loader: Any,
+    pool_ids: SampleIds,
+    class_names: Sequence[str] | None = None,
+) -> "Iterator[tuple[str, Figure]]":
+    """Draws what there is to see of an ordering.
+
+    Args:
+        ordering: Of the pool.
+        loader: Of the pool.
+        pool_ids: Its sample ids in the loader's order.
+        class_names: What to call the hallucinated labels.
+
+    Yields:
+        ``first_picks``, where the pool's samples are images, and ``coverage``, where the strategy
+        measures it, each with its figure.
+    """
+    picks = ordering.take(PICKS)
+    images = pool_images(loader, _positions(pool_ids, picks.sample_ids))
+    if images is not None:
+        captions = _captions(picks, class_names)
+        title = "hallucinated labels (confidence), best first" if captions else "best first"
+        yield "first_picks", draw_sample_grid(images, captions, title=title)
+    if ordering.coverage is not None:
+        name = str(ordering.metadata.get("strategy", "coverage"))
+        yield "coverage", draw_coverage({name: ordering})
+
+
+def pool_images(loader: Any, positions: Sequence[int]) -> Tensor | None:
+    """Reads samples of a pool as images.
+
+    Args:
+        loader: Of the pool. Its own ``collate_fn`` makes the batch, so that whatever a sample is,
+            the model's input is where the model expects it.
+        positions: Of the samples in the loader's data set.
+
+    Returns:
+        Floats in 0..1 or uint8, ``[k, 1 or 3, height, width]``; None where the samples are no
+        images, or cannot be had by their positions. Floats out of range, as after a normalization,
+        are brought to it all by one scale.
+
+    Example:
+        >>> pool_images(DataLoader(torch.ones(9, 1, 4, 4)), [7, 2]).shape
+        torch.Size([2, 1, 4, 4])
+    """
+    if not isinstance(loader, DataLoader) or not pool_size(loader) or not walks_in_order(loader):
+        return None
+    data: Any = loader.dataset
+    try:
+        # As torch's own loaders ask.
+        fetch = getattr(data, "__getitems__", None)
+        items = fetch(list(positions)) if fetch else [data[position] for position in positions]
+    except (LookupError, TypeError):
+        return None  # a data set with keys of its own, which its sampler knows
+    batch = loader.collate_fn(items)
+    batch = batch.batch if isinstance(batch, PoolBatch) else batch
+    entries: Iterable[Any] = [batch]
+    if isinstance(batch, Mapping):
+        entries = batch.values()
+    elif isinstance(batch, tuple | list):
+        entries = batch[:1]
+    return next((_drawable(entry) for entry in entries if _is_images(entry)), None)
+
+
+def _is_images(inputs: Any) -> bool:
+    return (
+        isinstance(inputs, Tensor)
+        and inputs.ndim == 4
+        and inputs.shape[1] in (1, 3, 4)
+        and inputs.numel() > 0
+        and (inputs.dtype == torch.uint8 or inputs.is_floating_point())
+    )
+
+
+def _drawable(images: Tensor) -> Tensor | None:
+    images = images.detach().cpu()
+    images = images[:, :3] if images.shape[1] == 4 else images  # without transparency
+    if images.dtype == torch.uint8:
+        return images
+    images = images.float()
+    low, high = images.aminmax()
+    if not (low.isfinite() and high.isfinite()):
+        return None
+    if low < 0 or high > 1:
+        images = (images - low) / (high - low).clamp(min=torch.finfo(images.dtype).tiny)
+    return images
+
+
+def _positions(pool_ids: SampleIds, picks: SampleIds) -> list[int]:
+    return [int((pool_ids == pick).argmax()) for pick in picks]
+
+
+def _captions(picks: Ordering, class_names: Sequence[str] | None) -> list[str] | None:
+    if picks.hallucinated_label is None or picks.confidence is None:
+        return None
+    labels: list[int] = picks.hallucinated_label.tolist()
+    names = [class_names[label] if class_names else str(label) for label in labels]
+    return [
+        f"{name} ({share:.0%})"
+        for name, share in zip(names, picks.confidence.tolist(), strict=True)
+    ]

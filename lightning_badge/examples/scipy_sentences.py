@@ -1,0 +1,70 @@
+"""Sentences of SciPy's own documentation, and which part of SciPy each is about.
+
+Real English that lies on every machine where scikit-learn is installed: no download.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+# The subpackages with a hundred sentences or more.
+TOPICS = (
+    *("interpolate", "io", "linalg", "optimize", "signal", "sparse", "spatial", "special"),
+    "stats",
+)
+_WORDS = range(5, 61)
+_DOCUMENTED = (ast.ClassDef, ast.FunctionDef)
+
+
+class Sentence(NamedTuple):
+    """The first paragraph of the docstring of a function or class.
+
+    Attributes:
+        sample_id: Dotted name of what it documents, such as ``scipy.stats._stats_py.pearsonr``.
+        text: The paragraph, on one line.
+        topic: Place in ``TOPICS`` of the subpackage.
+    """
+
+    sample_id: str
+    text: str
+    topic: int
+
+
+@cache
+def scipy_sentences() -> tuple[Sentence, ...]:
+    """Reads the docstrings of SciPy's subpackages, of private functions too.
+
+    First paragraphs of 5 to 60 words are taken, each text once. SciPy's files are read, not
+    imported, which takes a second or two. What there is depends on SciPy's version.
+    """
+    import scipy
+
+    root = Path(scipy.__file__).parent
+    found: dict[str, Sentence] = {}
+    for topic, name in enumerate(TOPICS):
+        for path in sorted((root / name).rglob("*.py")):
+            if "tests" in path.parts:
+                continue
+            module = ".".join(path.relative_to(root.parent).with_suffix("").parts)
+            for sample_id, docstring in _docstrings(_parse(path), module):
+                text = " ".join(docstring.split("\n\n")[0].split())
+                if len(text.split()) in _WORDS:
+                    found.setdefault(text, Sentence(sample_id, text, topic))
+    # A name may be defined twice, in the branches of an `if`.
+    return tuple({sentence.sample_id: sentence for sentence in found.values()}.values())
+
+
+def _docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
+    for child in getattr(node, "body", ()):
+        if not isinstance(child, _DOCUMENTED):
+            yield from _docstrings(child, name)
+            continue
+        if docstring := ast.get_docstring(child):
+            yield f"{name}.{child.name}", docstring
+        yield from _docstrings(child, f"{name}.{child.name}")
+
+
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))

@@ -1,0 +1,109 @@
+"""Reads the splits of a data set with Hugging Face ``datasets``: from the Hub or from a folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning_badge.exceptions import BadgeError
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Says in one line what cannot be read, and shows no progress bars.
+
+    Raises:
+        BadgeError: In place of any other error; it names the data.
+    """
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    were_disabled = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    except Exception as error:  # each reader behind `datasets` raises errors of its own
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise BadgeError(f"data {path!r}: {lines[0]}") from error
+    finally:
+        if not were_disabled:
+            enable_progress_bars()
+
+
+def read_split(path: str, name: str | None, split: str) -> Any:
+    """Returns the rows of a split of a folder, or of a data set on the Hub."""
+    from datasets import load_dataset
+
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return load_dataset(str(folder), name, split=split)
+    if folder.is_absolute() or path.startswith(".") or len(folder.parts) > 2 or folder.exists():
+        raise BadgeError(f"expected a folder, got {folder.absolute()}, which is none")
+    try:
+        return load_dataset(path, name, split=split)
+    except OSError as error:
+        raise BadgeError(f"no folder of that name, and on the Hub: {error}") from error
+
+
+def read_splits(
+    path: str, name: str | None, train_split: str, val_split: str | None
+) -> tuple[Any, Any]:
+    """Returns the rows of the training and of the validation split.
+
+    Args:
+        path: A folder, or the name of a data set on the Hub.
+        name: Which configuration of the data set, where it has several.
+        train_split: Name of the split, or a slice of one.
+        val_split: The same; ``validation`` where None, or ``test`` if there is none.
+    """
+    train_rows = read_split(path, name, train_split)
+    return train_rows, read_split(path, name, val_split or _default_val_split(train_rows))
+
+
+def check_column(rows: Any, column: str) -> None:
+    """Raises a BadgeError that lists the columns where there is none of this name."""
+    if column not in rows.column_names:
+        raise BadgeError(f"no column {column!r}; the columns are {', '.join(rows.column_names)}")
+
+
+def read_classes(
+    train_rows: Any, val_rows: Any, column: str
+) -> tuple[list[int], list[int], list[str]]:
+    """Returns the classes of both splits, and the names of all classes.
+
+    Args:
+        train_rows: The training split.
+        val_rows: The validation split.
+        column: Class labels, ints from 0, or strings, which are numbered in alphabetical order.
+
+    Raises:
+        BadgeError: Rows without a class, or of one that the training split does not have.
+    """
+    for rows in (train_rows, val_rows):
+        check_column(rows, column)
+    train, val = list(train_rows[column]), list(val_rows[column])
+    names: list[str] | None = getattr(train_rows.features[column], "names", None)
+    expected = "a class 0, 1, ..."
+    if all(isinstance(value, str) for value in train):
+        names = sorted(set(train))
+        expected = f"one of {', '.join(names):.200}"
+        code = {name: number for number, name in enumerate(names)}
+        train, val = ([code.get(value, value) for value in values] for values in (train, val))
+    for rows, values in ((train_rows, train), (val_rows, val)):
+        for row, value in enumerate(values):
+            if not isinstance(value, int) or value < 0:
+                raise BadgeError(
+                    f"column {column!r}, row {row} of split {str(rows.split)!r}: expected "
+                    f"{expected}, got {value!s:.40} ({rows.features[column]})"
+                )
+    return train, val, names or list(map(str, range(max(train) + 1)))
+
+
+def _default_val_split(rows: Any) -> str:
+    splits = list(rows.info.splits or {})
+    for split in ("validation", "test"):
+        if split in splits:
+            return split
+    raise BadgeError(
+        f"no split 'validation' or 'test' in {', '.join(splits)}; name one, or divide one: "
+        "train_split='train[:90%]' val_split='train[90%:]'"
+    )

@@ -1,0 +1,51 @@
+"""Which classes the rounds asked for."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from lightning_badge.labels import SKIP, Label, Skip
+from lightning_badge.metrics import QueryComposition
+
+
+def query_compositions(
+    answers: Mapping[int, Sequence[Label | Skip]], class_names: Sequence[str]
+) -> dict[int, QueryComposition]:
+    """Counts the classes of each round's labels; rounds without labels are left out.
+
+    Args:
+        answers: What the oracle said in each round; skips do not count.
+        class_names: Names of the classes; labels are their numbers.
+
+    Returns:
+        A composition for each round; none at all where some label is no class, as in regression
+        and with several labels a sample.
+    """
+    compositions = {}
+    for round, said in answers.items():
+        labels = [label for label in said if label is not SKIP]
+        if not all(_is_class(label, len(class_names)) for label in labels):
+            return {}
+        if labels:
+            compositions[round] = QueryComposition(len(class_names))
+            compositions[round].update(torch.tensor(labels, dtype=torch.int64))
+    return compositions
+
+
+def query_composition_csv(
+    compositions: Mapping[int, QueryComposition], class_names: Sequence[str]
+) -> str:
+    """Returns a table: a line for each round, its labels' entropy, and a column for each class."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["round", "entropy", *class_names])
+    for round, composition in compositions.items():
+        values = composition.compute()
+        table.writerow([round, f"{values['entropy'].item():.6g}", *values["histogram"].tolist()])
+    return text.getvalue()
+
+
+def _is_class(label: Label | Skip, num_classes: int) -> bool:
+    return isinstance(label, int) and 0 <= label < num_classes

@@ -1,0 +1,69 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.viz.sample_grid import draw_sample_grid
+
+pytest.importorskip("matplotlib")
+
+
+def drawn(images: Any, **arguments: Any) -> list[Any]:
+    """Returns what each cell of the grid shows, None where it shows nothing."""
+    figure = draw_sample_grid(images, **arguments)
+    return [axes.images[0].get_array() if axes.images else None for axes in figure.axes]
+
+
+def test_each_image_has_a_cell_and_the_last_row_may_have_empty_ones() -> None:
+    images = np.linspace(0, 1, 5 * 4 * 3).reshape(5, 1, 4, 3)
+    cells = drawn(images, columns=3)
+    assert len(cells) == 6
+    assert cells[5] is None
+    for image, cell in zip(images, cells, strict=False):
+        np.testing.assert_array_equal(cell, image[0])
+
+
+@pytest.mark.parametrize(("k", "columns"), [(1, 1), (2, 2), (9, 3), (10, 4), (25, 5)])
+def test_a_grid_is_about_square_where_nothing_else_is_asked_for(k: int, columns: int) -> None:
+    figure = draw_sample_grid(np.zeros((k, 1, 2, 2)))
+    assert figure.axes[0].get_gridspec().ncols == columns
+
+
+def test_bytes_and_tensors_show_what_floats_show() -> None:
+    levels = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(3, 1, 1, 1)
+    as_floats, as_bytes = (drawn(each, columns=3) for each in (levels.float() / 255, levels))
+    np.testing.assert_allclose(np.ma.stack(as_bytes), np.ma.stack(as_floats), rtol=1e-6)
+
+
+def test_three_channels_are_a_colour_image() -> None:
+    red = np.zeros((1, 3, 2, 2))
+    red[:, 0] = 1
+    (cell,) = drawn(red)
+    assert cell.shape == (2, 2, 3)
+    assert cell[0, 0].tolist() == [1, 0, 0]
+
+
+def test_captions_stand_in_the_order_of_the_images_under_one_title() -> None:
+    figure = draw_sample_grid(np.zeros((2, 1, 2, 2)), ["first", "second"], title="picks")
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts == ["first", "second"]
+    assert figure.get_suptitle() == "picks"
+
+
+@pytest.mark.parametrize(
+    ("images", "arguments", "message"),
+    [
+        (np.zeros((0, 1, 2, 2)), {}, r"expected images .* got \[0, 1, 2, 2\]"),
+        (np.zeros((2, 2)), {}, r"got \[2, 2\]"),
+        (np.zeros((1, 2, 4, 4)), {}, "1 or 3 channels"),
+        (np.full((1, 1, 2, 2), 1.5), {}, "from 1.5 to 1.5; undo the normalization"),
+        (np.full((1, 1, 2, 2), np.nan), {}, "floats in 0..1"),
+        (np.zeros((2, 1, 2, 2)), {"captions": ["one"]}, "expected 2 captions, .* got 1"),
+        (np.zeros((2, 1, 2, 2)), {"columns": 0}, "columns: expected 1 or more, got 0"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(images: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadgeError, match=message):
+        draw_sample_grid(images, **arguments)
