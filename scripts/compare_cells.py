@@ -6,7 +6,7 @@ import os
 import runpy
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -16,7 +16,8 @@ from typing import Any
 
 from command_line import STOPPED
 from hydra import compose
-from omegaconf import OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightning_badge import RunDirectory
 from lightning_badge.durable.file import replacing
@@ -85,21 +86,22 @@ class Cell:
         return self.run_directory.path / "finished.json"
 
 
-def cells_of(config: Mapping[str, Any], overrides: Sequence[str], budget: str) -> list[Cell]:
+def cells_of(config: DictConfig, overrides: ListConfig, out_dir: Path) -> list[Cell]:
     """Returns the cells of a comparison, one seed after the other.
 
     Args:
         config: Of the comparison.
         overrides: Its command line; what is no key of the comparison goes to all cells.
-        budget: The option that ``budget=`` chose, for a comparison that names no ``budgets``.
+        out_dir: Where they go.
 
     Raises:
         BadgeError: A key that every cell sets for itself, or a choice that is missing or repeated.
     """
     own = OmegaConf.load(AL_LOOP.parents[1] / "configs" / "compare_strategies.yaml")
-    taken = TAKEN | ({"budget": "budgets"} if config["budgets"] else {})
+    taken = TAKEN | ({"budget": "budgets"} if config.budgets else {})
     shared = []
-    for override in overrides:
+    # Unresolved: what refers to another value is to find that of its own run.
+    for override in OmegaConf.to_container(overrides, resolve=False):
         key = override.lstrip("+~").partition("=")[0].partition(".")[0]
         if key in taken:
             raise BadgeError(f"{override}: each run has its own; set {taken[key]}= instead")
@@ -109,12 +111,12 @@ def cells_of(config: Mapping[str, Any], overrides: Sequence[str], budget: str) -
         given = list(config[name])
         if not given or len(set(given)) < len(given):
             raise BadgeError(f"{name}: expected one or more, each once, got {given}")
-    budgets = config["budgets"] or {budget: []}
-    out_dir = Path(config["out_dir"]).resolve()
+    budgets = OmegaConf.to_container(config.budgets, resolve=False)
+    budgets = budgets or {HydraConfig.get().runtime.choices.budget: []}
     return [
-        Cell(strategy, name, seed, (*shared, *settings), out_dir)
-        for seed, (name, settings), strategy in product(
-            config["seeds"], budgets.items(), config["strategies"]
+        Cell(strategy, budget, seed, (*shared, *settings), out_dir.resolve())
+        for seed, (budget, settings), strategy in product(
+            config.seeds, budgets.items(), config.strategies
         )
     ]
 

@@ -16,6 +16,8 @@ from compare_results import rows_of, write_report, write_table
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from lightning_badge.comparison import settings_of
+from lightning_badge.comparison.statistics import t_quantile
 from lightning_badge.exceptions import BadgeError
 
 
@@ -23,12 +25,10 @@ from lightning_badge.exceptions import BadgeError
 @one_line_errors()
 def main(config: DictConfig) -> None:
     """Runs what is missing, then writes table, pictures and report."""
-    if len(config.seeds) < 2:
-        raise BadgeError(f"seeds: expected two or more for an interval, got {[*config.seeds]}")
+    out_dir = Path(config.out_dir or default_out_dir(config))
+    cells = cells_of(config, HydraConfig.get().overrides.task, out_dir)
+    check(config, cells)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    hydra_config = HydraConfig.get()
-    cells = cells_of(config, hydra_config.overrides.task, hydra_config.runtime.choices.budget)
-    out_dir = Path(config.out_dir)
     failed = run_missing(cells, config.jobs)
     rows = rows_of([cell for cell in cells if cell not in failed])
     if rows:
@@ -40,6 +40,24 @@ def main(config: DictConfig) -> None:
         )
     write_report(rows, config, out_dir)
     print(out_dir / "report.md")
+
+
+def check(config: DictConfig, cells: Sequence[Cell]) -> None:
+    """Finds what would fail at the very end, or in every run."""
+    t_quantile(len(config.seeds), config.confidence)
+    settings_of([], metric=config.metric, contestants=config.contestants)
+    if not isinstance(config.jobs, int) or config.jobs < 1:
+        raise BadgeError(f"jobs: expected a positive integer, got {config.jobs}")
+    for cell in cells:
+        if cell.seed == cells[0].seed:
+            _ = cell.config
+
+
+def default_out_dir(config: DictConfig) -> Path:
+    """Returns a folder that is named after what is chosen."""
+    choices = HydraConfig.get().runtime.choices
+    name = choices.experiment or f"{choices.data}-{choices.model}"
+    return Path(config.paths.runs, f"compare-{name}")
 
 
 def run_missing(cells: Sequence[Cell], jobs: int) -> list[Cell]:

@@ -117,7 +117,7 @@ def _how_tested(settings: Sequence[Setting], baseline: str | None, confidence: f
     )
     until = ""
     if all(baseline in setting.curves for setting in settings):
-        until = f", until {baseline} reaches {SATURATED:.0%} of its last value"
+        until = f", until {baseline} reaches {100 * SATURATED:g} % of its last value"
     return (
         "How often the row beats the column, of at most "
         f"{len(settings)}: two-sided t-test at {100 * confidence:g} %, paired by seed, at numbers "

@@ -29,10 +29,8 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> tuple[Floa
         '0.60 +- 1.27'
     """
     rows = np.asarray(values, dtype=np.float64)
-    seeds = len(rows)
-    return rows.mean(axis=0), t_quantile(seeds, confidence) * rows.std(axis=0, ddof=1) / math.sqrt(
-        seeds
-    )
+    quantile = t_quantile(len(rows), confidence)
+    return rows.mean(axis=0), quantile * rows.std(axis=0, ddof=1) / math.sqrt(len(rows))
 
 
 def beats(ours: npt.ArrayLike, theirs: npt.ArrayLike, confidence: float) -> npt.NDArray[np.bool_]:

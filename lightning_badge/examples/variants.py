@@ -59,9 +59,7 @@ def with_rare_classes(
     for label in rare:
         rows = [row for row, other in enumerate(labels) if other == label]
         if not rows:
-            raise LabelError(
-                f"rare: expected classes of the data, such as {labels[0]!r}, got {label!r}"
-            )
+            raise LabelError(f"rare: expected classes such as {labels[0]!r}, got {label!r}")
         stays[rng.permutation(rows)[max(1, round(share * len(rows))) :]] = False
     rows_left = np.flatnonzero(stays)
     ids = whole.pool_ids[rows_left].tolist()
