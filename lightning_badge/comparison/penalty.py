@@ -16,14 +16,14 @@ def label_sizes(setting: Setting, baseline: str | None = None) -> Labels:
 
     As in the paper they double: the initial labels and 1, 2, 4, ... query sizes, while learning
     still goes on, that is, before the baseline's mean reaches 99 % of its last mean. Where query
-    sizes vary, the smallest one counts.
+    sizes vary, the smallest one counts, and of several budgets the one where that is largest.
 
     Args:
         setting: Learning curves.
         baseline: The contestant that says when learning is over, ``random`` in the paper; None,
             or one that is not there, uses all sizes up to the end.
     """
-    step, room = setting.smallest_query, setting.last_labels - setting.first_labels
+    step, room = setting.query_size, setting.last_labels - setting.first_labels
     sizes = setting.first_labels + step * 2 ** np.arange(int(np.log2(room // step)) + 1)
     if baseline not in setting.curves:
         return sizes

@@ -63,9 +63,15 @@ class Setting:
         return min(int(labels[-1]) for labels in self._labels())
 
     @property
-    def smallest_query(self) -> int:
-        """The smallest query size of all runs."""
-        return min(int(np.diff(labels).min()) for labels in self._labels())
+    def query_size(self) -> int:
+        """The smallest query size of a contestant, of the one where that is largest.
+
+        A contestant that never asks for fewer was not measured before.
+        """
+        return max(
+            min(int(np.diff(labels).min()) for labels, _ in curves)
+            for curves in self.curves.values()
+        )
 
     def common_labels(self) -> Labels:
         """Returns every number of labels at which any run was measured and all others had begun."""

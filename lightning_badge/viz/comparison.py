@@ -114,7 +114,7 @@ def draw_penalty_matrix(
     from matplotlib.figure import Figure
 
     size = len(names)
-    width, height = 2.6 + 0.68 * size, 1.9 + 0.5 * size
+    width, height = 2.6 + 0.68 * size, 2.1 + 0.5 * size
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     cells = np.vstack([penalty, penalty.mean(axis=0)])
@@ -136,7 +136,7 @@ def draw_penalty_matrix(
     axes.tick_params(length=0, colors=INK, labelsize=11)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(
-        f"how often the row beats the column, of {settings}; a low mean is good",
+        f"how often the row beats the column, of {settings};\na low mean is good: seldom beaten",
         fontsize=11,
         color=INK,
     )

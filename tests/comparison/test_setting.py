@@ -31,7 +31,15 @@ def test_the_common_labels_are_where_any_run_was_measured_and_all_have_begun() -
     }
     setting = Setting("variable", (0, 1), curves)
     assert setting.common_labels().tolist() == [12, 18, 25, 30, 35, 40]
-    assert (setting.first_labels, setting.last_labels, setting.smallest_query) == (12, 40, 6)
+    assert (setting.first_labels, setting.last_labels) == (12, 40)
+
+
+def test_the_query_size_is_what_every_contestant_asks_for_at_least() -> None:
+    curves: dict[str, list[Curve]] = {
+        "fixed": [([10, 50, 90], [0, 0, 0]), ([10, 50, 90], [0, 0, 0])],
+        "variable": [([10, 70, 90], [0, 0, 0]), ([10, 15, 90], [0, 0, 0])],
+    }
+    assert Setting("badge", (0, 1), curves).query_size == 40
 
 
 @pytest.mark.parametrize(

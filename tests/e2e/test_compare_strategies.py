@@ -25,8 +25,8 @@ TINY = [
 ]
 # Two strategies and two seeds, of which the first run dies in its round 1, the first time.
 COMMAND = [
-    *(*TINY, "strategies=[entropy,random]", "seeds=[0,1]", "budget.k=20"),
-    "out_dir=compared",
+    *TINY,
+    *("strategies=[entropy,random]", "seeds=[0,1]", "budget.k=20", "out_dir=compared"),
     *("+callbacks.dies._target_=stand_ins.DiesTraining", "+callbacks.dies.mark=died"),
     "+callbacks.dies.round=${round.number}",
 ]
