@@ -175,6 +175,38 @@ def test_experiments_have_run_directories_of_their_own(composed: Compose, experi
     assert instantiate(config.callbacks)
 
 
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_can_be_compared(composed: Compose, experiment: str) -> None:
+    comparison = compose("compare_strategies", [f"experiment={experiment}"])
+    assert set(comparison.strategies) <= STRATEGIES.keys()
+    assert comparison.baseline in [None, *comparison.strategies]
+    for settings in comparison.budgets.values() or [[]]:
+        assert instantiate(composed(f"experiment={experiment}", *settings).budget)
+
+
+@pytest.mark.parametrize("experiment", [name for name in options("experiment") if "mnist" in name])
+def test_the_data_of_experiments_with_mnist(
+    composed: Compose, folder: Path, experiment: str
+) -> None:
+    splits = ("data.train_split=train", "data.val_split=test")
+    config = composed(f"experiment={experiment}", f"data.path={folder}", *splits)
+    datamodule = instantiate(config.data)
+    assert isinstance(datamodule, ActiveLearningDataModule)
+    assert len(datamodule.labeled_ids) == config.initial_labels
+
+
+def test_the_initial_labels_follow_from_the_seed_whatever_strategy_and_budget(
+    composed: Compose,
+) -> None:
+    choices = [f"{group}={name}" for group in ("strategy", "budget") for name in options(group)]
+    data = [composed(choice, "seed=7").data for choice in choices]
+    plain = [OmegaConf.to_container(config, resolve=True) for config in data]
+    assert all(config == plain[0] for config in plain)
+    seeds = (data[0], data[1], composed("seed=8").data)
+    first, again, other = (instantiate(config).labeled_ids.tolist() for config in seeds)
+    assert first == again != other
+
+
 def test_the_run_directory_is_named_after_what_is_chosen(composed: Compose) -> None:
     config = composed("model=mlp", "strategy=margin", "budget=variable", "seed=3", "paths.runs=/r")
     assert config.run_dir == "/r/digits-mlp-margin-variable-seed3"

@@ -19,6 +19,7 @@ ROWS: list[tuple[set[str], set[str]]] = [
         {"artifact", "capture", "k_dpp", "metrics", "viz"},
         {"lightning", "matplotlib", "PIL", "pyarrow", "torchmetrics"},
     ),
+    ({"comparison"}, {"scipy"}),
     ({"callback", "datamodule"}, set()),
     ({"loop"}, {"rich"}),
     ({"examples"}, {"datasets", "PIL", "scipy", "sklearn", "tokenizers", "transformers"}),

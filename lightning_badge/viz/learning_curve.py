@@ -46,8 +46,8 @@ def draw_learning_curve(
         curves.items(), cycle(COLORS), cycle(MARKERS), strict=False
     ):
         axes.plot(labels, values, color=color, marker=marker, lw=2.2, ms=7, mec="white", label=name)
-    _scale_labels(axes, [count for labels, _ in curves.values() for count in labels])
-    _scale_values(axes, [value for _, values in curves.values() for value in values])
+    scale_labels(axes, [count for labels, _ in curves.values() for count in labels])
+    scale_values(axes, [value for _, values in curves.values() for value in values])
     axes.set_xlabel("labels", fontsize=13, color=INK)
     axes.set_ylabel(metric, fontsize=13, color=INK)
     clean(axes)
@@ -71,7 +71,8 @@ def _check(curves: Mapping[str, Curve]) -> None:
             )
 
 
-def _scale_labels(axes: Axes, labels: list[int]) -> None:
+def scale_labels(axes: Axes, labels: Sequence[int]) -> None:
+    """Makes the axis of labels logarithmic where they span more than a factor of ten."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     if max(labels) > 10 * min(labels):
@@ -83,7 +84,8 @@ def _scale_labels(axes: Axes, labels: list[int]) -> None:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
-def _scale_values(axes: Axes, values: list[float]) -> None:
+def scale_values(axes: Axes, values: Sequence[float]) -> None:
+    """Writes a metric in per cent where all its values lie in [0, 1]."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito, "Color Universal Design" (2008), less the yellow that fades on white. Markers say
-# the same once more, for print and for eyes that see no colour.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = "osD^vPX"
+# Okabe and Ito, "Color Universal Design" (2008), with gray for the yellow that fades on white.
+# Markers say the same once more, for print and for eyes that see no colour.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#888888")
+MARKERS = "osD^vPXh"
 # Petroff, "Accessible Color Sequences for Data Visualization" (arXiv 2107.02270), ten colours that
 # stay apart under the common deficiencies of colour vision; Okabe and Ito stop at eight. Ten are
 # many for any eye: pictures that use them write the class beside the colour too.

@@ -1,0 +1,78 @@
+"""Compares strategies, or budgets, over seeds: who learns most from the same number of labels?
+
+``python scripts/compare_strategies.py experiment=digits_strategies`` runs what
+``configs/compare_strategies.yaml`` describes. Killed anywhere, the same command goes on.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from command_line import one_line_errors, run
+from compare_cells import Cell, cells_of, run_cells
+from compare_results import rows_of, write_report, write_table
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lightning_badge.comparison import settings_of
+from lightning_badge.comparison.statistics import t_quantile
+from lightning_badge.exceptions import BadgeError
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="compare_strategies")
+@one_line_errors()
+def main(config: DictConfig) -> None:
+    """Runs what is missing, then writes table, pictures and report."""
+    out_dir = Path(config.out_dir or default_out_dir(config))
+    cells = cells_of(config, HydraConfig.get().overrides.task, out_dir)
+    check(config, cells)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failed = run_missing(cells, config.jobs)
+    rows = rows_of([cell for cell in cells if cell not in failed])
+    if rows:
+        write_table(rows, out_dir)
+    if failed:
+        raise BadgeError(
+            f"{len(failed)} of {len(cells)} runs failed, so there is no report; the same command "
+            "runs them again, and no other"
+        )
+    write_report(rows, config, out_dir)
+    print(out_dir / "report.md")
+
+
+def check(config: DictConfig, cells: Sequence[Cell]) -> None:
+    """Finds what would fail at the very end, or in every run."""
+    t_quantile(len(config.seeds), config.confidence)
+    settings_of([], metric=config.metric, contestants=config.contestants)
+    if not isinstance(config.jobs, int) or config.jobs < 1:
+        raise BadgeError(f"jobs: expected a positive integer, got {config.jobs}")
+    for cell in cells:
+        if cell.seed == cells[0].seed:
+            _ = cell.config
+
+
+def default_out_dir(config: DictConfig) -> Path:
+    """Returns a folder that is named after what is chosen."""
+    choices = HydraConfig.get().runtime.choices
+    name = choices.experiment or f"{choices.data}-{choices.model}"
+    return Path(config.paths.runs, f"compare-{name}")
+
+
+def run_missing(cells: Sequence[Cell], jobs: int) -> list[Cell]:
+    """Runs the cells that have not come to their end before, and returns those that failed."""
+    missing = [cell for cell in cells if not cell.is_finished()]
+    print(f"{len(cells)} runs, {len(cells) - len(missing)} of them finished before", flush=True)
+    failed = []
+    for number, (cell, why_failed) in enumerate(run_cells(missing, jobs), 1):
+        if why_failed is None:
+            print(f"{number}/{len(missing)}  {cell.name}", flush=True)
+        else:
+            failed.append(cell)
+            print(f"failed: {cell.name}: {why_failed} ({cell.log})", file=sys.stderr)
+    return failed
+
+
+if __name__ == "__main__":
+    run(main)
