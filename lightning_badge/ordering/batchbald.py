@@ -14,6 +14,7 @@ drowns the gains, never has to be subtracted.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -250,3 +251,25 @@ def conditional_information(posterior: Tensor, joint: Joint) -> npt.NDArray[np.f
     # Rounded so that copies tie, wherever in a block they stand.
     gains: npt.NDArray[np.float64] = (total - alone).clamp(min=0.0).numpy().round(DECIMALS)
     return gains
+
+
+def gains_before_each_pick(
+    posterior: Tensor, rows: Sequence[int], *, seed: int = 0, configurations: int = 1000
+) -> npt.NDArray[np.float64]:
+    """Returns what every row would have told when each pick was made, ``[k, n]`` in nats.
+
+    With several seeds it tells how well the gains are known where configurations are sampled.
+
+    Args:
+        posterior: Class probabilities ``[n, s, c]``.
+        rows: The picks ``[k]``, in their order.
+        seed: Of the sampled configurations.
+        configurations: As in `batchbald`.
+    """
+    draws = np.random.default_rng(seed)
+    joint = Joint.start(posterior.shape[1], configurations)
+    gains = []
+    for row in rows:
+        gains.append(conditional_information(posterior, joint))
+        joint = joint.with_pick(posterior[row].double().cpu(), draws)
+    return np.array(gains)

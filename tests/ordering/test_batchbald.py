@@ -11,7 +11,12 @@ from pools import make_pool, posterior_of
 
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.ordering import LazyOrdering, order
-from lightning_badge.ordering.batchbald import Joint, conditional_information, mutual_information
+from lightning_badge.ordering.batchbald import (
+    Joint,
+    conditional_information,
+    gains_before_each_pick,
+    mutual_information,
+)
 
 
 def draw_posterior(n: int, s: int, c: int, seed: int, sharpness: float = 3.0) -> torch.Tensor:
@@ -190,3 +195,12 @@ def test_rows_that_arrive_bring_their_posterior() -> None:
     assert len(lazy) == 4, "nothing was added"
     with pytest.raises(OrderingError, match="'badge' does not use posterior="):
         LazyOrdering(pool).extend(more, posterior=posterior_of(more))
+
+
+def test_gains_before_each_pick_are_those_that_the_ordering_chose_by() -> None:
+    posterior = draw_posterior(15, 4, 3, seed=9)
+    ordering = order(make_pool(15), "batchbald", posterior=posterior, seed=2, k=6)
+    rows = [int(sample_id[1:]) for sample_id in ordering]
+    gains = gains_before_each_pick(posterior, rows, seed=2)
+    assert gains.shape == (6, 15)
+    np.testing.assert_allclose(gains[range(6), rows], ordering.gains, atol=1e-12)
