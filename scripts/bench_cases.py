@@ -115,7 +115,6 @@ def growth(name: str, n: int) -> Case:
             "ours without numba": Peer(peers.ours_in_torch),
             "the post's loop": Peer(peers.dense_loop, at_most=10),
             "scikit-learn, one trial": Peer(peers.sklearn_one_trial, at_most=10),
-            "scikit-activeml": Peer(peers.skactiveml_badge, at_most=5),
         }
     return Case(f"growth-{name}", n, None, contestants)
 
@@ -146,7 +145,7 @@ CASES = {
                 "scikit-learn, one trial": Peer(peers.sklearn_one_trial, at_most=50),
                 "scikit-learn": Peer(peers.sklearn_default, at_most=50),
                 "the post's loop": Peer(peers.dense_loop, at_most=50),
-                "scikit-activeml Badge": Peer(peers.skactiveml_badge, at_most=20),
+                "scikit-activeml Badge": Peer(peers.skactiveml_badge, at_most=200),
             },
         ),
         Case(
@@ -156,7 +155,7 @@ CASES = {
             {
                 "ours": Peer(peers.ours_k_center),
                 "loop": Peer(peers.k_center_loop),
-                "scikit-activeml CoreSet": Peer(peers.skactiveml_core_set, at_most=50),
+                "scikit-activeml CoreSet": Peer(peers.skactiveml_core_set, at_most=200),
             },
         ),
         Case("first10-1m", 1_000_000, 10, {"ours": OURS}, data="concentrated"),
