@@ -23,9 +23,9 @@ from lightning_badge.viz.gain_noise import draw_gain_noise, gain_and_noise
 def main() -> None:
     """Reads the command line, measures and draws."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=100, help="of the posterior")
+    parser.add_argument("--samples", type=int, default=20, help="of the posterior")
     parser.add_argument("--configurations", type=int, default=1000)
-    parser.add_argument("--ranks", type=int, default=20)
+    parser.add_argument("--ranks", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=20, help="estimates of each gain")
     parser.add_argument("--out", type=Path, default=Path("batchbald_noise.png"))
     arguments = parser.parse_args()
@@ -44,7 +44,8 @@ def main() -> None:
                 for seed in range(arguments.seeds)
             ]
         )
-        print_table(gains, arguments.samples)
+        picked = gains.mean(axis=0)[np.arange(ranks), positions]
+        print_table(gains, picked, arguments.samples)
         title = f"digits, 50 labels, {arguments.samples} posterior samples"
         draw_gain_noise(gains, title=title).savefig(arguments.out)
     print(arguments.out)
@@ -55,22 +56,30 @@ def posterior_of_digits(samples: int) -> Tensor:
     seed_everything(0, verbose=False)
     datamodule, model = digits(initial_labeled=50), MLP(num_classes=10, in_features=64)
     trainer = Trainer(
-        max_epochs=60, logger=False, enable_checkpointing=False, enable_progress_bar=False
+        max_epochs=60,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
     trainer.fit(model, datamodule=datamodule)
     pool = datamodule.pool_dataloader()
     return capture_posterior(trainer, model, pool, samples=samples, seed=0, head="head")
 
 
-def print_table(gains: np.ndarray, samples: int) -> None:
-    """Prints the figures behind the picture."""
-    best, lead, noise = gain_and_noise(gains)
-    print(f"{'rank':>4} {'gain':>8} {'lead':>8} {'noise':>8}")
-    for rank, values in enumerate(zip(best, lead, noise, strict=True), start=1):
-        print(f"{rank:4} " + " ".join(f"{value:8.4f}" for value in values))
-    print(f"sum of the gains {best.sum():.3f}, log({samples}) = {np.log(samples):.3f}")
-    if (drowned := np.flatnonzero(noise > lead)).size:
-        print(f"from rank {drowned[0] + 1} on the noise is larger than the lead somewhere")
+def print_table(gains: np.ndarray, picked: np.ndarray, samples: int) -> None:
+    """Prints the figures behind the picture, and how often the lead is lost in noise."""
+    print("      gain of the   lead over     noise   lead over     noise")
+    print("rank         best  the second            the tenth")
+    (best, *second), (_, *tenth) = (gain_and_noise(gains, runner_up) for runner_up in (2, 10))
+    for rank, values in enumerate(zip(best, *second, *tenth, strict=True), start=1):
+        print(f"{rank:4} {values[0]:12.4f}" + "".join(f"{value:11.4f}" for value in values[1:]))
+    for name, (lead, noise) in {"second": second, "tenth": tenth}.items():
+        print(
+            f"lead over the {name} below its noise at {(lead < noise).sum()} of {len(best)} ranks"
+        )
+    print(f"gains of the picks {picked.sum():.3f}, of the best at each rank {best.sum():.3f},")
+    print(f"and no picks can have more than log({samples}) = {np.log(samples):.3f}")
 
 
 if __name__ == "__main__":

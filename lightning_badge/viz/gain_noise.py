@@ -13,6 +13,8 @@ from lightning_badge.viz.style import COLORS, INK, clean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ROUNDOFF = 1e-12
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -65,8 +67,8 @@ def draw_gain_noise(gains: Floats, *, runner_up: int = 10, title: str | None = N
         (lead, COLORS[2], "-", f"its lead over candidate {runner_up}"),
         (noise, COLORS[1], "--", "standard deviation of that lead"),
     ):
-        # Where all configurations are looked at there is no noise, and zero has no logarithm.
-        shown = np.where(values > 0, values, np.nan)
+        # Where all configurations are looked at there is no noise but float64's.
+        shown = np.where(values > ROUNDOFF, values, np.nan)
         axes.plot(ranks, shown, style, color=color, lw=2.2, label=name)
     axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
