@@ -10,6 +10,7 @@ import numpy as np
 from reproduce_pool import Pool
 
 from lightning_badge import Ordering, order
+from lightning_badge.comparison.statistics import mean_interval
 from lightning_badge.viz.norms import share_near_origin
 
 FIRST, NEAR = (10, 50, 100), (0.05, 0.1, 0.25)
@@ -58,14 +59,10 @@ def in_words(value: float, unit: str) -> str:
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Returns the 95 % interval of the mean, by Student's t; a single value is its own."""
-    from scipy import stats
-
-    center = mean(values)
-    error = float(stats.sem(values)) if len(values) > 1 else 0.0
-    if error == 0.0:
-        return center, center
-    low, high = stats.t.interval(0.95, len(values) - 1, center, error)
-    return float(low), float(high)
+    if len(values) < 2:
+        return mean(values), mean(values)
+    center, half_width = mean_interval(values)
+    return float(center - half_width), float(center + half_width)
 
 
 def order_by_all(pool: Pool, seeds: int) -> dict[str, list[Ordering]]:
