@@ -61,24 +61,13 @@ def draw_comparison(
     Raises:
         BadgeError: No band, or more contestants than can be told apart.
     """
-    from matplotlib.figure import Figure
-
     names = list(dict.fromkeys(name for bands in settings.values() for name in bands))
     if not 1 <= len(names) <= len(COLORS):
         raise BadgeError(f"comparison: expected 1 to {len(COLORS)} contestants, got {len(names)}")
     together = len(names) <= _IN_ONE_PANEL
     panels = [(s, n) for s in settings for n in ([None] if together else list(settings[s]))]
-    columns = min(len(panels), 2 if together else 4 if len(panels) > 6 else 3)
-    rows = -(-len(panels) // columns)
-    height = 4.5 if len(panels) == 1 else 0.5 + (2.9 if together else 2.1) * rows
-    figure = Figure(figsize=(8, height), dpi=150, facecolor="white", layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for place in range(len(panels), grid.size):
-        grid.flat[place].set_visible(False)
-        grid.flat[place - columns].tick_params(labelbottom=True)
-    for axes, (setting, focus) in zip(grid.flat, panels, strict=False):
-        clean(axes)
-        axes.tick_params(labelsize=9 if len(panels) > 1 else 12)
+    figure, grid = _grid(len(panels), wide=together)
+    for axes, (setting, focus) in zip(grid, panels, strict=True):
         bands = settings[setting]
         parts = [setting] * (len(settings) > 1) + [focus] * (focus is not None)
         color = INK if focus is None else COLORS[names.index(focus)]
@@ -88,10 +77,11 @@ def draw_comparison(
         if focus is not None:
             _draw_others(axes, bands, focus, baseline)
     every = [band for bands in settings.values() for band in bands.values()]
-    scale_labels(grid[0, 0], [int(count) for band in every for count in band.labels])
-    scale_values(grid[0, 0], [float(value) for band in every for value in band.mean])
-    for axes, (setting, _) in zip(grid.flat, panels if together else [], strict=False):
-        _name_at_the_end(axes, settings[setting], names)
+    scale_labels(grid[0], [int(count) for band in every for count in band.labels])
+    scale_values(grid[0], [float(value) for band in every for value in band.mean])
+    if together:
+        for axes, bands in zip(grid, settings.values(), strict=True):
+            _name_at_the_end(axes, bands, names)
     dashed = "" if together or baseline not in names else f"; dashed: {baseline}"
     figure.supxlabel(f"labels (shaded: 95 % interval{dashed})", fontsize=12, color=INK)
     figure.supylabel(metric, fontsize=12, color=INK)
@@ -141,6 +131,24 @@ def draw_penalty_matrix(
         color=INK,
     )
     return figure
+
+
+def _grid(panels: int, *, wide: bool) -> tuple[Figure, list[Axes]]:
+    """Returns a figure with that many panels, all of one scale."""
+    from matplotlib.figure import Figure
+
+    columns = min(panels, 2 if wide else 4 if panels > 6 else 3)
+    rows = -(-panels // columns)
+    height = 4.5 if panels == 1 else 0.5 + (2.9 if wide else 2.1) * rows
+    figure = Figure(figsize=(8, height), dpi=150, facecolor="white", layout="constrained")
+    every = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for place in range(panels, len(every)):
+        every[place].set_visible(False)
+        every[place - columns].tick_params(labelbottom=True)
+    for axes in every:
+        clean(axes)
+        axes.tick_params(labelsize=9 if panels > 1 else 12)
+    return figure, list(every[:panels])
 
 
 def _draw_band(axes: Axes, band: Band, place: int) -> None:
