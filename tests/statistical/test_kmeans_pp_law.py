@@ -32,12 +32,16 @@ def walk(
     return KMeansPP(pool, gradients, seed=seed, backend=backend, blocks=(block, block), **more)
 
 
-def draws(once: Callable[[int], np.ndarray]) -> list[tuple[int, ...]]:
-    return [tuple(once(seed).tolist()) for seed in range(DRAWS)]
+def draws(once: Callable[[int], np.ndarray], n: int = DRAWS) -> list[tuple[int, ...]]:
+    with torch.inference_mode():
+        return [tuple(once(seed).tolist()) for seed in range(n)]
 
 
 def draws_of(
-    pool: KMeansPP, depth: int, once: Callable[[int], np.ndarray] | None = None
+    pool: KMeansPP,
+    depth: int,
+    once: Callable[[int], np.ndarray] | None = None,
+    n: int = DRAWS,
 ) -> list[tuple[int, ...]]:
     """Draws again and again from one walk, put back to its start with another seed."""
     start = pool.state_dict()
@@ -47,7 +51,7 @@ def draws_of(
         pool.load_state_dict(start)
         return pool.take(depth).positions if once is None else once(seed)
 
-    return draws(restarted)
+    return draws(restarted, n)
 
 
 def ordering_module(name: str) -> ModuleType:
@@ -70,7 +74,7 @@ def test_the_law_of_three_points_on_a_line_by_hand() -> None:
     ("name", "block", "backend", "depth"),
     [
         ("outlier", 1, "numba", 3),
-        ("line", 3, "torch", ALL),
+        ("line", 3, "torch", 3),  # which leaves one row
         ("copies", 3, "numba", ALL),
         ("square", 16, "numba", ALL),
     ],
@@ -165,8 +169,9 @@ def test_a_walk_that_accepts_every_candidate_is_noticed(monkeypatch: pytest.Monk
 
     points = POOLS["scales"]
     monkeypatch.setattr(ordering_module("kmeans_pp"), "accept", accept_all)
-    drawn = draws_of(walk(points, 0, 16, "numba"), 3)
-    assert p_value(drawn, kmeans_pp_law(points, 3)) < THRESHOLD
+    few = DRAWS // 10
+    drawn = draws_of(walk(points, 0, 16, "numba"), 3, n=few)
+    assert p_value(drawn, kmeans_pp_law(points, 3)) < THRESHOLD, "a tenth of the draws is enough"
 
 
 def test_the_public_function_draws_the_same_ordering_as_the_walk() -> None:
