@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.kernels import LOSSES, Factors, Loss, logit_grad_and_sq_norm
+from lightning_badge.kernels.factors import ROW_BLOCK
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids
 
 
@@ -100,7 +101,7 @@ class GradientEmbedding:
             raise EmbeddingError(f"dense embedding: expected [n, d], got {list(rows.shape)}")
         ids = _ids_of_rows(sample_ids, len(rows))
         rows = _upcast(rows)
-        _reject_rows(~rows.isfinite().all(dim=1), ids, "dense embedding: NaN or inf")
+        _reject_rows(_not_finite(rows), ids, "dense embedding: NaN or inf")
         ones = rows.new_ones(len(rows), 1)
         factors = Factors.of(ones, rows)
         _reject_rows(~factors.sq_norm.isfinite(), ids, "dense embedding: too large to be squared")
@@ -195,12 +196,18 @@ def _check_shapes(penultimate: Tensor, logits: Tensor, loss: Loss) -> None:
 
 def _check_values(penultimate: Tensor, logits: Tensor, ids: SampleIds, loss: Loss) -> None:
     diverged = "; did training diverge?"
-    _reject_rows(~penultimate.isfinite().all(dim=1), ids, f"penultimate: NaN or inf{diverged}")
+    _reject_rows(_not_finite(penultimate), ids, f"penultimate: NaN or inf{diverged}")
     _reject_rows(logits.isnan().any(dim=1), ids, f"logits: NaN{diverged}")
     _reject_rows((logits == torch.inf).any(dim=1), ids, f"logits: +inf{diverged}")
     if loss == "cross_entropy":
         masked = (logits == -torch.inf).all(dim=1)
         _reject_rows(masked, ids, "logits: every class masked with -inf; leave one class open")
+
+
+def _not_finite(rows: Tensor) -> Tensor:
+    """Returns which rows ``[n]`` hold NaN or inf, without a temporary as large as ``rows``."""
+    blocks = [~block.isfinite().all(dim=1) for block in torch.split(rows, ROW_BLOCK)]
+    return torch.cat(blocks) if blocks else rows.new_zeros(0, dtype=torch.bool)
 
 
 def _reject_rows(bad: Tensor, ids: SampleIds, problem: str) -> None:
