@@ -6,10 +6,10 @@ cancellation and is computed again in float64; below ``DIFFERENCE_FORM_BELOW`` f
 too, and the difference form, which gives exactly 0 for copies, takes over.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from itertools import compress, count
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch.nn import functional
 from lightning_badge.kernels.factors import Factors, row_sq_norm
 
 Loss: TypeAlias = Literal["cross_entropy", "binary_cross_entropy"]
+_T = TypeVar("_T")
 
 # Rows of a chunk, by whether it is the CPU that computes: a GPU wants fewer, larger products.
 CHUNK = {True: 256, False: 8192}
@@ -79,6 +80,8 @@ def update_min_sq_dist(
     Chunks of rows meet only the centers whose norm lets them be nearer than what some row of the
     chunk has: ``d^2 >= (g_i - g_c)^2``. Rows sorted by norm make that few.
 
+    On a GPU nothing waits for a tile: which of them hold doubtful pairs is asked once, for all.
+
     Args:
         min_sq_dist: ``[r]`` float64.
         rows: All rows ``[n]``.
@@ -95,37 +98,46 @@ def update_min_sq_dist(
         norm = rows.sq_norm[positions].sqrt()
         windows = _windows(min_sq_dist, norm, centers.sq_norm.sqrt(), chunk_rows)
     # Powers of two round nothing: products of tiny gradients must not underflow in float32.
-    a_scale, h_scale = _scales(rows, centers)
+    a_scale, h_scale = scales(rows, centers)
     centers = centers.scaled(a_scale, h_scale)
     unit = (a_scale * h_scale) ** 2
-    pairs = 0
+    tiles = [
+        (slice(start, start + chunk_rows), slice(first, min(first + CENTERS, high)))
+        for start, (low, high) in zip(count(0, chunk_rows), windows, strict=False)
+        for first in range(low, high, CENTERS)
+    ]
+
+    def lower(tile: tuple[slice, slice], by: Callable[[Tensor, Factors, Factors], _T]) -> _T:
+        chunk, near = tile
+        known = min_sq_dist[chunk] * unit
+        tile_rows = rows.take(positions[chunk]).scaled(a_scale, h_scale)
+        result = by(known, tile_rows, centers.take(near))
+        min_sq_dist[chunk] = known / unit
+        return result
+
     with full_float32(positions.device.type):
-        for number, (low, high) in enumerate(windows):
-            chunk = slice(number * chunk_rows, (number + 1) * chunk_rows)
-            if low < high:
-                tile_rows = rows.take(positions[chunk]).scaled(a_scale, h_scale)
-                known = min_sq_dist[chunk] * unit
-                for first in range(low, high, CENTERS):
-                    near = centers.take(slice(first, min(first + CENTERS, high)))
-                    _update_tile(known, tile_rows, near)
-                min_sq_dist[chunk] = known / unit
-                pairs += (high - low) * len(known)
-    return pairs
+        if rows.logit_grad.dtype == torch.float64:
+            for tile in tiles:
+                lower(tile, _lower_all_in_float64)
+        else:
+            # Allocated as one: small blocks between large temporaries would pin the heap.
+            doubtful = torch.zeros(len(tiles), dtype=torch.bool, device=positions.device)
+            for number, tile in enumerate(tiles):
+                doubtful[number] = lower(tile, _lower_in_float32)
+            for tile in compress(tiles, doubtful.tolist()):
+                lower(tile, _lower_doubtful_in_float64)
+    return sum(
+        len(min_sq_dist[start : start + chunk_rows]) * (high - low)
+        for start, (low, high) in zip(count(0, chunk_rows), windows, strict=False)
+    )
 
 
-def _scales(rows: Factors, centers: Factors) -> tuple[float, float]:
-    """Returns the powers of two that bring the largest logit gradients and activations near 1."""
-    a_largest = h_largest = 0.0
-    for factors in (rows, centers):
-        a_norm = factors.logit_grad_norm
-        h_norm = (factors.sq_norm.sqrt() / a_norm).nan_to_num(nan=0.0)
-        a_largest = max(a_largest, float(a_norm.amax()))
-        h_largest = max(h_largest, float(h_norm.amax()))
-    return _power_of_two(a_largest), _power_of_two(h_largest)
-
-
-def _power_of_two(largest: float) -> float:
-    return math.ldexp(1.0, min(max(-math.frexp(largest)[1], -126), 126))
+def scales(rows: Factors, centers: Factors) -> tuple[Tensor, Tensor]:
+    """Returns the powers of two ``[]`` that bring the longest factors of both sides near 1."""
+    bits = torch.maximum(rows.longest, centers.longest).view(torch.int64)
+    exponent = ((bits >> 52) - 1022).clamp(-126, 126)
+    a_scale, h_scale = ((1023 - exponent) << 52).view(torch.float64).unbind()
+    return a_scale, h_scale
 
 
 def _windows(
@@ -140,15 +152,30 @@ def _windows(
     low = torch.searchsorted(center_norm, (lowest - widened) * (1.0 - SLACK))
     high = torch.searchsorted(center_norm, (highest + widened) * (1.0 + SLACK), right=True)
     low, high = low.where(reach > 0, 0), high.where(reach > 0, 0)
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    return [(first, last) for first, last in torch.stack([low, high], dim=1).tolist()]
 
 
-def _update_tile(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
-    """Lowers ``min_sq_dist`` ``[r]`` in place, by one product of all rows with all centers."""
-    if rows.logit_grad.dtype == torch.float64:
-        sq_dist = pairwise_sq_dist(rows, centers, known=min_sq_dist)
-        torch.minimum(min_sq_dist, sq_dist.amin(dim=1), out=min_sq_dist)
-        return
+def _lower_all_in_float64(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
+    """Lowers ``min_sq_dist`` ``[r]`` in place by all pairs of a tile."""
+    sq_dist = pairwise_sq_dist(rows, centers, known=min_sq_dist)
+    torch.minimum(min_sq_dist, sq_dist.amin(dim=1), out=min_sq_dist)
+
+
+def _lower_in_float32(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> Tensor:
+    """Lowers ``min_sq_dist`` ``[r]`` in place by the pairs of a tile that float32 can tell.
+
+    Returns:
+        Whether there are others ``[]``.
+    """
+    sq_dist, doubtful_below = _sq_dist_in_float32(rows, centers)
+    doubtful = sq_dist <= doubtful_below
+    sq_dist.masked_fill_(doubtful, torch.inf)
+    torch.minimum(min_sq_dist, sq_dist.amin(dim=1).double(), out=min_sq_dist)
+    return doubtful.any()
+
+
+def _sq_dist_in_float32(rows: Factors, centers: Factors) -> tuple[Tensor, Tensor]:
+    """Returns squared distances ``[r, m]``, and below what each of them has lost its digits."""
     norms = rows.sq_norm.float()[:, None] + centers.sq_norm.float()[None, :]
     sq_dist = torch.addcmul(
         norms,
@@ -156,15 +183,31 @@ def _update_tile(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
         rows.penultimate @ centers.penultimate.T,
         value=-2.0,
     )
-    doubtful_below = norms.mul_(FLOAT64_BELOW).add_(UNDERFLOW)
-    doubtful = sq_dist <= doubtful_below
-    if doubtful.any():
-        # Only pairs that may still lower something are worth computing again.
-        worth_it = sq_dist - _roundoff(rows, torch.float32) / FLOAT64_BELOW * doubtful_below
-        recomputed = doubtful & (worth_it < min_sq_dist.float()[:, None])
-        sq_dist.masked_fill_(doubtful, torch.inf)
-        _lower_in_float64(min_sq_dist, rows, centers, recomputed)
-    torch.minimum(min_sq_dist, sq_dist.amin(dim=1).double(), out=min_sq_dist)
+    return sq_dist, norms.mul_(FLOAT64_BELOW).add_(UNDERFLOW)
+
+
+def _lower_doubtful_in_float64(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
+    """Lowers ``min_sq_dist`` ``[r]`` in place by the pairs of a tile that float32 cannot tell."""
+    sq_dist, doubtful_below = _sq_dist_in_float32(rows, centers)
+    # Only pairs that may still lower something are worth computing again.
+    roundoff = _roundoff(rows, torch.float32) / FLOAT64_BELOW * doubtful_below
+    doubtful = (sq_dist <= doubtful_below) & (sq_dist - roundoff < min_sq_dist.float()[:, None])
+    n_doubtful = int(doubtful.sum())
+    if n_doubtful > GATHER_AT_MOST * doubtful.numel():
+        sq_dist = pairwise_sq_dist(rows, centers, known=min_sq_dist)
+        nearest = sq_dist.masked_fill_(~doubtful, torch.inf).amin(dim=1)
+        torch.minimum(min_sq_dist, nearest, out=min_sq_dist)
+        return
+    row, center = doubtful.nonzero(as_tuple=True)
+    for pairs in torch.split(torch.arange(n_doubtful, device=row.device), PAIRS):
+        left, right = rows.take(row[pairs]), centers.take(center[pairs])
+        a, a_, h, h_ = (
+            factor.double()
+            for factor in (left.logit_grad, right.logit_grad, left.penultimate, right.penultimate)
+        )
+        inner = (a * a_).sum(dim=1) * (h * h_).sum(dim=1)
+        sq_dist = _settle(left.sq_norm + right.sq_norm - 2.0 * inner, left, right)
+        min_sq_dist.scatter_reduce_(0, row[pairs], sq_dist, "amin")
 
 
 def _roundoff(rows: Factors, dtype: torch.dtype) -> float:
@@ -177,27 +220,6 @@ def _roundoff(rows: Factors, dtype: torch.dtype) -> float:
     """
     c, h = rows.logit_grad.shape[1], rows.penultimate.shape[1]
     return (c + h + 8) * torch.finfo(dtype).eps
-
-
-def _lower_in_float64(
-    min_sq_dist: Tensor, rows: Factors, centers: Factors, doubtful: Tensor
-) -> None:
-    count = int(doubtful.sum())
-    if count > GATHER_AT_MOST * doubtful.numel():
-        sq_dist = pairwise_sq_dist(rows, centers, known=min_sq_dist)
-        nearest = sq_dist.masked_fill_(~doubtful, torch.inf).amin(dim=1)
-        torch.minimum(min_sq_dist, nearest, out=min_sq_dist)
-        return
-    row, center = doubtful.nonzero(as_tuple=True)
-    for pairs in torch.split(torch.arange(count, device=row.device), PAIRS):
-        left, right = rows.take(row[pairs]), centers.take(center[pairs])
-        a, a_, h, h_ = (
-            factor.double()
-            for factor in (left.logit_grad, right.logit_grad, left.penultimate, right.penultimate)
-        )
-        inner = (a * a_).sum(dim=1) * (h * h_).sum(dim=1)
-        sq_dist = _settle(left.sq_norm + right.sq_norm - 2.0 * inner, left, right)
-        min_sq_dist.scatter_reduce_(0, row[pairs], sq_dist, "amin")
 
 
 def pairwise_sq_dist(rows: Factors, centers: Factors, *, known: Tensor | None = None) -> Tensor:
@@ -216,7 +238,7 @@ def pairwise_sq_dist(rows: Factors, centers: Factors, *, known: Tensor | None = 
     if known is not None:
         beyond = sq_dist - _roundoff(rows, torch.float64) * norms >= known[:, None]
         near &= ~beyond
-        sq_dist[beyond] = torch.inf
+        sq_dist.masked_fill_(beyond, torch.inf)
     row, center = near.nonzero(as_tuple=True)
     for pairs in torch.split(torch.arange(len(row), device=row.device), PAIRS):
         left, right = rows.take(row[pairs]), centers.take(center[pairs])
@@ -256,7 +278,7 @@ def accept(stale: Tensor, uniforms: Tensor, candidates: Factors) -> tuple[Tensor
         center at that moment ``[m]`` float64.
     """
     sq_dist = pairwise_sq_dist(candidates, candidates).cpu().numpy()
-    now, limit = stale.cpu().numpy().copy(), (uniforms * stale).cpu().numpy()
+    now, limit = torch.stack([stale, uniforms * stale]).cpu().numpy()
     accepted: list[int] = []
     gains: list[float] = []
     for candidate in range(len(now)):
@@ -266,6 +288,6 @@ def accept(stale: Tensor, uniforms: Tensor, candidates: Factors) -> tuple[Tensor
             np.minimum(now, sq_dist[candidate], out=now)
     device = stale.device
     return (
-        torch.tensor(accepted, dtype=torch.int64, device=device),
-        torch.tensor(gains, dtype=torch.float64, device=device),
+        torch.tensor(accepted, dtype=torch.int64).to(device),
+        torch.tensor(gains, dtype=torch.float64).to(device),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -42,6 +43,20 @@ class Factors:
         """The four tensors in the order of the fields."""
         return self.logit_grad, self.penultimate, self.sq_norm, self.logit_grad_norm
 
+    @cached_property
+    def longest(self) -> Tensor:
+        """The largest norms of a logit gradient and of activations, ``[2]`` float64."""
+        if not len(self):
+            return self.sq_norm.new_zeros(2)
+        penultimate_norm = (self.sq_norm.sqrt() / self.logit_grad_norm).nan_to_num(nan=0.0)
+        return torch.stack([self.logit_grad_norm.amax(), penultimate_norm.amax()])
+
+    @cached_property
+    def label(self) -> Tensor:
+        """The class of each row's least logit gradient, its hallucinated label, ``[n]``."""
+        blocks = [block.argmin(dim=1) for block in torch.split(self.logit_grad, ROW_BLOCK)]
+        return torch.cat(blocks) if blocks else self.sq_norm.new_zeros(0, dtype=torch.int64)
+
     def take(self, rows: Tensor | slice) -> Factors:
         """Returns the rows at positions ``[m]``, or a slice of them."""
         return Factors(*(tensor[rows] for tensor in self.tensors))
@@ -50,8 +65,8 @@ class Factors:
         """Returns the same rows in contiguous memory."""
         return Factors(*(tensor.contiguous() for tensor in self.tensors))
 
-    def scaled(self, a: float, h: float) -> Factors:
-        """Returns the rows with the two factors multiplied by ``a`` and ``h``."""
+    def scaled(self, a: Tensor, h: Tensor) -> Factors:
+        """Returns the rows with the two factors multiplied by ``a`` and ``h``, both ``[]``."""
         return Factors(
             self.logit_grad * a,
             self.penultimate * h,

@@ -55,7 +55,7 @@ def order(
         seed: Of every draw: same seed, same ordering.
         labeled: Embedding of the labeled set, for strategies that need it.
         posterior: Class probabilities under ``s`` posterior samples, ``[n, s, c]``, likewise.
-        backend: Who computes distances: ``auto``, ``torch`` or ``numba``.
+        backend: Who computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
         **strategy_args: The strategy's own, such as ``first_center`` of ``badge``.
 
     Returns:

@@ -47,10 +47,11 @@ def measure_coverage(
         )
     rows = gradients(embedding)
     device = rows.sq_norm.device
-    engine = MinDistanceEngine.over(rows, resolve_backend(backend, device, len(rows)))
+    backend = resolve_backend(backend, device, len(rows), embedding.dtype)
+    engine = MinDistanceEngine.over(rows, backend)
     engine.compact()
     scatter = Scatter.of(rows)
-    positions = torch.tensor([row_of[i] for i in ordering], dtype=torch.int64, device=device)
+    positions = torch.tensor([row_of[i] for i in ordering], dtype=torch.int64).to(device)
     parts = [np.zeros(0)]
     before = None
     for block in _blocks(len(positions)):

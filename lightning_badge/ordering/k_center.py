@@ -16,14 +16,22 @@ import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.kernels import pick_farthest
 from lightning_badge.kernels.blocked import pairwise_sq_dist
 from lightning_badge.ordering.base import strategy
-from lightning_badge.ordering.min_distance import DistanceWalk, FirstCenter, View, activations
+from lightning_badge.ordering.min_distance import (
+    DistanceWalk,
+    FirstCenter,
+    View,
+    activations,
+    to_host,
+)
 from lightning_badge.ordering.walk import Picks, Walk
 
 SMALLEST_BLOCK = 128
-LARGEST_BLOCK = 4096
-AHEAD = 32
+LARGEST_BLOCK, LARGEST_BLOCK_ON_DEVICE = 4096, 2048
+# Picks that distances are computed for together, by whether it is the CPU that computes.
+AHEAD = {True: 32, False: 512}
 
 
 @strategy("coreset")
@@ -73,12 +81,14 @@ class KCenter(DistanceWalk):
 
     def _next_block(self) -> Picks:
         engine = self._engine
-        if not engine.left.any():
+        if not engine.n_left:
             return Picks.of([], [])
         self._before = self._stale()
         if not self._n_centers():
             first, gain = self._first_slot()
             return self._choose(first, gain.cpu().numpy())
+        if engine.backend == "triton" and len(picks := self._pick_on_device()):
+            return picks
         while True:
             left = engine.left.nonzero().squeeze(1)
             stale = engine.min_sq_dist[left]
@@ -91,11 +101,53 @@ class KCenter(DistanceWalk):
             if cutoff == torch.inf:
                 continue
             chosen, gains = self._pick(candidates, float(cutoff))
-            engine.counters.blocks += 1
-            if 4 * len(chosen) < self._block_size:
-                self._block_size = min(2 * self._block_size, LARGEST_BLOCK)
+            self._grow(len(chosen))
             if len(chosen):
                 return self._choose(chosen, gains)
+
+    def _grow(self, picked: int) -> None:
+        """Lengthens the next block where few of this one's candidates were picked."""
+        engine = self._engine
+        engine.counters.blocks += 1
+        if 4 * picked < self._block_size:
+            largest = LARGEST_BLOCK_ON_DEVICE if engine.backend == "triton" else LARGEST_BLOCK
+            self._block_size = min(2 * self._block_size, largest)
+
+    def _pick_on_device(self) -> Picks:
+        """Picks from the farthest rows and waits once.
+
+        Nothing is picked where rows outside the block may be as far as the farthest inside: copies,
+        rows that came late, and the end. Those take the other way.
+        """
+        engine = self._engine
+        b, n_left, n_centers = self._block_size, engine.n_left, self._n_centers()
+        b = min(b, n_left)
+        stale = engine.min_sq_dist.where(engine.left, -1.0)
+        farthest = stale.topk(min(b + 1, len(stale)))
+        # In the order of the pool, for ties.
+        candidates = farthest.indices[:b].sort().values
+        beyond = farthest.values[b:].sum().clamp(min=0.0)
+        # Rows equally far behind side by side, to meet the same centers.
+        seen, order = self._seen[candidates].sort(stable=True)
+        behind = candidates[order]
+        now = engine.min_sq_dist[behind]
+        engine.update(now, engine.positions[behind], self._centers_from(0), starts=seen)
+        engine.min_sq_dist[behind] = now
+        now = engine.min_sq_dist[candidates]
+        rows = engine.rows.take(engine.positions[candidates])
+        picked = pick_farthest(now, beyond, rows)
+        assert picked.number is not None
+        engine.min_sq_dist[candidates] = now
+        self._seen[candidates] = n_centers + picked.number
+        slots = candidates[picked.candidates]
+        engine.take_out(slots, picked.number)
+        positions = engine.positions[slots]
+        chosen, gains, number = to_host(positions, picked.gains, picked.number)
+        m = int(number[0])
+        engine.known_left = n_left - m
+        self._centers = torch.cat([self._centers, positions[:m]])
+        self._grow(m)
+        return Picks.of(chosen[:m], gains[:m])
 
     def _bring_up_to_date(self, slots: Tensor) -> None:
         """Lets rows meet the centers that they have not met; rows equally far behind together."""
@@ -121,13 +173,14 @@ class KCenter(DistanceWalk):
         now = engine.min_sq_dist[candidates].cpu().numpy().copy()
         chosen: list[int] = []
         gains: list[float] = []
+        at_once = min(AHEAD[rows.sq_norm.device.type == "cpu"], len(now))
         ahead: dict[int, npt.NDArray[np.float64]] = {}
         # The first of equals: candidates stand in the order of the pool.
         while (gain := now[best := int(now.argmax())]) >= cutoff and gain > 0.0:
             if best not in ahead:
-                farthest = np.argpartition(-now, min(AHEAD, len(now)) - 1)[:AHEAD]
+                farthest = np.argpartition(-now, at_once - 1)[:at_once]
                 among = np.union1d(farthest, [best])
-                sq_dist = pairwise_sq_dist(rows, rows.take(torch.from_numpy(among)))
+                sq_dist = pairwise_sq_dist(rows, rows.take(self._on_device(among)))
                 ahead = dict(zip(among.tolist(), sq_dist.T.cpu().numpy(), strict=True))
             chosen.append(best)
             gains.append(float(gain))
@@ -135,8 +188,7 @@ class KCenter(DistanceWalk):
             now[best] = -1.0
         engine.min_sq_dist[candidates] = torch.from_numpy(now).clamp(min=0.0).to(candidates.device)
         self._seen[candidates] += len(chosen)
-        picked = torch.tensor(chosen, dtype=torch.int64, device=candidates.device)
-        return candidates[picked], np.array(gains)
+        return candidates[self._on_device(np.array(chosen, np.int64))], np.array(gains)
 
     def _choose(self, slots: Tensor, gains: npt.NDArray[np.float64]) -> Picks:
         positions = self._engine.positions[slots]

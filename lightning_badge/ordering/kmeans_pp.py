@@ -17,8 +17,9 @@ from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.kernels import accept
+from lightning_badge.kernels import Accepted, accept
 from lightning_badge.ordering.base import strategy
+from lightning_badge.ordering.draw import draw
 from lightning_badge.ordering.min_distance import (
     SORT_FROM,
     DistanceWalk,
@@ -26,14 +27,15 @@ from lightning_badge.ordering.min_distance import (
     View,
     activations,
     gradients,
+    to_host,
 )
 from lightning_badge.ordering.scatter import Scatter
 from lightning_badge.ordering.walk import Picks, Walk
 
 SMALLEST_BLOCK = 8
-LARGEST_BLOCK = {"torch": 512, "numba": 1024}
+LARGEST_BLOCK = {"torch": 512, "numba": 1024, "triton": 2048}
 # From so many rows on, looking at every row costs more than walking a longer block.
-LARGE_POOL, LARGEST_OF_LARGE = 200_000, {"torch": 2048, "numba": 4096}
+LARGE_POOL, LARGEST_OF_LARGE = 200_000, {"torch": 2048, "numba": 4096, "triton": 2048}
 
 
 @strategy("badge", measures_coverage=True)
@@ -114,50 +116,65 @@ class KMeansPP(DistanceWalk):
 
     def _next_block(self) -> Picks:
         engine = self._engine
-        if not engine.left.any():
-            return Picks.of([], [])
-        self._compact_when_due()
-        self._before = engine.min_sq_dist.clone()
-        if not self._n_centers():
-            slots, gains = self._first_slot()
-        else:
-            # On the CPU: a GPU's cumulative sums need not repeat.
-            mass = engine.min_sq_dist.cpu().cumsum(dim=0)
-            if not mass[-1].isfinite():
-                raise OrderingError(
-                    "squared distances overflow float64; scale the activations down"
-                )
-            if mass[-1] <= 0:
-                return self._tail()
-            slots, gains = self._draw(mass)
-        positions = engine.choose(slots)
-        self._centers = torch.cat([self._centers, positions])
-        self._centers_in_block = len(positions)
-        return Picks.of(positions.cpu(), gains.cpu(), self._coverage_through(len(slots)))
+        while engine.n_left:
+            n_left = self._compact_when_due()
+            self._before = engine.min_sq_dist.clone()
+            is_first = not self._n_centers()
+            mass, (slots, gains, number) = self._first() if is_first else self._draw()
+            positions = engine.choose(slots, number)
+            # The one wait of a block: what is needed of it comes home together.
+            home = [mass, engine.min_sq_dist.sum(), positions, gains]
+            before, after, chosen, gained, *counted = to_host(
+                *home, *(() if number is None else (number,))
+            )
+            m = int(counted[0][0]) if counted else len(chosen)
+            engine.known_left = n_left - m
+            if not is_first:
+                if not np.isfinite(before[0]):
+                    raise OrderingError(
+                        "squared distances overflow float64; scale the activations down"
+                    )
+                if before[0] <= 0:
+                    return self._tail()
+                self._grow_or_shrink(m)
+            if m:
+                self._centers = torch.cat([self._centers, positions[:m]])
+                self._centers_in_block = m
+                unexplained = None if is_first else float(before[0])
+                coverage = self._scatter.coverage_between(unexplained, float(after[0]), m)
+                return Picks.of(chosen[:m], gained[:m], coverage)
+        return Picks.of([], [])
 
-    def _draw(self, mass: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the slots that a block of candidates leaves accepted, and their gains."""
-        engine, b = self._engine, self._block_size
-        uniforms = torch.from_numpy(self._draws.random((2, b)))
-        drawn = torch.searchsorted(mass, uniforms[0] * mass[-1], right=True)
-        # Rounding may lift a target to the total; the last row with any mass is then meant.
-        drawn = drawn.clamp(max=int(torch.searchsorted(mass, mass[-1])))
-        drawn = drawn.to(engine.positions.device)
-        accepted, gains = accept(
+    def _first(self) -> tuple[Tensor, Accepted]:
+        """Returns the mass of rows without a center, and the slot of the first center."""
+        slots, gains = self._first_slot()
+        return gains.new_full((), torch.inf), Accepted(slots, gains)
+
+    def _draw(self) -> tuple[Tensor, Accepted]:
+        """Returns the mass, and the slots that a block of candidates leaves accepted."""
+        engine = self._engine
+        uniforms = torch.from_numpy(self._draws.random((2, self._block_size)))
+        uniforms = uniforms.to(engine.positions.device)
+        drawn, mass = draw(engine.min_sq_dist, uniforms[0])
+        accepted = accept(
             engine.min_sq_dist[drawn],
-            uniforms[1].to(drawn.device),
+            uniforms[1],
             engine.rows.take(engine.positions[drawn]),
             signed=engine.signed,
             backend=engine.backend,
         )
-        engine.counters.blocks += 1
-        engine.counters.candidates += b
-        engine.counters.accepted += len(accepted)
-        if 2 * len(accepted) > b:
+        return mass, accepted._replace(candidates=drawn[accepted.candidates])
+
+    def _grow_or_shrink(self, accepted: int) -> None:
+        """Sets the next block's size by how many candidates of this one were accepted."""
+        b, counters = self._block_size, self._engine.counters
+        counters.blocks += 1
+        counters.candidates += b
+        counters.accepted += accepted
+        if 2 * accepted > b:
             self._block_size = min(2 * b, self._largest)
-        elif 4 * len(accepted) < b:
+        elif 4 * accepted < b:
             self._block_size = max(b // 2, self._smallest)
-        return drawn[accepted], gains
 
     def _tail(self) -> Picks:
         """Returns what coincides with the centers, in a seeded shuffle."""
@@ -168,24 +185,23 @@ class KMeansPP(DistanceWalk):
         coverage = self._scatter.coverage(np.zeros(1))
         return Picks.of(self._engine.positions[slots].cpu(), 0.0, coverage)
 
-    def _coverage_through(self, m: int) -> npt.NDArray[np.float64]:
-        """Returns coverage after each of the block's ``m`` ranks: exact at the end, else linear."""
-        before = float(self._before.sum())
-        after = float(self._engine.min_sq_dist.sum())
-        return self._scatter.coverage_between(before if before < np.inf else None, after, m)
+    def _compact_when_due(self) -> int:
+        """Sorts the rows by norm once that pays, and drops chosen rows once half of them are.
 
-    def _compact_when_due(self) -> None:
-        """Sorts the rows by norm once that pays, and drops chosen rows once half of them are."""
-        n_left = int(self._engine.left.sum())
+        Returns:
+            How many are left.
+        """
+        n_left = self._engine.n_left
         first_time = not self._sorted_at and len(self._centers) >= SORT_FROM
         if first_time or (self._sorted_at and 2 * n_left < self._sorted_at):
             self._engine.compact()
             self._sorted_at = n_left
+        return n_left
 
     def _put_back(self, issued: Picks, rest: Picks) -> None:
         engine = self._engine
         engine.min_sq_dist = self._before
-        engine.left[engine.slots_of(self._on_device(rest.positions))] = True
+        engine.put_back(self._on_device(rest.positions))
         slots = engine.slots_of(self._on_device(issued.positions))
         if self._centers_in_block:
             before = self._centers[: len(self._centers) - self._centers_in_block]

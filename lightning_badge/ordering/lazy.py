@@ -33,7 +33,7 @@ class LazyOrdering:
         seed: Of every draw: same seed, same ordering.
         labeled: Embedding of the labeled set, for strategies that need it.
         posterior: Class probabilities under ``s`` posterior samples, ``[n, s, c]``, likewise.
-        backend: Who computes distances: ``auto``, ``torch`` or ``numba``.
+        backend: Who computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
         **strategy_args: The strategy's own, such as ``first_center`` of ``badge``.
 
     Raises:
@@ -76,7 +76,7 @@ class LazyOrdering:
             )
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise OrderingError(f"seed: expected an integer of 0 or more, got {seed!r}")
-        resolve_backend(backend)
+        resolve_backend(backend, embedding.logit_grad.device, dtype=embedding.dtype)
         self._strategy, self._strategy_args = strategy, strategy_args
         self._seed, self._backend = seed, backend
         self._embedding = embedding
@@ -230,8 +230,10 @@ class LazyOrdering:
 
     def _new_walk(self) -> Walk:
         # Settled with the walk's first rows: a pool that grows keeps its back end.
-        device = self._embedding.logit_grad.device
-        self._backend = resolve_backend(self._backend, device, len(self._embedding))
+        embedding = self._embedding
+        self._backend = resolve_backend(
+            self._backend, embedding.logit_grad.device, len(embedding), embedding.dtype
+        )
         self._walk = self._rule.rule(
             self._embedding,
             seed=self._seed,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.kernels import Factors, update_min_sq_dist
+from lightning_badge.kernels import Factors, Work, update_min_sq_dist
 from lightning_badge.kernels.factors import ROW_BLOCK
 from lightning_badge.ordering.walk import Walk
 
@@ -42,10 +42,20 @@ class Counters:
     """What an ordering has cost so far; the benchmark and the tests read it."""
 
     pairs: int = 0
-    multiplied: int = 0
     blocks: int = 0
     candidates: int = 0
     accepted: int = 0
+    _multiplied: int | Tensor = 0
+
+    @property
+    def multiplied(self) -> int:
+        """Pairs that were multiplied out; a GPU is asked for it here and nowhere else."""
+        return int(self._multiplied)
+
+    def add(self, work: Work) -> None:
+        """Adds the cost of an update."""
+        self.pairs += work.pairs
+        self._multiplied = self._multiplied + work.multiplied
 
 
 @dataclass
@@ -64,6 +74,7 @@ class MinDistanceEngine:
         signed: Whether some product of activations may be negative.
         prune: Whether to look for pairs that cannot matter.
         counters: What it has cost.
+        known_left: How many rows are left, where that is known without asking the device.
     """
 
     rows: Factors
@@ -74,6 +85,7 @@ class MinDistanceEngine:
     signed: bool
     prune: bool = True
     counters: Counters = field(default_factory=Counters)
+    known_left: int | None = None
 
     @classmethod
     def over(cls, rows: Factors, backend: str) -> MinDistanceEngine:
@@ -92,9 +104,16 @@ class MinDistanceEngine:
         """Takes note of centers that are no rows of the pool, before any of them is added."""
         self.signed = self.signed or _has_negative(centers)
 
-    def add_centers(self, centers: Factors) -> None:
-        """Brings every row up to date with ``centers``."""
-        self.update(self.min_sq_dist, self.positions, centers)
+    @property
+    def n_left(self) -> int:
+        """How many rows are left."""
+        if self.known_left is None:
+            self.known_left = int(self.left.sum())
+        return self.known_left
+
+    def add_centers(self, centers: Factors, number: Tensor | None = None) -> None:
+        """Brings every row up to date with ``centers``, of which the first ``number`` count."""
+        self.update(self.min_sq_dist, self.positions, centers, number=number)
 
     def add_rows(self, rows: Factors, centers: Factors | None = None) -> None:
         """Adds rows that arrived late, at their distances to ``centers`` (inf without any)."""
@@ -107,23 +126,43 @@ class MinDistanceEngine:
         self.positions = torch.cat([self.positions, positions])
         self.min_sq_dist = torch.cat([self.min_sq_dist, min_sq_dist])
         self.left = torch.cat([self.left, torch.ones_like(positions, dtype=torch.bool)])
+        self.known_left = None
 
-    def choose(self, slots: Tensor) -> Tensor:
-        """Takes the rows at ``slots`` of ``positions`` ``[m]`` out and makes them centers."""
+    def choose(self, slots: Tensor, number: Tensor | None = None) -> Tensor:
+        """Takes the rows at ``slots`` of ``positions`` ``[m]`` out and makes them centers.
+
+        Args:
+            slots: ``[m]`` int64.
+            number: How many of them are meant, as `Accepted` has it.
+
+        Returns:
+            ``positions`` at ``slots``.
+        """
         positions = self.positions[slots]
-        self.add_centers(self.rows.take(positions))
-        self.take_out(slots)
+        self.add_centers(self.rows.take(positions), number)
+        self.take_out(slots, number)
         return positions
 
-    def take_out(self, slots: Tensor) -> None:
-        """Takes rows out: no mass, and not left."""
-        self.min_sq_dist[slots] = 0.0
-        self.left[slots] = False
+    def take_out(self, slots: Tensor, number: Tensor | None = None) -> None:
+        """Takes rows out: no mass, and not left; arguments are those of `choose`."""
+        if number is None:
+            self.min_sq_dist[slots] = 0.0
+            self.left[slots] = False
+        else:
+            none = number == 0
+            self.min_sq_dist[slots] = self.min_sq_dist[slots].where(none, 0.0)
+            self.left[slots] = self.left[slots] & none
+        self.known_left = None
 
     def compact(self) -> None:
-        """Forgets rows that are not left, and sorts the others by norm."""
+        """Forgets rows that are not left, and sorts the others so that neighbours are alike.
+
+        By norm; tiles of a GPU, which are skipped as a whole, by hallucinated label before that.
+        """
         kept = self.left.nonzero().squeeze(1)
         kept = kept[torch.argsort(self.rows.sq_norm[self.positions[kept]], stable=True)]
+        if self.backend == "triton":
+            kept = kept[torch.argsort(self.rows.label[self.positions[kept]], stable=True)]
         self.positions, self.min_sq_dist = self.positions[kept], self.min_sq_dist[kept]
         self.left = self.left[kept]
 
@@ -146,10 +185,27 @@ class MinDistanceEngine:
         self.positions = state["positions"].to(device)
         self.min_sq_dist = state["min_sq_dist"].to(device)
         self.left = state["left"].to(device)
+        self.known_left = None
         self.signed = state["signed"]
 
-    def update(self, min_sq_dist: Tensor, positions: Tensor, centers: Factors) -> None:
-        """Lowers ``min_sq_dist`` ``[r]`` of the rows at ``positions`` ``[r]`` in place."""
+    def put_back(self, positions: Tensor) -> None:
+        """Makes rows at ``positions`` ``[m]`` of the pool count as left again."""
+        self.left[self.slots_of(positions)] = True
+        self.known_left = None
+
+    def update(
+        self,
+        min_sq_dist: Tensor,
+        positions: Tensor,
+        centers: Factors,
+        *,
+        number: Tensor | None = None,
+        starts: Tensor | None = None,
+    ) -> None:
+        """Lowers ``min_sq_dist`` ``[r]`` of the rows at ``positions`` ``[r]`` in place.
+
+        ``number`` and ``starts`` are those of `update_min_sq_dist`.
+        """
         for start in range(0, len(centers), CENTERS):
             part = centers.take(slice(start, start + CENTERS))
             work = update_min_sq_dist(
@@ -160,9 +216,10 @@ class MinDistanceEngine:
                 signed=self.signed,
                 prune=self.prune,
                 backend=self.backend,
+                number=None if number is None else (number - start).clamp(min=0),
+                starts=None if starts is None else (starts - start).clamp(min=0),
             )
-            self.counters.pairs += work.pairs
-            self.counters.multiplied += work.multiplied
+            self.counters.add(work)
 
 
 def _has_negative(rows: Factors) -> bool:
@@ -224,13 +281,19 @@ class DistanceWalk(Walk):
         slots = engine.left.nonzero().squeeze(1)
         if self._first_center == "uniform":
             first = int(self._draws.integers(len(slots)))
-            return slots[first : first + 1], torch.full((1,), torch.nan, dtype=torch.float64)
+            return slots[first : first + 1], engine.min_sq_dist.new_full((1,), torch.nan)
         sq_norm = engine.rows.sq_norm[engine.positions[slots]]
         longest = (sq_norm == sq_norm.amax()).nonzero()[0]
         return slots[longest], sq_norm[longest]
 
     def _on_device(self, positions: npt.NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(positions).to(self._engine.positions.device)
+
+
+def to_host(*tensors: Tensor) -> list[npt.NDArray[np.float64]]:
+    """Returns what tensors hold as float64, each flat: one transfer, one wait for the device."""
+    flat = torch.cat([tensor.double().flatten() for tensor in tensors]).cpu().numpy()
+    return np.split(flat, np.cumsum([tensor.numel() for tensor in tensors])[:-1])
 
 
 def check_first_center(first_center: str) -> FirstCenter:

@@ -1,0 +1,63 @@
+"""On a GPU the torch path waits for the device a few times a block, never for each center."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = """
+import dataclasses, json, sys
+import torch
+from pretend_gpu import on_gpu, pretend_gpu
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.ordering import LazyOrdering, order
+
+strategy, n = sys.argv[1], 2000
+generator = torch.Generator().manual_seed(0)
+rows = torch.randint(0, 50, (n, 6), generator=generator).float()
+pool = GradientEmbedding.from_dense(rows)
+there = order(pool, strategy, backend="torch")
+with pretend_gpu() as waits:
+    tensors = {name: on_gpu(tensor) for name, tensor in pool._tensors().items()}
+    lazy = LazyOrdering(dataclasses.replace(pool, **tensors), strategy, backend="torch")
+    here = lazy.take()
+    blocks = lazy.counters.blocks
+print(json.dumps({
+    "same": bool((here.sample_ids == there.sample_ids).all()),
+    "gains": bool((here.gains[1:] == there.gains[1:]).all()),
+    "waits": sum(waits.values()),
+    "blocks": blocks,
+    "positive": int((there.gains > 0).sum()),
+}))
+"""
+
+
+def run(strategy: str) -> dict[str, Any]:
+    tests = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, strategy],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": f"{tests.parent}:{tests}", "OMP_NUM_THREADS": "1"},
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("strategy", "a_block"), [("badge", 16), ("kmeans_pp_penultimate", 16)])
+def test_a_block_waits_a_few_times_and_orders_as_the_cpu_does(strategy: str, a_block: int) -> None:
+    found = run(strategy)
+    assert found["same"]
+    assert found["gains"]
+    assert found["blocks"] > 5
+    assert found["waits"] < a_block * found["blocks"] < found["positive"]
+
+
+def test_k_center_waits_less_often_than_it_picks() -> None:
+    found = run("coreset")
+    assert found["same"]
+    assert found["waits"] < found["positive"] / 4

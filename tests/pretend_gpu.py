@@ -1,0 +1,120 @@
+"""Tensors that say they are on a GPU and compute on the CPU.
+
+They refuse what real ones refuse, an operation across devices, and what a real one waits for is
+counted: everything that brings a value home. So the host round trips of a path can be counted, and
+tensors that were made on the wrong device found, on a machine without a GPU.
+
+The name of the device is entered into torch for good: use this in a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map, tree_map_only
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _setup_privateuseone_for_python_backend,
+)
+
+NAME = "pretend"
+# What makes the host wait: values that Python needs, sizes that depend on values, copies home.
+WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "isin"}
+
+
+class _Module(_DummyBackendModule):
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.float16]
+
+
+class OnGPU(Tensor):
+    """A tensor of the CPU under another name."""
+
+    inner: Tensor
+
+    @staticmethod
+    def __new__(cls, inner: Tensor) -> OnGPU:
+        made = Tensor._make_wrapper_subclass(
+            cls,
+            inner.shape,
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=torch.device(NAME, 0),
+        )
+        made.inner = inner
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {}, None)
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def __repr__(self, **_: Any) -> str:
+        return f"OnGPU({self.inner})"
+
+
+class _Pretend(TorchDispatchMode):
+    """Makes tensors asked for on the GPU ones of ours, and counts what is waited for."""
+
+    def __init__(self, waits: Counter[str]) -> None:
+        super().__init__()
+        self.waits = waits
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {}, self.waits)
+
+
+def _run(func: Any, args: Any, kwargs: Any, waits: Counter[str] | None) -> Any:
+    leaves = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+    ours = [leaf for leaf in leaves if isinstance(leaf, OnGPU)]
+    name = func.overloadpacket.__name__
+    target = kwargs.get("device")
+    moves = name in ("_to_copy", "copy_")
+    if ours and not moves:
+        strangers = [leaf for leaf in leaves if not isinstance(leaf, OnGPU) and leaf.ndim]
+        # A real GPU takes positions from the host, and brings them over on the way.
+        if strangers and name not in ("index", "index_put_", "index_put"):
+            raise RuntimeError(f"{name}: expected all tensors on the same device")
+    to_gpu = torch.device(target).type == NAME if target is not None else bool(ours)
+    if waits is not None and ours:
+        comes_home = name == "_to_copy" and not to_gpu
+        comes_home |= name == "copy_" and not isinstance(args[0], OnGPU)
+        by_mask = name in ("index", "index_put_") and any(
+            isinstance(at, Tensor) and at.dtype == torch.bool for at in args[1]
+        )
+        if name in WAITS or comes_home or by_mask:
+            waits[name] += 1
+    if target is not None and to_gpu:
+        kwargs = {**kwargs, "device": torch.device("cpu")}
+    plain = tree_map_only(OnGPU, lambda leaf: leaf.inner, (args, kwargs))
+    result = func(*plain[0], **plain[1])
+    if name.endswith("_") and not name.startswith("_") and args and isinstance(args[0], OnGPU):
+        return args[0]
+    if "out" in kwargs and isinstance(kwargs["out"], OnGPU):
+        return kwargs["out"]
+    if to_gpu:
+        return tree_map(lambda leaf: OnGPU(leaf) if isinstance(leaf, Tensor) else leaf, result)
+    return result
+
+
+@contextmanager
+def pretend_gpu() -> Iterator[Counter[str]]:
+    """Pretends that there is a GPU, and yields what has been waited for so far, by operation."""
+    waits: Counter[str] = Counter()
+    _setup_privateuseone_for_python_backend(NAME, _Module())
+    with _Pretend(waits):
+        yield waits
+
+
+def on_gpu(tensor: Tensor) -> Tensor:
+    """Returns the tensor under its other name."""
+    return OnGPU(tensor)
