@@ -16,7 +16,13 @@ import torch
 from torch import Tensor
 
 from lightning_badge.exceptions import EmbeddingError
-from lightning_badge.kernels import LOSSES, Factors, Loss, logit_grad_and_sq_norm
+from lightning_badge.kernels import (
+    LOSSES,
+    Factors,
+    Loss,
+    logit_grad_and_sq_norm,
+    resolve_backend,
+)
 from lightning_badge.kernels.factors import ROW_BLOCK
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids
 
@@ -56,6 +62,7 @@ class GradientEmbedding:
         loss: Loss = "cross_entropy",
         bias: bool = False,
         sample_ids: Iterable[SampleId] | None = None,
+        backend: str = "auto",
     ) -> GradientEmbedding:
         """Builds the embedding from what enters the head and what leaves it.
 
@@ -65,9 +72,11 @@ class GradientEmbedding:
             loss: ``cross_entropy`` or ``binary_cross_entropy`` (binary and multi-label).
             bias: Whether to embed the gradient of the head's bias as well.
             sample_ids: ``[n]``, all int or all str; ``0..n-1`` by default.
+            backend: Who computes gradients: ``auto``, ``torch``, ``numba`` or ``triton``.
 
         Raises:
             EmbeddingError: Wrong shapes, NaN or infinite values, one class under cross entropy.
+            BadgeError: A back end that is unknown or cannot compute there.
 
         Example:
             >>> embedding = GradientEmbedding.from_logits(torch.ones(2, 4), torch.eye(2, 3))
@@ -78,12 +87,18 @@ class GradientEmbedding:
             raise EmbeddingError(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}")
         _check_shapes(penultimate, logits, loss)
         ids = _ids_of_rows(sample_ids, len(logits))
-        penultimate, logits = _upcast(penultimate), _upcast(logits)
+        penultimate, logits = _upcast(penultimate), logits.detach()
         _check_values(penultimate, logits, ids, loss)
         if bias:
             ones = penultimate.new_ones(len(penultimate), 1)
             penultimate = torch.cat([penultimate, ones], dim=1)
-        logit_grad, sq_norm = logit_grad_and_sq_norm(penultimate, logits, loss=loss)
+        dtype = torch.promote_types(penultimate.dtype, logits.dtype)
+        logit_grad, sq_norm = logit_grad_and_sq_norm(
+            penultimate,
+            logits,
+            loss=loss,
+            backend=resolve_backend(backend, logits.device, dtype=dtype),
+        )
         _reject_rows(~sq_norm.isfinite(), ids, "penultimate: too large to be squared")
         label, confidence = _hallucinate(logits, logit_grad, loss)
         return cls(logit_grad, penultimate, sq_norm, ids, label, confidence, loss=loss, bias=bias)
@@ -114,6 +129,11 @@ class GradientEmbedding:
     def factors(self) -> Factors:
         """The numeric part: what distances are computed from."""
         return Factors.of(self.logit_grad, self.penultimate, self.sq_norm)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision that distances between rows deserve."""
+        return torch.promote_types(self.logit_grad.dtype, self.penultimate.dtype)
 
     def to(self, device: torch.device | str) -> GradientEmbedding:
         """Returns the embedding with its tensors on ``device``."""

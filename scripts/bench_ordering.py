@@ -4,18 +4,23 @@
 it orders whole pools of 1,000 to 1,000,000 rows instead and draws time against rows. The
 correctness tests run first; on red there is no report. The machine may be busy: contestants of a
 comparison run in turn, and median and minimum are given.
+
+``--compile-report`` compiles the Triton kernels instead, for GPUs that need not be there.
 """
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from bench_cases import CASES, GROWTH, Result
+from bench_compile import compile_report
 from bench_data import POOLS, make_pool
 from bench_picture import draw_times
 
@@ -25,6 +30,8 @@ TESTS = ["tests/kernels", "tests/ordering", "tests/contract", "tests/statistical
 def main() -> None:
     """Runs the cases that the command line asks for."""
     arguments = parse_arguments()
+    if arguments.compile_report:
+        sys.exit(require_triton() or not compile_report())
     if not arguments.untested:
         require_green()
     results = []
@@ -52,6 +59,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--growth", type=Path, metavar="PICTURE", help="whole pools of all sizes")
+    parser.add_argument(
+        "--compile-report",
+        action="store_true",
+        help="registers, shared memory and spills of the Triton kernels; fails on spills",
+    )
     parser.add_argument("--untested", action="store_true", help="the tests have just run")
     arguments = parser.parse_args()
     arguments.data = arguments.data or ("mnist" if arguments.mnist else "concentrated")
@@ -63,6 +75,15 @@ def require_green() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-x", *TESTS]
     if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
         sys.exit(f"error: {' '.join(command[2:])} is red; no figures of wrong orderings")
+
+
+def require_triton() -> str | None:
+    """Returns why the Triton kernels cannot be compiled here, or None."""
+    if find_spec("triton") is None:
+        return "error: triton is not installed; pip install 'lightning-badge[triton]'"
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return "error: TRITON_INTERPRET=1 interprets kernels instead of compiling them; unset it"
+    return None
 
 
 def report(results: list[Result], arguments: argparse.Namespace) -> None:

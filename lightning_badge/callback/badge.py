@@ -34,7 +34,7 @@ from lightning_badge.capture.posterior import dropout_layers
 from lightning_badge.capture.reader import pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.kernels import LOSSES, Loss, resolve_backend
+from lightning_badge.kernels import LOSSES, Loss, check_backend
 from lightning_badge.ordering import (
     STRATEGIES,
     Ordering,
@@ -77,7 +77,7 @@ class BadgeCallback(Callback):
         pool: Loader of the pool, unshuffled.
         sample_id_key: Key of dict batches that holds the sample ids. Batches of
             `ActiveLearningDataModule` carry theirs; all others are known by their positions.
-        backend: Who computes distances: ``auto``, ``torch`` or ``numba``.
+        backend: Who computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
         round: Of a loop of rounds, for the file's metadata.
         log_pictures: Whether loggers that take images are shown the first picks, where samples are
             images, and the coverage.
@@ -124,7 +124,7 @@ class BadgeCallback(Callback):
         _check_integer("posterior_samples", posterior_samples, least=1)
         try:
             check_strategy(strategy)
-            resolve_backend(backend)
+            check_backend(backend)
         except BadgeError as error:
             raise MisconfigurationException(f"BadgeCallback: {error}") from error
         self.strategy = strategy
@@ -264,6 +264,7 @@ class BadgeCallback(Callback):
             loss=_loss_for(captured.logits) if self.loss == "auto" else cast(Loss, self.loss),
             bias=self.bias,
             sample_ids=captured.sample_ids.tolist(),
+            backend=self.backend,
         )
 
     @torch.inference_mode(False)

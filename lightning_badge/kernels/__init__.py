@@ -1,41 +1,43 @@
-"""The numeric operations that everything else is made of, and the choice of who computes them.
+"""The numeric operations that everything else is made of.
 
 - ``logit_grad_and_sq_norm``: from logits and activations to factored gradient embeddings.
 - ``update_min_sq_dist``: from new centers to every row's distance to its nearest one.
 - ``accept``: the walk through a block of candidates that makes blocked k-means++ exact.
+- ``pick_farthest``: the greedy picks of k-center among candidates, for GPUs.
+
+``backends`` says who computes them.
 
 ``reference`` is the specification: by definition, dense, float64, slow. Every other back end is
 tested against it.
 """
 
-from importlib.util import find_spec
 from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import blocked
+from lightning_badge.kernels.backends import BACKENDS, check_backend, resolve_backend
 from lightning_badge.kernels.blocked import Loss
 from lightning_badge.kernels.factors import Factors
 
 __all__ = [
     "BACKENDS",
     "LOSSES",
+    "Accepted",
     "Factors",
     "Loss",
     "Work",
     "accept",
+    "check_backend",
     "logit_grad_and_sq_norm",
+    "pick_farthest",
     "resolve_backend",
     "update_min_sq_dist",
 ]
 
-BACKENDS = ("auto", "torch", "numba")
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 
-# Smaller pools are ordered by torch in less time than numba takes to load.
-NUMBA_FROM = 4096
 # Rows that tell whether pruning pays, and up to which share of long products it does: a matrix
 # product computes a pair that much faster than a pair by itself.
 PROBE = 128
@@ -44,37 +46,32 @@ PRUNE_BELOW = 0.1
 
 
 class Work(NamedTuple):
-    """What an update cost: rows times centers, and how many pairs were multiplied out."""
+    """What an update cost: rows times centers, and how many pairs were multiplied out.
+
+    A count that only the device knows is a tensor ``[]``.
+    """
 
     pairs: int
-    multiplied: int
+    multiplied: int | Tensor
 
 
-def resolve_backend(backend: str, device: torch.device | str = "cpu", n: int = NUMBA_FROM) -> str:
-    """Returns the back end that computes: ``torch`` or ``numba``.
+class Accepted(NamedTuple):
+    """What a walk through a block of candidates accepts.
 
-    Args:
-        backend: ``auto``, which takes numba where it is installed and pays, or a name.
-        device: Where the pool is.
-        n: Its rows.
-
-    Raises:
-        BadgeError: An unknown name, or numba where it cannot be.
+    Attributes:
+        candidates: Which of them, in order, ``[m]`` int64.
+        gains: Their squared distances to the nearest center at that moment, ``[m]`` float64.
+        number: How many of the entries count, ``[]`` int64, where only the device knows; those
+            beyond repeat the first. None: all of them.
     """
-    if backend not in BACKENDS:
-        raise BadgeError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
-    on_cpu, installed = torch.device(device).type == "cpu", find_spec("numba") is not None
-    if backend == "numba" and not on_cpu:
-        raise BadgeError(f"backend 'numba' computes on the CPU, but the pool is on {device}")
-    if backend == "numba" and not installed:
-        raise BadgeError("backend 'numba' is not installed; pip install 'lightning-badge[numba]'")
-    if backend == "auto":
-        return "numba" if on_cpu and installed and n >= NUMBA_FROM else "torch"
-    return backend
+
+    candidates: Tensor
+    gains: Tensor
+    number: Tensor | None = None
 
 
 def logit_grad_and_sq_norm(
-    penultimate: Tensor, logits: Tensor, *, loss: Loss
+    penultimate: Tensor, logits: Tensor, *, loss: Loss, backend: str = "torch"
 ) -> tuple[Tensor, Tensor]:
     """Returns the loss gradient at the hallucinated label, and the squared embedding norms.
 
@@ -82,11 +79,18 @@ def logit_grad_and_sq_norm(
         penultimate: Activations that enter the head, ``[n, h]``.
         logits: What the head makes of them, ``[n, c]``; ``-inf`` marks a masked class.
         loss: Whose gradient.
+        backend: A name that ``resolve_backend`` returned; numba has no kernel of its own for it.
 
     Returns:
-        ``logit_grad`` ``[n, c]`` in the dtype of ``logits``, and
+        ``logit_grad`` ``[n, c]``, float64 where ``logits`` are and else float32, and
         ``|logit_grad|^2 |penultimate|^2`` ``[n]`` in float64.
     """
+    if backend == "triton":
+        from lightning_badge.kernels import fused
+
+        return fused.logit_grad_and_sq_norm(penultimate, logits, loss=loss)
+    if logits.dtype != torch.float64:
+        logits = logits.float()
     factors = Factors.of(blocked.logit_grad(logits, loss), penultimate)
     return factors.logit_grad, factors.sq_norm
 
@@ -100,6 +104,8 @@ def update_min_sq_dist(
     signed: bool = True,
     prune: bool = True,
     backend: str = "torch",
+    number: Tensor | None = None,
+    starts: Tensor | None = None,
 ) -> Work:
     """Lowers ``min_sq_dist`` in place to the squared distance from each row to its nearest center.
 
@@ -111,21 +117,40 @@ def update_min_sq_dist(
         signed: False where no product of two rows' activations is negative, which prunes better.
         prune: Whether to look for pairs that cannot matter; without, every pair is multiplied.
         backend: A name that ``resolve_backend`` returned.
+        number: How many of the centers count, the first ones, ``[]`` int64; None: all of them.
+        starts: From which center on each row needs to look, ``[r]`` int64; Triton makes use of it,
+            the others look at all. None: from the first.
     """
     if not len(positions) or not len(centers):
         return Work(0, 0)
-    by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
     pairs = len(positions) * len(centers)
+    if backend == "triton":
+        from lightning_badge.kernels import fused
+
+        if prune:
+            centers = centers.take(fused.by_label_and_norm(centers, number))
+        multiplied = fused.update_min_sq_dist(
+            min_sq_dist,
+            rows,
+            positions,
+            centers,
+            signed=signed,
+            prune=prune,
+            number=number,
+            starts=starts,
+        )
+        return Work(pairs, multiplied)
+    by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
     if backend == "numba" and prune:
         from lightning_badge.kernels import compiled
 
         if _pruning_pays(min_sq_dist, rows, positions, by_norm, signed):
-            multiplied = compiled.update_min_sq_dist(
+            n_multiplied = compiled.update_min_sq_dist(
                 min_sq_dist, rows, positions, by_norm, signed=signed
             )
-            return Work(pairs, multiplied)
-    multiplied = blocked.update_min_sq_dist(min_sq_dist, rows, positions, by_norm, prune=prune)
-    return Work(pairs, multiplied)
+            return Work(pairs, n_multiplied)
+    n_multiplied = blocked.update_min_sq_dist(min_sq_dist, rows, positions, by_norm, prune=prune)
+    return Work(pairs, n_multiplied)
 
 
 def _pruning_pays(
@@ -149,7 +174,7 @@ def accept(
     *,
     signed: bool = True,
     backend: str = "torch",
-) -> tuple[Tensor, Tensor]:
+) -> Accepted:
     """Walks a block of candidates in order and accepts each with probability now / stale.
 
     A candidate drawn with probability proportional to ``stale`` and accepted with probability
@@ -163,11 +188,33 @@ def accept(
         backend: Likewise.
 
     Returns:
-        Which candidates were accepted ``[m]`` int64, and their squared distances to the nearest
-        center at that moment ``[m]`` float64.
+        Which candidates were accepted, and their gains.
     """
     if backend == "numba":
         from lightning_badge.kernels import compiled
 
-        return compiled.accept(stale, uniforms, candidates, signed=signed)
-    return blocked.accept(stale, uniforms, candidates)
+        return Accepted(*compiled.accept(stale, uniforms, candidates, signed=signed))
+    if backend == "triton":
+        from lightning_badge.kernels import fused
+
+        return Accepted(*fused.accept(stale, uniforms, candidates))
+    return Accepted(*blocked.accept(stale, uniforms, candidates))
+
+
+def pick_farthest(now: Tensor, cutoff: Tensor, candidates: Factors) -> Accepted:
+    """Picks the farthest candidate, lets the others meet it, and so on while it is beyond a cutoff.
+
+    Nothing leaves the device; only Triton knows how.
+
+    Args:
+        now: Squared distance to the nearest center, ``[b]`` float64; lowered in place, 0 where
+            picked.
+        cutoff: ``[]`` float64, 0 or more.
+        candidates: ``b`` of them, float32; of those equally far the first is picked.
+
+    Returns:
+        Which were picked, and their gains.
+    """
+    from lightning_badge.kernels import fused
+
+    return Accepted(*fused.pick_farthest(now, cutoff, candidates))

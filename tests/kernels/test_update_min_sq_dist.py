@@ -4,13 +4,11 @@ import pytest
 import torch
 
 from lightning_badge import kernels
-from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import (
     Factors,
     blocked,
     logit_grad_and_sq_norm,
     reference,
-    resolve_backend,
     update_min_sq_dist,
 )
 
@@ -215,13 +213,3 @@ def test_large_activations_do_not_overflow(backend: str) -> None:
     known = min_sq_dist(rows, rows.take(slice(0, 9)), backend)
     wanted = expected(base, base.take(slice(0, 9))) * 1e38
     torch.testing.assert_close(known, wanted, rtol=1e-3, atol=1e28)
-
-
-def test_backends_are_resolved_or_refused_in_one_line() -> None:
-    assert resolve_backend("auto", n=10) == "torch"
-    assert resolve_backend("auto", n=1_000_000) == "numba"
-    assert resolve_backend("auto", "cuda", n=1_000_000) == "torch"
-    with pytest.raises(BadgeError, match="auto, torch, numba, got 'cuda'"):
-        resolve_backend("cuda")
-    with pytest.raises(BadgeError, match="the pool is on cuda"):
-        resolve_backend("numba", "cuda")

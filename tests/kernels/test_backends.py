@@ -1,0 +1,76 @@
+"""Which back end computes, and why another one cannot."""
+
+import importlib.util
+import logging
+from importlib.machinery import ModuleSpec
+
+import pytest
+import torch
+
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.kernels import backends, check_backend, resolve_backend
+
+INSTALLED = {"numba", "triton"}
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """What is installed, whatever really is: a test may take some of it away."""
+    here = set(INSTALLED)
+    monkeypatch.setattr(
+        backends, "find_spec", lambda name: ModuleSpec(name, None) if name in here else None
+    )
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    backends._say_once.cache_clear()
+    return here
+
+
+def test_the_names_are_those_of_installable_extras() -> None:
+    assert set(backends.BACKENDS) == {"auto", "torch", *INSTALLED}
+    assert importlib.util.find_spec("torch") is not None
+
+
+def test_auto_takes_what_pays(installed: set[str]) -> None:
+    assert resolve_backend("auto", n=10) == "torch"
+    assert resolve_backend("auto", n=1_000_000) == "numba"
+    assert resolve_backend("auto", "cuda", n=10) == "triton"
+    assert resolve_backend("auto", "mps", n=1_000_000) == "torch"
+    installed.clear()
+    assert resolve_backend("auto", n=1_000_000) == "torch"
+    assert resolve_backend("auto", "cuda", n=1_000_000) == "torch"
+
+
+def test_auto_says_once_that_triton_computes(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="lightning_badge"):
+        for _ in range(3):
+            resolve_backend("auto", "cuda")
+    assert [record.message for record in caplog.records] == [
+        "backend='auto': orderings on cuda are computed by Triton kernels"
+    ]
+
+
+def test_a_torch_built_for_rocm_computes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", "6.3")
+    assert resolve_backend("auto", "cuda") == "torch"
+    with pytest.raises(BadgeError, match="built for ROCm; backend='torch' computes anywhere"):
+        resolve_backend("triton", "cuda")
+
+
+def test_what_cannot_compute_says_why_and_what_can(installed: set[str]) -> None:
+    with pytest.raises(BadgeError, match="auto, torch, numba, triton, got 'cuda'"):
+        resolve_backend("cuda")
+    with pytest.raises(BadgeError, match="'numba' computes on the CPU, but the pool is on cuda"):
+        resolve_backend("numba", "cuda")
+    with pytest.raises(BadgeError, match="'triton' is for NVIDIA GPUs, but the pool is on cpu"):
+        resolve_backend("triton")
+    installed.clear()
+    with pytest.raises(BadgeError, match=r"pip install 'lightning-badge\[triton\]'"):
+        check_backend("triton")
+    with pytest.raises(BadgeError, match=r"pip install 'lightning-badge\[numba\]'"):
+        resolve_backend("numba")
+
+
+def test_the_interpreter_computes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert resolve_backend("triton") == "triton"
+    assert resolve_backend("auto", n=10) == "torch"
