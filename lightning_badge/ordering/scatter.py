@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ ROW_BLOCK = 65536
 FLOAT64_BELOW = 1e-3
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scatter:
     """Sums over a pool's embeddings, from which their scatter around the mean follows.
 
@@ -35,7 +36,7 @@ class Scatter:
     def of(cls, rows: Factors) -> Scatter:
         """Sums up a pool."""
         scatter = cls._sum(rows, torch.float32)
-        if scatter.total() < FLOAT64_BELOW * scatter.sq_norm:
+        if scatter.total < FLOAT64_BELOW * scatter.sq_norm:
             scatter = cls._sum(rows, torch.float64)
         return scatter
 
@@ -61,14 +62,15 @@ class Scatter:
             self.n - other.n, self.sq_norm - other.sq_norm, self.embedding - other.embedding
         )
 
+    @cached_property
     def total(self) -> float:
-        """Returns the sum of squared distances of all rows to the pool's mean embedding."""
+        """The sum of squared distances of all rows to the pool's mean embedding."""
         mean_part = float(self.embedding.square().sum()) / max(self.n, 1)
         return max(self.sq_norm - mean_part, 0.0)
 
     def coverage(self, unexplained: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Returns 1 - unexplained / scatter, clipped to [0, 1]; 1 where nothing is scattered."""
-        total = self.total()
+        total = self.total
         if total == 0.0:
             return np.ones_like(unexplained)
         return np.clip(1.0 - unexplained / total, 0.0, 1.0)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import sys
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pretend_gpu import WAITS
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightning_badge import kernels
 from lightning_badge.embedding import GradientEmbedding
@@ -32,6 +35,7 @@ from lightning_badge.kernels import (
     update_min_sq_dist,
 )
 from lightning_badge.ordering import LazyOrdering, order
+from lightning_badge.ordering.min_distance import to_host
 
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 MAP_NORESERVE = 0x4000  # of Linux
@@ -142,9 +146,9 @@ class TestUpdate:
             assert (known <= start).all()
 
     def test_copies_are_at_distance_zero_exactly(self, device: str) -> None:
-        rows = random_factors(100, 10, 300)
-        rows = on(device, rows.take(torch.arange(200) % 100))
-        assert (min_sq_dist(rows, rows.take(slice(0, 100))) == 0).all()
+        rows = random_factors(70, 10, 130)
+        rows = on(device, rows.take(torch.arange(140) % 70))
+        assert (min_sq_dist(rows, rows.take(slice(0, 70))) == 0).all()
 
     @pytest.mark.parametrize("noise", [1e-2, 1e-4, 1e-6])
     def test_near_copies_keep_their_digits(self, device: str, noise: float) -> None:
@@ -458,6 +462,39 @@ class TestOrderings:
         other = LazyOrdering(pool, strategy, seed=5, backend="triton")
         other.load_state_dict(lazy.state_dict())
         assert other.take().sample_ids.tolist() == lazy.take().sample_ids.tolist()
+
+    @pytest.mark.parametrize("strategy", ["badge", "coreset"])
+    def test_a_block_is_waited_for_once(self, device: str, strategy: str, monkeypatch) -> None:
+        pool = GradientEmbedding.from_dense(random_factors(300, 1, 6).penultimate.to(device))
+        lazy = LazyOrdering(pool, strategy, backend="triton")
+        lazy.take(1)
+        homes = []
+        for module in ("kmeans_pp", "k_center"):
+            monkeypatch.setattr(
+                sys.modules[f"lightning_badge.ordering.{module}"],
+                "to_host",
+                lambda *tensors: homes.append(1) or to_host(*tensors),
+            )
+        with _Waits() as waits:
+            lazy.take(200)
+        assert len(homes) <= lazy.counters.blocks
+        # Rows are forgotten and sorted anew when half of them are gone.
+        assert waits.counted <= 3 * math.log2(300)
+        assert lazy.counters.blocks <= 16
+
+
+class _Waits(TorchDispatchMode):
+    """Counts the operations that a GPU would be waited for."""
+
+    counted = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        by_mask = name in ("index", "index_put_") and any(
+            isinstance(at, Tensor) and at.dtype == torch.bool for at in args[1]
+        )
+        self.counted += name in WAITS or by_mask
+        return func(*args, **kwargs or {})
 
 
 def _to_as_is(tensor: Tensor, device: str) -> Tensor:
