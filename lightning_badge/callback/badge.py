@@ -24,6 +24,7 @@ from lightning_badge.callback.pool_source import labeled_loader, pool_source
 from lightning_badge.callback.trainer_checks import (
     is_last_validation_of_epoch,
     is_trial,
+    reject_backend,
     reject_several_processes,
     warn_of_averaging,
     warn_without_validation,
@@ -183,6 +184,7 @@ class BadgeCallback(Callback):
         self._checkpoint = {}
         if stage == "validate" or (stage == "fit" and self.during_fit):
             reject_several_processes(trainer)
+            reject_backend(trainer, self.backend)
             pool_source(trainer, pl_module, self.pool)
             labeled_loader(trainer, STRATEGIES[self.strategy])
             if "posterior" in STRATEGIES[self.strategy].uses:

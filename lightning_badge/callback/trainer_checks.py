@@ -6,6 +6,9 @@ from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, callbacks
 
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.kernels import resolve_backend
+
 
 def is_last_validation_of_epoch(trainer: Trainer) -> bool:
     """Whether the validation that runs in ``fit`` is the last one before the next epoch, or ever.
@@ -27,6 +30,18 @@ def is_last_validation_of_epoch(trainer: Trainer) -> bool:
 def is_trial(trainer: Trainer) -> bool:
     """Whether this is a ``fast_dev_run``, which must leave nothing on disk."""
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def reject_backend(trainer: Trainer, backend: str) -> None:
+    """Raises where a back end cannot compute on the Trainer's device.
+
+    Raises:
+        MisconfigurationException: With the reason and the mend.
+    """
+    try:
+        resolve_backend(backend, trainer.strategy.root_device)
+    except BadgeError as error:
+        raise MisconfigurationException(f"BadgeCallback: {error}") from error
 
 
 def reject_several_processes(trainer: Trainer) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 from functools import cache
 from importlib.util import find_spec
+from shutil import which
 
 import torch
 
@@ -12,6 +13,8 @@ from lightning_badge.exceptions import BadgeError
 BACKENDS = ("auto", "torch", "numba", "triton")
 # Smaller pools are ordered by torch in less time than numba takes to load.
 NUMBA_FROM = 4096
+# From here on tensor cores make float32 products of TF32 ones; older GPUs were not compiled for.
+LEAST_CAPABILITY = (8, 0)
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,7 +77,19 @@ def _triton_obstacle(device: torch.device, dtype: torch.dtype) -> str | None:
         return "is for NVIDIA GPUs, and this torch is built for ROCm"
     if device.type != "cuda":
         return f"is for NVIDIA GPUs, but the pool is on {device}"
+    capability = torch.cuda.get_device_capability(device)
+    if capability < LEAST_CAPABILITY:
+        return (
+            f"needs a GPU of compute capability {_dotted(LEAST_CAPABILITY)} or more, "
+            f"and {device} has {_dotted(capability)}"
+        )
+    if "CC" not in os.environ and not (which("gcc") or which("clang")):
+        return "needs a C compiler to start kernels: install gcc, or name one in CC"
     return None
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 @cache

@@ -1,5 +1,6 @@
 import warnings
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.kernels import backends
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -88,3 +90,13 @@ class TestProcesses:
         trainer = make_trainer(tmp_path, callbacks=[BadgeCallback()], devices=2, strategy="ddp")
         with pytest.raises(MisconfigurationException, match="has 2; .*devices=1"):
             trainer.callbacks[0].setup(trainer, Classifier(), "fit")
+
+
+def test_a_backend_of_another_device_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "find_spec", lambda name: ModuleSpec(name, None))
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    trainer = make_trainer(tmp_path, callbacks=[BadgeCallback(backend="triton")])
+    with pytest.raises(MisconfigurationException, match="on cpu; backend='torch' computes anyw"):
+        trainer.callbacks[0].setup(trainer, Classifier(), "fit")

@@ -21,6 +21,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         backends, "find_spec", lambda name: ModuleSpec(name, None) if name in here else None
     )
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setenv("CC", "cc")
     backends._say_once.cache_clear()
     return here
 
@@ -68,6 +70,24 @@ def test_what_cannot_compute_says_why_and_what_can(installed: set[str]) -> None:
         check_backend("triton")
     with pytest.raises(BadgeError, match=r"pip install 'lightning-badge\[numba\]'"):
         resolve_backend("numba")
+
+
+def test_an_old_gpu_and_a_missing_compiler_leave_it_to_torch(monkeypatch) -> None:
+    monkeypatch.delenv("CC")
+    monkeypatch.setattr(backends, "which", lambda name: None)
+    assert resolve_backend("auto", "cuda") == "torch"
+    with pytest.raises(BadgeError, match="install gcc, or name one in CC; backend='torch'"):
+        resolve_backend("triton", "cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert resolve_backend("auto", "cuda") == "torch"
+    with pytest.raises(BadgeError, match="capability 8.0 or more, and cuda has 7.5; backend="):
+        resolve_backend("triton", "cuda")
+
+
+def test_float64_embeddings_are_not_for_triton() -> None:
+    assert resolve_backend("auto", "cuda", dtype=torch.float64) == "torch"
+    with pytest.raises(BadgeError, match="in float32, but the embeddings are float64"):
+        resolve_backend("triton", "cuda", dtype=torch.float64)
 
 
 def test_the_interpreter_computes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,17 +11,21 @@ import mmap
 import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pretend_gpu import WAITS
+from tiny import Classifier, loader, make_trainer
 from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightning_badge import kernels
+from lightning_badge.artifact import read_ordering
+from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.kernels import (
     LOSSES,
@@ -139,11 +143,23 @@ class TestUpdate:
     def test_what_is_known_only_falls(self, device: str) -> None:
         rows, centers = random_factors(70, 3, 8), random_factors(4, 3, 8, seed=1)
         rows, centers = on(device, rows), on(device, centers)
-        for start in (0.0, 3.0):
+        wanted = expected(rows, centers)
+        for start in (0.0, float(wanted.median()) + 1e-12):
             known = torch.full_like(rows.sq_norm, start)
             update_min_sq_dist(known, rows, everyone(rows), centers, backend="triton")
-            assert_near(known, expected(rows, centers).clamp(max=start))
+            assert_near(known, wanted.clamp(max=start))
+            # To the last digit, which float32 does not have.
+            assert (known[wanted.to(device) > 1.01 * start] == start).all()
             assert (known <= start).all()
+
+    def test_no_tile_is_skipped_whose_norms_let_it_matter(self, device: str) -> None:
+        # On one ray the gap between the norms is the distance.
+        ray = torch.ones(1, 8) / 8**0.5
+        rows = on(device, Factors.of(torch.ones(64, 1), ray.repeat(64, 1)))
+        centers = on(device, Factors.of(torch.ones(33, 1), 1.5 * ray.repeat(33, 1)))
+        known = torch.full_like(rows.sq_norm, 0.26)
+        update_min_sq_dist(known, rows, everyone(rows), centers, backend="triton")
+        assert_near(known, torch.full((64,), 0.25))
 
     def test_copies_are_at_distance_zero_exactly(self, device: str) -> None:
         rows = random_factors(70, 10, 130)
@@ -261,6 +277,15 @@ class TestUpdate:
                 assert found.isinf().all()
                 continue
             assert_near(found, expected(rows, centers.take(slice(0, number))))
+
+    @pytest.mark.parametrize("prune", [True, False])
+    def test_copies_among_the_centers_that_do_not_count(self, device: str, prune: bool) -> None:
+        # The first one is a copy, too: its tile is looked at again in float64.
+        rows = on(device, random_factors(20, 7, 20))
+        counted = torch.tensor(1, device=device)
+        found = min_sq_dist(rows, rows, prune=prune, number=counted)
+        assert_near(found, expected(rows, rows.take(slice(0, 1))))
+        assert (found[1:] > 0).all()
 
     def test_rows_start_at_the_centers_that_they_have_not_met(self, device: str) -> None:
         rows = on(device, random_factors(70, 7, 20))
@@ -481,6 +506,19 @@ class TestOrderings:
         # Rows are forgotten and sorted anew when half of them are gone.
         assert waits.counted <= 3 * math.log2(300)
         assert lazy.counters.blocks <= 16
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated")
+def test_a_trainer_s_pool_is_ordered_by_it(device: str, tmp_path: Path) -> None:
+    callback = BadgeCallback(backend="triton", pool=loader(40))
+    accelerator = "cpu" if device == "cpu" else "gpu"
+    trainer = make_trainer(tmp_path, callbacks=[callback], accelerator=accelerator)
+    trainer.validate(Classifier(), loader(40), verbose=False)
+    assert callback.last_ordering_path is not None
+    ordering = read_ordering(callback.last_ordering_path)
+    assert sorted(ordering.sample_ids.tolist()) == list(range(40))
+    assert ordering.metadata["backend"] == "triton"
 
 
 class _Waits(TorchDispatchMode):
