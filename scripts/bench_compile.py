@@ -4,7 +4,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -55,6 +55,8 @@ class Case:
         warps: Of a program.
         stages: Of its loops.
         types: Of arguments whose type is a choice.
+        aligned: Whether all sizes are multiples of 16, as well as all addresses: Triton makes other
+            code of them.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Case:
     warps: int
     stages: int = 3
     types: tuple[tuple[str, str], ...] = ()
+    aligned: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,28 +108,27 @@ def cases() -> Iterator[Case]:
             warps,
             types=(("logits", f"*{dtype}"), ("penultimate", f"*{dtype}")),
         )
+    tile = {"ROWS": fused.ROWS, "CENTERS": fused.CENTERS}
     for precision in PRECISIONS:
         for prune in (True, False):
-            for centers in fused.CENTERS:
-                for config in fused.CONFIGS:
-                    size = f"{fused.ROWS} x {centers}, {config.num_stages} stages"
-                    constants = {"ROWS": fused.ROWS, "CENTERS": centers, "DEPTH": fused.DEPTH}
-                    # k-center does not prune, and starts each row where it stopped.
-                    yield Case(
-                        f"update, {precision}, {'pruned' if prune else 'dense'}, {size}",
-                        "update_kernel",
-                        {
-                            **constants,
-                            "SIGNED": True,
-                            "PRUNE": prune,
-                            "PRECISION": precision,
-                            "number" if not prune else "starts": None,
-                        },
-                        config.num_warps,
-                        config.num_stages,
-                    )
-    exact = {"ROWS": fused.EXACT, "DEPTH": fused.EXACT_DEPTH}
-    tile = {"TILE_ROWS": fused.ROWS, "TILE_CENTERS": fused.CENTERS[-1], "CENTERS": fused.EXACT}
+            for config in fused.CONFIGS:
+                kind = "pruned" if prune else "dense"
+                yield Case(
+                    f"update, {precision}, {kind}, {config.num_stages} stages",
+                    "update_kernel",
+                    {
+                        **tile,
+                        "DEPTH": fused.DEPTH,
+                        "SIGNED": True,
+                        "PRUNE": prune,
+                        "PRECISION": precision,
+                        # k-center does not prune, and starts each row where it stopped.
+                        "starts" if prune else "number": None,
+                    },
+                    config.num_warps,
+                    config.num_stages,
+                )
+    exact = {"SIDE": fused.EXACT, "DEPTH": fused.EXACT_DEPTH}
     yield Case("update in float64", "settle_kernel", {**exact, **tile}, fused.EXACT_WARPS)
     yield Case("distances in a block", "pairwise_kernel", exact, fused.EXACT_WARPS)
     stride = {"STRIDE": fused.STRIDE}
@@ -151,8 +153,13 @@ def compiled(case: Case, architecture: int) -> Compiled:
         argument: "constexpr" if argument in case.constants else known.get(argument, "i32")
         for argument in kernel.arg_names
     }
+    attributes = {
+        (position,): [["tt.divisibility", 16]]
+        for position, kind in enumerate(signature.values())
+        if kind.startswith("*") or (kind == "i32" and case.aligned)
+    }
     made = triton.compile(
-        ASTSource(fn=kernel, signature=signature, constexprs=case.constants),
+        ASTSource(kernel, signature, case.constants, attributes),
         target=GPUTarget("cuda", architecture, 32),
         options={
             "num_warps": case.warps,
@@ -161,7 +168,8 @@ def compiled(case: Case, architecture: int) -> Compiled:
         },
     )
     registers, spilled = _registers(made.asm["ptx"], architecture)
-    return Compiled(case.name, architecture, registers, made.metadata.shared, spilled)
+    name = f"{case.name}{'' if case.aligned else ', odd sizes'}"
+    return Compiled(name, architecture, registers, made.metadata.shared, spilled)
 
 
 def _registers(ptx: str, architecture: int) -> tuple[int, int]:
@@ -186,7 +194,12 @@ def compile_report(processes: int = 2) -> bool:
     """Prints a table of all kernels for all architectures; returns whether none of them spills."""
     print("| kernel | for | registers | shared memory, bytes | spilled bytes |")
     print("|---|---|---|---|---|")
-    jobs = [(case, architecture) for architecture in ARCHITECTURES for case in cases()]
+    jobs = [
+        (replace(case, aligned=aligned), architecture)
+        for architecture in ARCHITECTURES
+        for case in cases()
+        for aligned in (True, False)
+    ]
     spills = []
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         for made in pool.map(compiled, *zip(*jobs, strict=True)):

@@ -45,9 +45,8 @@ CONFIGS = [Config({}, num_warps=8, num_stages=stages) for stages in (3, 2, 4)][
 ]
 
 # Rows and centers of a tile, and how much of a sum it takes at a time: deeper ones spill registers.
-ROWS, DEPTH = 64, 8
-CENTERS = (32, 64)
-# The same in float64, and threads for it.
+ROWS, CENTERS, DEPTH = 64, 64, 8
+# The side of a tile in float64, its depth, and threads for it.
 EXACT, EXACT_DEPTH, EXACT_WARPS = 32, 16, 4
 # Candidates that the walk settles together, and threads for it.
 STRIDE, WALK_WARPS = 64, 8
@@ -171,7 +170,7 @@ def _add_product(
     return total
 
 
-@triton.autotune(CONFIGS, key=["c", "h", "CENTERS", "PRUNE"], restore_value=["min_sq_dist"],
+@triton.autotune(CONFIGS, key=["c", "h", "PRUNE"], restore_value=["min_sq_dist"],
                  cache_results=True)  # fmt: skip
 @triton.jit
 def update_kernel(
@@ -286,15 +285,15 @@ def _exact_sq_dist(
     a, h_, n_i, row, here, a_stride, h_stride,
     other_a, other_h, n_j, at, there, other_a_stride, other_h_stride,
     known, c, h,
-    ROWS: tl.constexpr, CENTERS: tl.constexpr, DEPTH: tl.constexpr,
+    SIDE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Returns squared distances ``[ROWS, CENTERS]`` in float64; exactly 0 for copies.
+    """Returns squared distances ``[SIDE, SIDE]`` in float64; exactly 0 for copies.
 
     The difference form is taken where a distance may be below ``known`` and float64's digits are
     gone.
     """
     one: tl.constexpr = 1.0
-    zeros = tl.zeros([ROWS, CENTERS], tl.float64)
+    zeros = tl.zeros([SIDE, SIDE], tl.float64)
     a_a = _add_product(
         zeros, a, row, a_stride, here, other_a, at, other_a_stride, there, c, one, DEPTH, "ieee"
     )
@@ -345,35 +344,34 @@ def settle_kernel(
     h,
     a_stride,
     h_stride,
-    TILE_ROWS: tl.constexpr,
-    TILE_CENTERS: tl.constexpr,
     ROWS: tl.constexpr,
     CENTERS: tl.constexpr,
+    SIDE: tl.constexpr,
     DEPTH: tl.constexpr,
 ):
     """Lowers ``min_sq_dist`` ``[r]`` by all pairs of the marked tiles, in float64."""
-    first = tl.program_id(0).to(tl.int64) * ROWS
-    slot = first + tl.arange(0, ROWS)
+    first = tl.program_id(0).to(tl.int64) * SIDE
+    slot = first + tl.arange(0, SIDE)
     here = slot < r
     row = tl.load(positions + slot, here, other=0)
     n_i = tl.load(sq_norm + row, here, other=0.0)
     known = tl.load(min_sq_dist + slot, here, other=0.0)
-    n_tiles = tl.cdiv(m, TILE_CENTERS)
-    marks = doubtful_tiles + first // TILE_ROWS * n_tiles
+    n_tiles = tl.cdiv(m, CENTERS)
+    marks = doubtful_tiles + first // ROWS * n_tiles
     stop = m
     if number is not None:
         stop = tl.minimum(m, tl.load(number).to(tl.int32))
     for tile in range(n_tiles):
         if (tl.load(marks + tile) != 0) & (tl.max(known, axis=0) > 0):
-            for part in range(0, TILE_CENTERS, CENTERS):
-                j = tile * TILE_CENTERS + part + tl.arange(0, CENTERS)
+            for part in range(0, CENTERS, SIDE):
+                j = tile * CENTERS + part + tl.arange(0, SIDE)
                 there = j < stop
                 at = j.to(tl.int64)
                 n_j = tl.load(center_sq_norm + j, there, other=0.0)
                 sq_dist = _exact_sq_dist(
                     a, h_, n_i, row, here, a_stride, h_stride,
                     center_a, center_h, n_j, at, there, c, h,
-                    known, c, h, ROWS, CENTERS, DEPTH,
+                    known, c, h, SIDE, DEPTH,
                 )  # fmt: skip
                 nearest = tl.min(tl.where(there[None, :], sq_dist, _INF), axis=1)
                 known = tl.minimum(known, nearest)
@@ -393,21 +391,21 @@ def pairwise_kernel(
     h,
     a_stride,
     h_stride,
-    ROWS: tl.constexpr,
+    SIDE: tl.constexpr,
     DEPTH: tl.constexpr,
 ):
     """Writes all distances ``[b, b]``, and which pairs lie within the later one's limit."""
     above, beside = tl.program_id(0), tl.program_id(1)
     if above <= beside:
-        i = above.to(tl.int64) * ROWS + tl.arange(0, ROWS)
-        j = beside.to(tl.int64) * ROWS + tl.arange(0, ROWS)
+        i = above.to(tl.int64) * SIDE + tl.arange(0, SIDE)
+        j = beside.to(tl.int64) * SIDE + tl.arange(0, SIDE)
         here, there = i < b, j < b
         n_i = tl.load(sq_norm + i, here, other=0.0)
         n_j = tl.load(sq_norm + j, there, other=0.0)
         found = _exact_sq_dist(
             a, h_, n_i, i, here, a_stride, h_stride,
             a, h_, n_j, j, there, a_stride, h_stride,
-            tl.full([ROWS], _INF, tl.float64), c, h, ROWS, ROWS, DEPTH,
+            tl.full([SIDE], _INF, tl.float64), c, h, SIDE, DEPTH,
         )  # fmt: skip
         inside = here[:, None] & there[None, :]
         tl.store(sq_dist + i[:, None] * b + j[None, :], found, inside)
@@ -572,8 +570,7 @@ def update_min_sq_dist(
     a, h_ = _rows_in_memory(rows.logit_grad), _rows_in_memory(rows.penultimate)
     centers, positions = centers.contiguous(), positions.contiguous()
     scale = torch.stack(scales(rows, centers))
-    tile_centers = next((size for size in CENTERS if size >= m), CENTERS[-1])
-    tiles, center_tiles = triton.cdiv(r, ROWS), triton.cdiv(m, tile_centers)
+    tiles, center_tiles = triton.cdiv(r, ROWS), triton.cdiv(m, CENTERS)
     doubtful = positions.new_zeros(tiles * center_tiles, dtype=torch.int8)
     multiplied = positions.new_empty(tiles, dtype=torch.int32)
     precision = input_precision(positions.device)
@@ -583,15 +580,15 @@ def update_min_sq_dist(
         a, h_, rows.sq_norm, rows.logit_grad_norm,
         centers.logit_grad, centers.penultimate, centers.sq_norm, centers.logit_grad_norm,
         r, m, c, h, a.stride(0), h_.stride(0), class_error, error,
-        ROWS=ROWS, CENTERS=tile_centers, DEPTH=DEPTH,
+        ROWS=ROWS, CENTERS=CENTERS, DEPTH=DEPTH,
         SIGNED=signed, PRUNE=prune, PRECISION=precision, **LAUNCH,
     )  # fmt: skip
     settle_kernel[(triton.cdiv(r, EXACT),)](
         min_sq_dist, doubtful, positions, number, a, h_, rows.sq_norm,
         centers.logit_grad, centers.penultimate, centers.sq_norm,
         r, m, c, h, a.stride(0), h_.stride(0),
-        TILE_ROWS=ROWS, TILE_CENTERS=tile_centers, ROWS=EXACT, CENTERS=min(EXACT, tile_centers),
-        DEPTH=EXACT_DEPTH, num_warps=EXACT_WARPS, **LAUNCH,
+        ROWS=ROWS, CENTERS=CENTERS, SIDE=EXACT, DEPTH=EXACT_DEPTH,
+        num_warps=EXACT_WARPS, **LAUNCH,
     )  # fmt: skip
     return multiplied.sum()
 
@@ -697,7 +694,7 @@ def _pairwise(rows: Factors, limit: Tensor | None) -> tuple[Tensor, Tensor | Non
     side = triton.cdiv(b, EXACT)
     pairwise_kernel[(side, side)](
         sq_dist, conflicts, limit, a, h_, rows.sq_norm, b, c, h, a.stride(0), h_.stride(0),
-        ROWS=EXACT, DEPTH=EXACT_DEPTH, num_warps=EXACT_WARPS, **LAUNCH,
+        SIDE=EXACT, DEPTH=EXACT_DEPTH, num_warps=EXACT_WARPS, **LAUNCH,
     )  # fmt: skip
     return sq_dist, conflicts
 
