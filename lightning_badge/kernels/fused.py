@@ -37,8 +37,6 @@ from lightning_badge.kernels.factors import Factors
 
 INTERPRETED = triton.knobs.runtime.interpret
 
-# Said at every launch: where it is not, Triton warns that its default may change.
-LAUNCH = {"enable_fp_fusion": True}
 # What tuning chooses among; under the interpreter there is nothing to choose.
 CONFIGS = [Config({}, num_warps=8, num_stages=stages) for stages in (3, 2, 4)][
     : 1 if INTERPRETED else None
@@ -125,8 +123,8 @@ def logit_grad_kernel(
             label = tl.where(is_new, at, label)
             e = tl.exp(z - high[:, None])
             e = tl.where(column[None, :] == label[:, None], 0.0, e)
-            had_one = tl.where(largest > _LEAST, 1.0, 0.0)
-            others = tl.where(is_new, (others + had_one) * shrunk, others) + tl.sum(e, axis=1)
+            # The label so far, which counted 1, is one of the others now.
+            others = tl.where(is_new, (others + 1.0) * shrunk, others) + tl.sum(e, axis=1)
             largest = high
         total = 1.0 + others
         for start in range(0, c, CLASSES):
@@ -519,10 +517,11 @@ def logit_grad_and_sq_norm(
         return grad, sq_norm
     binary = loss == "binary_cross_entropy"
     classes, rows, width, warps = logit_grad_tile(c, h, binary)
-    logit_grad_kernel[(triton.cdiv(n, rows),)](
+    _launch(
+        logit_grad_kernel, (triton.cdiv(n, rows),),
         logits, penultimate, grad, sq_norm, n, c, h, logits.stride(0), penultimate.stride(0),
         ROWS=rows, CLASSES=classes, WIDTH=width, BINARY=binary, WHOLE=c <= classes,
-        num_warps=warps, **LAUNCH,
+        num_warps=warps,
     )  # fmt: skip
     return grad, sq_norm
 
@@ -575,20 +574,22 @@ def update_min_sq_dist(
     multiplied = positions.new_empty(tiles, dtype=torch.int32)
     precision = input_precision(positions.device)
     class_error, error = errors(c, h, precision)
-    update_kernel[(tiles,)](
+    _launch(
+        update_kernel, (tiles,),
         min_sq_dist, doubtful, multiplied, positions, starts, number, scale,
         a, h_, rows.sq_norm, rows.logit_grad_norm,
         centers.logit_grad, centers.penultimate, centers.sq_norm, centers.logit_grad_norm,
         r, m, c, h, a.stride(0), h_.stride(0), class_error, error,
         ROWS=ROWS, CENTERS=CENTERS, DEPTH=DEPTH,
-        SIGNED=signed, PRUNE=prune, PRECISION=precision, **LAUNCH,
+        SIGNED=signed, PRUNE=prune, PRECISION=precision,
     )  # fmt: skip
-    settle_kernel[(triton.cdiv(r, EXACT),)](
+    _launch(
+        settle_kernel, (triton.cdiv(r, EXACT),),
         min_sq_dist, doubtful, positions, number, a, h_, rows.sq_norm,
         centers.logit_grad, centers.penultimate, centers.sq_norm,
         r, m, c, h, a.stride(0), h_.stride(0),
         ROWS=ROWS, CENTERS=CENTERS, SIDE=EXACT, DEPTH=EXACT_DEPTH,
-        num_warps=EXACT_WARPS, **LAUNCH,
+        num_warps=EXACT_WARPS,
     )  # fmt: skip
     return multiplied.sum()
 
@@ -642,21 +643,16 @@ def accept(
     accepted = stale.new_empty(b, dtype=torch.int8)
     chosen, number = _nobody(b, stale.device)
     gains = torch.empty_like(stale)
-    walk_kernel[(1,)](
-        conflicts,
-        stale,
-        limit,
-        accepted,
-        chosen,
-        number,
-        b,
-        STRIDE=STRIDE,
-        num_warps=WALK_WARPS,
-        **LAUNCH,
-    )
-    gain_kernel[(triton.cdiv(b, STRIDE),)](
-        sq_dist, stale, accepted, gains, b, STRIDE=STRIDE, num_warps=WALK_WARPS, **LAUNCH
-    )
+    _launch(
+        walk_kernel, (1,),
+        conflicts, stale, limit, accepted, chosen, number, b,
+        STRIDE=STRIDE, num_warps=WALK_WARPS,
+    )  # fmt: skip
+    _launch(
+        gain_kernel, (triton.cdiv(b, STRIDE),),
+        sq_dist, stale, accepted, gains, b,
+        STRIDE=STRIDE, num_warps=WALK_WARPS,
+    )  # fmt: skip
     return chosen, gains[chosen], number
 
 
@@ -678,9 +674,10 @@ def pick_farthest(
     sq_dist, _ = _pairwise(candidates, None)
     chosen, number = _nobody(b, now.device)
     gains = torch.zeros_like(now)
-    farthest_kernel[(1,)](
+    _launch(
+        farthest_kernel, (1,),
         sq_dist, now, cutoff, chosen, gains, number, b,
-        BLOCK=triton.next_power_of_2(b), num_warps=WALK_WARPS, **LAUNCH,
+        BLOCK=triton.next_power_of_2(b), num_warps=WALK_WARPS,
     )  # fmt: skip
     return chosen, gains, number
 
@@ -692,11 +689,19 @@ def _pairwise(rows: Factors, limit: Tensor | None) -> tuple[Tensor, Tensor | Non
     sq_dist = rows.sq_norm.new_empty(b, b)
     conflicts = None if limit is None else rows.sq_norm.new_empty(b, b, dtype=torch.int8)
     side = triton.cdiv(b, EXACT)
-    pairwise_kernel[(side, side)](
+    _launch(
+        pairwise_kernel, (side, side),
         sq_dist, conflicts, limit, a, h_, rows.sq_norm, b, c, h, a.stride(0), h_.stride(0),
-        SIDE=EXACT, DEPTH=EXACT_DEPTH, num_warps=EXACT_WARPS, **LAUNCH,
+        SIDE=EXACT, DEPTH=EXACT_DEPTH, num_warps=EXACT_WARPS,
     )  # fmt: skip
     return sq_dist, conflicts
+
+
+def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+    """Starts a kernel on the device of its first argument, which need not be the current one."""
+    with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]
+        # Said aloud: Triton warns that its default may change.
+        kernel[grid](*arguments, enable_fp_fusion=True, **constants)
 
 
 def _nobody(b: int, device: torch.device) -> tuple[Tensor, Tensor]:
