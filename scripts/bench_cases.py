@@ -10,6 +10,8 @@ import bench_peers as peers
 
 from lightning_badge import GradientEmbedding
 
+COUNTED = ("pairs", "multiplied", "blocks", "candidates", "accepted")
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -97,9 +99,8 @@ class Case:
                 done = peer.run(pool, ranks)
                 result.seconds[name].append((time.perf_counter() - started) * k / ranks)
                 if counters := getattr(done, "counters", None):
-                    result.counts.update(
-                        {f"{name} {key}": value for key, value in asdict(counters).items() if value}
-                    )
+                    counts = {key: getattr(counters, key) for key in COUNTED}
+                    result.counts |= {f"{name} {key}": n for key, n in counts.items() if n}
         return result
 
 
@@ -159,6 +160,7 @@ CASES = {
             },
         ),
         Case("first10-1m", 1_000_000, 10, {"ours": OURS}, data="concentrated"),
+        Case("wide-200k", 200_000, None, {"ours": OURS}, data="wide"),
         Case("full-1m", 1_000_000, None, {"ours": OURS}, data="concentrated"),
         Case("first10000-1m", 1_000_000, 10_000, {"ours": OURS}, data="concentrated"),
         Case("clusters-4k", 4_000, None, {"ours": OURS, "factored loop": LOOP}, data="clusters"),

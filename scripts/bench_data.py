@@ -11,18 +11,20 @@ from torch.nn import functional
 from lightning_badge import GradientEmbedding
 from lightning_badge.examples.huggingface import huggingface
 
-POOLS = ("mnist", "concentrated", "random", "copies", "clusters")
+POOLS = ("mnist", "concentrated", "random", "copies", "clusters", "wide")
 WIDTH, CLASSES = 256, 10
+WIDE, MANY_CLASSES = 2048, 1000
 ROW_BLOCK = 65_536
 
 
 def make_pool(kind: str, n: int, device: str, mnist: Path | None) -> GradientEmbedding:
-    """Returns ``n`` rows of width 256 and 10 classes.
+    """Returns ``n`` rows of width 256 and 10 classes, or of 2,048 and 1,000.
 
     Args:
         kind: ``mnist`` embeddings, beyond 60,000 rows those of shifted images too;
             ``concentrated`` like them, most rows near the origin, but of random directions;
-            ``random`` normal; ``copies``, each row four times; ``clusters``, ten tight ones.
+            ``random`` normal; ``copies``, each row four times; ``clusters``, ten tight ones;
+            ``wide``, like ``concentrated`` with more of both.
         n: Rows.
         device: Where.
         mnist: Folder of MNIST, for ``mnist``.
@@ -34,16 +36,17 @@ def make_pool(kind: str, n: int, device: str, mnist: Path | None) -> GradientEmb
         return embed(activations[:n], logits[:n], device)
     generator = torch.Generator().manual_seed(0)
     distinct = -(-n // 4) if kind == "copies" else n
-    label = torch.randint(0, CLASSES, (distinct,), generator=generator)
-    means = torch.randn(CLASSES, WIDTH, generator=generator).relu()
+    width, classes = (WIDE, MANY_CLASSES) if kind == "wide" else (WIDTH, CLASSES)
+    label = torch.randint(0, classes, (distinct,), generator=generator)
+    means = torch.randn(classes, width, generator=generator).relu()
     noise = {"clusters": 1e-2}.get(kind, 1.0)
-    activations = torch.empty(distinct, WIDTH)
+    activations = torch.empty(distinct, width)
     # In blocks: the benchmark's peak memory is to be the ordering's, not this function's.
     for rows in torch.split(torch.arange(distinct), ROW_BLOCK):
-        block = noise * torch.randn(len(rows), WIDTH, generator=generator)
+        block = noise * torch.randn(len(rows), width, generator=generator)
         activations[rows] = (block if kind == "random" else block + means[label[rows]]).relu_()
-    logits = torch.randn(distinct, CLASSES, generator=generator) * noise
-    if kind == "concentrated":
+    logits = torch.randn(distinct, classes, generator=generator) * noise
+    if kind in ("concentrated", "wide"):
         logits[torch.arange(distinct), label] += 3 + 8 * torch.rand(distinct, generator=generator)
     elif kind != "random":
         logits[torch.arange(distinct), label] += 6

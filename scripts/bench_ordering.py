@@ -5,6 +5,7 @@ it orders whole pools of 1,000 to 1,000,000 rows instead and draws time against 
 correctness tests run first; on red there is no report. The machine may be busy: contestants of a
 comparison run in turn, and median and minimum are given.
 
+``--rates`` measures the kernels by themselves, against a product and a copy on the same device.
 ``--compile-report`` compiles the Triton kernels instead, for GPUs that need not be there.
 """
 
@@ -23,6 +24,7 @@ from bench_cases import CASES, GROWTH, Result
 from bench_compile import compile_report
 from bench_data import POOLS, make_pool
 from bench_picture import draw_times
+from bench_rates import print_rates
 
 TESTS = ["tests/kernels", "tests/ordering", "tests/contract", "tests/statistical"]
 
@@ -34,6 +36,9 @@ def main() -> None:
         sys.exit(require_triton() or not compile_report())
     if not arguments.untested:
         require_green()
+    if arguments.rates:
+        print_rates(arguments.device, arguments.repeats, arguments.rates)
+        return
     results = []
     cases = GROWTH if arguments.growth else CASES
     for name in arguments.case or cases:
@@ -63,6 +68,14 @@ def parse_arguments() -> argparse.Namespace:
         "--compile-report",
         action="store_true",
         help="registers, shared memory and spills of the Triton kernels; fails on spills",
+    )
+    parser.add_argument(
+        "--rates",
+        type=float,
+        nargs="?",
+        const=1.0,
+        metavar="SHARE",
+        help="arithmetic and bandwidth of the kernels instead, on this share of a million rows",
     )
     parser.add_argument("--untested", action="store_true", help="the tests have just run")
     arguments = parser.parse_args()

@@ -77,7 +77,7 @@ def dense_loop(pool: GradientEmbedding, k: int) -> None:
     """The post's way: dense embeddings, the difference to one center at a time."""
     rows = dense(pool)
     generator = torch.Generator().manual_seed(0)
-    nearest = torch.full((len(rows),), torch.inf)
+    nearest = rows.new_full((len(rows),), torch.inf)
     center = 0
     for _ in range(k - 1):
         nearest = torch.minimum(nearest, (rows - rows[center]).square().sum(1))
@@ -91,21 +91,21 @@ def sklearn_one_trial(pool: GradientEmbedding, k: int) -> None:
     """``sklearn.cluster.kmeans_plusplus`` with one local trial: the same law."""
     from sklearn.cluster import kmeans_plusplus
 
-    kmeans_plusplus(dense(pool).numpy(), k, random_state=0, n_local_trials=1)
+    kmeans_plusplus(dense(pool).cpu().numpy(), k, random_state=0, n_local_trials=1)
 
 
 def sklearn_default(pool: GradientEmbedding, k: int) -> None:
     """``sklearn.cluster.kmeans_plusplus`` as it comes: its greedy variant."""
     from sklearn.cluster import kmeans_plusplus
 
-    kmeans_plusplus(dense(pool).numpy(), k, random_state=0)
+    kmeans_plusplus(dense(pool).cpu().numpy(), k, random_state=0)
 
 
 def skactiveml_core_set(pool: GradientEmbedding, k: int) -> None:
     """scikit-activeml's ``CoreSet`` over the activations."""
     from skactiveml.pool import CoreSet
 
-    rows = pool.penultimate.numpy()
+    rows = pool.penultimate.cpu().numpy()
     CoreSet(random_state=0).query(rows, np.full(len(rows), np.nan), batch_size=k)
 
 
@@ -115,7 +115,7 @@ def skactiveml_badge(pool: GradientEmbedding, k: int) -> None:
     from skactiveml.pool import Badge
 
     # logit_grad is softmax - one_hot, and only the hallucinated label's entry is negative.
-    grad = pool.logit_grad.numpy()
+    grad = pool.logit_grad.cpu().numpy()
     probabilities = grad + (grad == grad.min(axis=1, keepdims=True))
 
     class Known(SkactivemlClassifier):  # type: ignore[misc]
@@ -129,7 +129,7 @@ def skactiveml_badge(pool: GradientEmbedding, k: int) -> None:
             """Returns what the pool's embeddings were made from."""
             return probabilities
 
-    rows = pool.penultimate.numpy()
+    rows = pool.penultimate.cpu().numpy()
     known = Known(classes=list(range(grad.shape[1])))
     unlabeled = np.full(len(rows), np.nan)
     Badge(random_state=0).query(rows, unlabeled, known, fit_clf=False, batch_size=k)
