@@ -10,7 +10,7 @@ import torch
 from law import DRAWS, POOLS, THRESHOLD, Law, kmeans_pp_law, p_value
 
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.kernels import blocked
+from lightning_badge.kernels import Accepted, blocked
 from lightning_badge.ordering import kmeans_pp
 from lightning_badge.ordering.kmeans_pp import KMeansPP
 from lightning_badge.ordering.min_distance import gradients
@@ -165,7 +165,7 @@ def test_a_walk_that_accepts_every_candidate_is_noticed(monkeypatch: pytest.Monk
     def accept_all(stale: torch.Tensor, uniforms: torch.Tensor, candidates, **_: object):
         distinct = torch.unique(candidates.penultimate, dim=0, return_inverse=True)[1]
         first = torch.tensor([(distinct == d).nonzero()[0, 0] for d in distinct.unique()])
-        return first.sort().values, stale[first.sort().values]
+        return Accepted(first.sort().values, stale[first.sort().values])
 
     points = POOLS["scales"]
     monkeypatch.setattr(ordering_module("kmeans_pp"), "accept", accept_all)
