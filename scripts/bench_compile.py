@@ -155,8 +155,9 @@ def compiled(case: Case, architecture: int) -> Compiled:
     }
     attributes = {
         (position,): [["tt.divisibility", 16]]
-        for position, kind in enumerate(signature.values())
-        if kind.startswith("*") or (kind == "i32" and case.aligned)
+        for position, (argument, kind) in enumerate(signature.items())
+        if kind.startswith("*")
+        or (kind == "i32" and case.aligned and argument not in kernel.do_not_specialize)
     }
     made = triton.compile(
         ASTSource(kernel, signature, case.constants, attributes),

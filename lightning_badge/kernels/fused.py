@@ -50,6 +50,8 @@ EXACT, EXACT_DEPTH, EXACT_WARPS = 32, 16, 4
 STRIDE, WALK_WARPS = 64, 8
 # Classes of a tile, beyond which the logits are read twice, and what a program holds at most.
 ALL_CLASSES, SOME_CLASSES, ENTRIES = 16384, 2048, 4096
+# Counts that change from call to call: no code of its own for a 1, or for multiples of 16.
+CHANGING = ["n", "r", "m"]
 # Products of TF32 parts leave out the smallest one: at most 2^-20 of both lengths.
 TF32X3_ERROR = 2.0**-19
 
@@ -61,7 +63,7 @@ _INF = tl.constexpr(float("inf"))
 _LEAST = tl.constexpr(torch.finfo(torch.float32).min)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=CHANGING)
 def logit_grad_kernel(
     logits,
     penultimate,
@@ -170,7 +172,7 @@ def _add_product(
 
 @triton.autotune(CONFIGS, key=["c", "h", "PRUNE"], restore_value=["min_sq_dist"],
                  cache_results=True)  # fmt: skip
-@triton.jit
+@triton.jit(do_not_specialize=CHANGING)
 def update_kernel(
     min_sq_dist,
     doubtful_tiles,
@@ -324,7 +326,7 @@ def _exact_sq_dist(
     return tl.maximum(sq_dist, 0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=CHANGING)
 def settle_kernel(
     min_sq_dist,
     doubtful_tiles,
