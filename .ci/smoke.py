@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 import lightning_badge
-from lightning_badge.artifact import read_ordering, write_ordering
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.ordering import order
+from lightning_badge.ordering_file import read_ordering, write_ordering
 
 package = Path(lightning_badge.__file__).parent
 assert package.parent == Path(sys.argv[1]), f"imported from {package}, not from the wheel"

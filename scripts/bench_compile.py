@@ -50,7 +50,7 @@ class Case:
 
     Attributes:
         name: The kernel and what chooses its code.
-        kernel: Which one of ``kernels.fused``.
+        kernel: Which one of ``kernels.triton_tiled``.
         constants: What it is specialised to.
         warps: Of a program.
         stages: Of its loops.
@@ -96,10 +96,10 @@ class Compiled:
 
 def cases() -> Iterator[Case]:
     """Every kernel, with every choice of tuning."""
-    from lightning_badge.kernels import fused
+    from lightning_badge.kernels import triton_tiled
 
     for c, h, binary, dtype in EMBEDDINGS:
-        classes, rows, width, warps = fused.logit_grad_tile(c, h, binary)
+        classes, rows, width, warps = triton_tiled.logit_grad_tile(c, h, binary)
         constants = {"ROWS": rows, "CLASSES": classes, "WIDTH": width, "BINARY": binary}
         yield Case(
             f"embedding, {c} classes, {dtype}{', binary' if binary else ''}",
@@ -108,17 +108,17 @@ def cases() -> Iterator[Case]:
             warps,
             types=(("logits", f"*{dtype}"), ("penultimate", f"*{dtype}")),
         )
-    tile = {"ROWS": fused.ROWS, "CENTERS": fused.CENTERS}
+    tile = {"ROWS": triton_tiled.ROWS, "CENTERS": triton_tiled.CENTERS}
     for precision in PRECISIONS:
         for prune in (True, False):
-            for config in fused.CONFIGS:
+            for config in triton_tiled.CONFIGS:
                 kind = "pruned" if prune else "dense"
                 yield Case(
                     f"update, {precision}, {kind}, {config.num_stages} stages",
                     "update_kernel",
                     {
                         **tile,
-                        "DEPTH": fused.DEPTH,
+                        "DEPTH": triton_tiled.DEPTH,
                         "SIGNED": True,
                         "PRUNE": prune,
                         "PRECISION": precision,
@@ -128,14 +128,14 @@ def cases() -> Iterator[Case]:
                     config.num_warps,
                     config.num_stages,
                 )
-    exact = {"SIDE": fused.EXACT, "DEPTH": fused.EXACT_DEPTH}
-    yield Case("update in float64", "settle_kernel", {**exact, **tile}, fused.EXACT_WARPS)
-    yield Case("distances in a block", "pairwise_kernel", exact, fused.EXACT_WARPS)
-    stride = {"STRIDE": fused.STRIDE}
-    yield Case("accept walk", "walk_kernel", stride, fused.WALK_WARPS)
-    yield Case("gains of a block", "gain_kernel", stride, fused.WALK_WARPS)
+    exact = {"SIDE": triton_tiled.EXACT, "DEPTH": triton_tiled.EXACT_DEPTH}
+    yield Case("update in float64", "settle_kernel", {**exact, **tile}, triton_tiled.EXACT_WARPS)
+    yield Case("distances in a block", "pairwise_kernel", exact, triton_tiled.EXACT_WARPS)
+    stride = {"STRIDE": triton_tiled.STRIDE}
+    yield Case("accept walk", "walk_kernel", stride, triton_tiled.WALK_WARPS)
+    yield Case("gains of a block", "gain_kernel", stride, triton_tiled.WALK_WARPS)
     block = {"BLOCK": LARGEST_BLOCK}
-    yield Case("farthest picks", "farthest_kernel", block, fused.WALK_WARPS)
+    yield Case("farthest picks", "farthest_kernel", block, triton_tiled.WALK_WARPS)
 
 
 def compiled(case: Case, architecture: int) -> Compiled:
@@ -144,9 +144,9 @@ def compiled(case: Case, architecture: int) -> Compiled:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from lightning_badge.kernels import fused
+    from lightning_badge.kernels import triton_tiled
 
-    kernel = getattr(fused, case.kernel)
+    kernel = getattr(triton_tiled, case.kernel)
     kernel = getattr(kernel, "fn", kernel) if case.kernel == "update_kernel" else kernel
     known = TYPES | dict(case.types)
     signature = {

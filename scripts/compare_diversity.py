@@ -10,8 +10,8 @@ import numpy as np
 from bench_data import make_pool
 from command_line import one_line_errors
 
-from lightning_badge.k_dpp import compare_log_determinants
-from lightning_badge.viz.log_determinant import draw_log_determinant
+from lightning_badge.research.k_dpp import compare_log_determinants
+from lightning_badge.research.viz.log_determinant import draw_log_determinant
 
 STRATEGIES = ("badge", "kmeans_pp_penultimate", "coreset", "entropy", "random")
 SIZES = (5, 10, 20, 50, 100)

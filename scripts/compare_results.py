@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 from compare_cells import Cell
 from omegaconf import DictConfig
 
-from lightning_badge.comparison import (
+from lightning_badge.durable.file import replacing
+from lightning_badge.research.comparison import (
     Setting,
     mean_interval,
     penalty_matrix,
     report,
     settings_of,
 )
-from lightning_badge.durable.file import replacing
-from lightning_badge.viz.comparison import Band, draw_comparison, draw_penalty_matrix
+from lightning_badge.research.viz.comparison import Band, draw_comparison, draw_penalty_matrix
 
 _NUMBERS = {"round": int, "labels": int}
 

@@ -16,9 +16,9 @@ from compare_results import rows_of, write_report, write_table
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lightning_badge.comparison import settings_of
-from lightning_badge.comparison.statistics import t_quantile
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.research.comparison import settings_of
+from lightning_badge.research.comparison.statistics import t_quantile
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="compare_strategies")

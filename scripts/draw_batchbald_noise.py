@@ -16,8 +16,8 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.examples.digits import digits
 from lightning_badge.examples.models import MLP
 from lightning_badge.ordering import order
-from lightning_badge.ordering.batchbald import gains_before_each_pick
-from lightning_badge.viz.gain_noise import draw_gain_noise, gain_and_noise
+from lightning_badge.research.batchbald_gains import gains_before_each_pick
+from lightning_badge.research.viz.gain_noise import draw_gain_noise, gain_and_noise
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from reproduce_pool import Pool
 
 from lightning_badge import Ordering, order
-from lightning_badge.comparison.statistics import mean_interval
-from lightning_badge.viz.norms import share_near_origin
+from lightning_badge.research.comparison.statistics import mean_interval
+from lightning_badge.research.viz.norms import share_near_origin
 
 FIRST, NEAR = (10, 50, 100), (0.05, 0.1, 0.25)
 NINE, NEARLY_ALL = 9, 7

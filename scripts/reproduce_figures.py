@@ -9,14 +9,14 @@ from reproduce_pool import Pool
 
 from lightning_badge import Ordering
 from lightning_badge.durable.file import replacing
-from lightning_badge.viz.animation import ordering_frames
-from lightning_badge.viz.animation_files import can_write_webm, write_gif, write_webm
-from lightning_badge.viz.composition import draw_composition, share_among_first
-from lightning_badge.viz.confusion import confusion_matrix, draw_confusion
+from lightning_badge.research.viz.animation import ordering_frames
+from lightning_badge.research.viz.animation_files import can_write_webm, write_gif, write_webm
+from lightning_badge.research.viz.composition import draw_composition, share_among_first
+from lightning_badge.research.viz.confusion import confusion_matrix, draw_confusion
+from lightning_badge.research.viz.embedding_map import EmbeddingMap, draw_embedding_map
+from lightning_badge.research.viz.gains import draw_gains
+from lightning_badge.research.viz.norms import draw_norms
 from lightning_badge.viz.coverage import draw_coverage
-from lightning_badge.viz.embedding_map import EmbeddingMap, draw_embedding_map
-from lightning_badge.viz.gains import draw_gains
-from lightning_badge.viz.norms import draw_norms
 from lightning_badge.viz.sample_grid import draw_sample_grids
 
 NUMBERED = 10

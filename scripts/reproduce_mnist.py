@@ -16,7 +16,7 @@ from reproduce_pool import Pool, train_and_order
 from reproduce_report import Facts, as_facts, write_report
 
 from lightning_badge import RunDirectory
-from lightning_badge.viz.embedding_map import map_embedding
+from lightning_badge.research.viz.embedding_map import map_embedding
 
 NOT_IDENTITY = {"run_dir", "paths", "fresh", "classes", "data"}
 

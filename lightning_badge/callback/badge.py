@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from lightning_badge.artifact import write_ordering
 from lightning_badge.callback.context import strategy_context
 from lightning_badge.callback.duration import estimate_duration
 from lightning_badge.callback.logging import log_numbers, log_pictures
@@ -44,6 +43,7 @@ from lightning_badge.ordering import (
     strategy_arguments,
 )
 from lightning_badge.ordering.min_distance import FirstCenter
+from lightning_badge.ordering_file import write_ordering
 
 _LARGE_POOL = 200_000
 _FIRST_CENTERS: tuple[str, ...] = get_args(FirstCenter)

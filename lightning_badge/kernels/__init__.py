@@ -16,10 +16,10 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from lightning_badge.kernels import blocked
+from lightning_badge.kernels import torch_blocked
 from lightning_badge.kernels.backends import BACKENDS, check_backend, resolve_backend
-from lightning_badge.kernels.blocked import Loss
 from lightning_badge.kernels.factors import Factors
+from lightning_badge.kernels.torch_blocked import Loss
 
 __all__ = [
     "BACKENDS",
@@ -86,12 +86,12 @@ def logit_grad_and_sq_norm(
         ``|logit_grad|^2 |penultimate|^2`` ``[n]`` in float64.
     """
     if backend == "triton":
-        from lightning_badge.kernels import fused
+        from lightning_badge.kernels import triton_tiled
 
-        return fused.logit_grad_and_sq_norm(penultimate, logits, loss=loss)
+        return triton_tiled.logit_grad_and_sq_norm(penultimate, logits, loss=loss)
     if logits.dtype != torch.float64:
         logits = logits.float()
-    factors = Factors.of(blocked.logit_grad(logits, loss), penultimate)
+    factors = Factors.of(torch_blocked.logit_grad(logits, loss), penultimate)
     return factors.logit_grad, factors.sq_norm
 
 
@@ -125,11 +125,11 @@ def update_min_sq_dist(
         return Work(0, 0)
     pairs = len(positions) * len(centers)
     if backend == "triton":
-        from lightning_badge.kernels import fused
+        from lightning_badge.kernels import triton_tiled
 
         if prune:
-            centers = centers.take(fused.by_label_and_norm(centers, number))
-        multiplied = fused.update_min_sq_dist(
+            centers = centers.take(triton_tiled.by_label_and_norm(centers, number))
+        multiplied = triton_tiled.update_min_sq_dist(
             min_sq_dist,
             rows,
             positions,
@@ -142,14 +142,16 @@ def update_min_sq_dist(
         return Work(pairs, multiplied)
     by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
     if backend == "numba" and prune:
-        from lightning_badge.kernels import compiled
+        from lightning_badge.kernels import numba_pruned
 
         if _pruning_pays(min_sq_dist, rows, positions, by_norm, signed):
-            n_multiplied = compiled.update_min_sq_dist(
+            n_multiplied = numba_pruned.update_min_sq_dist(
                 min_sq_dist, rows, positions, by_norm, signed=signed
             )
             return Work(pairs, n_multiplied)
-    n_multiplied = blocked.update_min_sq_dist(min_sq_dist, rows, positions, by_norm, prune=prune)
+    n_multiplied = torch_blocked.update_min_sq_dist(
+        min_sq_dist, rows, positions, by_norm, prune=prune
+    )
     return Work(pairs, n_multiplied)
 
 
@@ -159,11 +161,11 @@ def _pruning_pays(
     """Says from a few of the rows whether most of their pairs can be left out."""
     if len(centers) < FEW_CENTERS:
         return True
-    from lightning_badge.kernels import compiled
+    from lightning_badge.kernels import numba_pruned
 
     every = max(1, len(positions) // PROBE)
     known, probe = min_sq_dist[::every].clone(), positions[::every].contiguous()
-    multiplied = compiled.update_min_sq_dist(known, rows, probe, centers, signed=signed)
+    multiplied = numba_pruned.update_min_sq_dist(known, rows, probe, centers, signed=signed)
     return multiplied <= PRUNE_BELOW * len(probe) * len(centers)
 
 
@@ -191,14 +193,14 @@ def accept(
         Which candidates were accepted, and their gains.
     """
     if backend == "numba":
-        from lightning_badge.kernels import compiled
+        from lightning_badge.kernels import numba_pruned
 
-        return Accepted(*compiled.accept(stale, uniforms, candidates, signed=signed))
+        return Accepted(*numba_pruned.accept(stale, uniforms, candidates, signed=signed))
     if backend == "triton":
-        from lightning_badge.kernels import fused
+        from lightning_badge.kernels import triton_tiled
 
-        return Accepted(*fused.accept(stale, uniforms, candidates))
-    return Accepted(*blocked.accept(stale, uniforms, candidates))
+        return Accepted(*triton_tiled.accept(stale, uniforms, candidates))
+    return Accepted(*torch_blocked.accept(stale, uniforms, candidates))
 
 
 def pick_farthest(now: Tensor, cutoff: Tensor, candidates: Factors) -> Accepted:
@@ -215,6 +217,6 @@ def pick_farthest(now: Tensor, cutoff: Tensor, candidates: Factors) -> Accepted:
     Returns:
         Which were picked, and their gains.
     """
-    from lightning_badge.kernels import fused
+    from lightning_badge.kernels import triton_tiled
 
-    return Accepted(*fused.pick_farthest(now, cutoff, candidates))
+    return Accepted(*triton_tiled.pick_farthest(now, cutoff, candidates))

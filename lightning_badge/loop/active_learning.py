@@ -15,12 +15,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 
-from lightning_badge.artifact import read_ordering
-from lightning_badge.budget import Budget
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import ArtifactError, BudgetError, LabelError, RunDirectoryError
-from lightning_badge.label_store import LabelStore
 from lightning_badge.labels import Label, Skip
+from lightning_badge.loop.budget import Budget
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
 from lightning_badge.loop.query import ask_down
@@ -28,8 +26,10 @@ from lightning_badge.loop.round_report import RoundReport, RoundTable
 from lightning_badge.loop.train_round import train_round
 from lightning_badge.oracle import Oracle
 from lightning_badge.ordering import Ordering
-from lightning_badge.run_directory import RunDirectory
+from lightning_badge.ordering_file import read_ordering
 from lightning_badge.sample_ids import SampleIds, fingerprint, name_ids
+from lightning_badge.store.label_store import LabelStore
+from lightning_badge.store.run_directory import RunDirectory
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from lightning_badge.labels import Label, Skip
 from lightning_badge.loop.query_composition import query_composition_csv, query_compositions
 from lightning_badge.loop.round_report import RoundReport
 from lightning_badge.metrics import AreaUnderLearningCurve, LabelsToReach
-from lightning_badge.run_directory import RunDirectory
+from lightning_badge.store.run_directory import RunDirectory
 from lightning_badge.viz.learning_curve import draw_learning_curve
 
 _log = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from itertools import islice
 
 from lightning_badge.exceptions import LabelError
-from lightning_badge.label_store import LabelStore
 from lightning_badge.labels import SKIP
 from lightning_badge.oracle import Oracle
 from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.label_store import LabelStore
 
 
 def ask_down(

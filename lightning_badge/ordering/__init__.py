@@ -1,13 +1,12 @@
 """Orderings of a pool: ``order()``, ``LazyOrdering``, the strategies, and plain ``kmeans_pp``."""
 
-import importlib
-import pkgutil
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+import lightning_badge.ordering.strategies  # noqa: F401 - fills the registry
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.ordering.base import (
     STRATEGIES,
@@ -28,10 +27,6 @@ __all__ = [
     "order",
     "strategy_arguments",
 ]
-
-# Importing a sibling enters its strategies into the registry: a new one needs no edit here.
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
 
 
 def order(

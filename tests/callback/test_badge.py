@@ -21,10 +21,10 @@ from tiny import (
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_badge.artifact import read_ordering
 from lightning_badge.callback import badge as callback_module
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.exceptions import EmbeddingError, HeadError
+from lightning_badge.ordering_file import read_ordering
 
 pytestmark = LIGHTNING_WARNINGS
 

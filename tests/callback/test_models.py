@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from lightning_badge.artifact import read_ordering
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.exceptions import HeadError
+from lightning_badge.ordering_file import read_ordering
 
 pytestmark = LIGHTNING_WARNINGS
 

@@ -18,11 +18,11 @@ from tiny import (
 )
 from torch import nn
 
-from lightning_badge.artifact import read_ordering
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.ordering import order
+from lightning_badge.ordering_file import read_ordering
 
 pytestmark = LIGHTNING_WARNINGS
 

@@ -10,7 +10,7 @@ from torch import nn
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.capture.posterior import capture_posterior
 from lightning_badge.exceptions import CaptureError
-from lightning_badge.ordering.batchbald import mutual_information
+from lightning_badge.ordering.strategies.batchbald import mutual_information
 
 pytestmark = LIGHTNING_WARNINGS
 

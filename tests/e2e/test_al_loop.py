@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_badge.artifact import read_ordering
-from lightning_badge.label_store import LabelStore
+from lightning_badge.ordering_file import read_ordering
+from lightning_badge.store.label_store import LabelStore
 
 pytest.importorskip("sklearn")
 

@@ -15,7 +15,7 @@ from reproduce_pool import Pool, divide
 from summarise_claims import summarise
 
 from lightning_badge import ActiveLearningDataModule, BadgeError, GradientEmbedding, order
-from lightning_badge.artifact import read_ordering
+from lightning_badge.ordering_file import read_ordering
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")

@@ -6,9 +6,9 @@ import torch
 from lightning_badge import kernels
 from lightning_badge.kernels import (
     Factors,
-    blocked,
     logit_grad_and_sq_norm,
     reference,
+    torch_blocked,
     update_min_sq_dist,
 )
 
@@ -119,7 +119,7 @@ class TestEveryBackend:
             assert torch.equal(known, expected(rows, centers))
 
     def test_pruning_changes_nothing(self, backend: str, monkeypatch) -> None:
-        monkeypatch.setattr(blocked, "CHUNK", {True: 8})
+        monkeypatch.setattr(torch_blocked, "CHUNK", {True: 8})
         scale = torch.logspace(-3, 3, 300)[:, None]
         random = factors(300, 4, 16)
         rows = Factors.of(random.logit_grad * scale, random.penultimate.abs())
@@ -138,7 +138,7 @@ class TestEveryBackend:
         h = 1.0 + 0.01 * torch.randn(2000, 8, generator=generator)
         if signed:
             h *= torch.randn(2000, 1, generator=generator).sign()
-        rows = Factors.of(blocked.logit_grad(z, "cross_entropy"), h)
+        rows = Factors.of(torch_blocked.logit_grad(z, "cross_entropy"), h)
         known = torch.full((2000,), torch.inf, dtype=torch.float64)
         everyone = torch.arange(2000)
         for part in (slice(0, 20), slice(20, 700)):
@@ -150,7 +150,7 @@ class TestEveryBackend:
 
 
 def test_pruning_saves_most_products_where_norms_are_concentrated(monkeypatch) -> None:
-    monkeypatch.setattr(blocked, "CHUNK", {True: 32})
+    monkeypatch.setattr(torch_blocked, "CHUNK", {True: 32})
     scale = torch.logspace(-3, 0, 3000)[:, None]
     random = factors(3000, 10, 64)
     rows = Factors.of(random.logit_grad * scale, random.penultimate.abs())

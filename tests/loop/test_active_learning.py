@@ -17,8 +17,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from tiny import CLASSES, LIGHTNING_WARNINGS, WIDTH, Classifier, blobs, make_trainer
 
-from lightning_badge.artifact import read_ordering, write_ordering
-from lightning_badge.budget import Budget, FixedBudget, ScheduleBudget, VariableBudget
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import (
@@ -28,14 +26,16 @@ from lightning_badge.exceptions import (
     LabelError,
     RunDirectoryError,
 )
-from lightning_badge.label_store import LabelStore
 from lightning_badge.labels import SKIP
 from lightning_badge.loop.active_learning import ActiveLearningLoop
+from lightning_badge.loop.budget import Budget, FixedBudget, ScheduleBudget, VariableBudget
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.train_round import round_seed
 from lightning_badge.oracle import DatasetOracle, Oracle
 from lightning_badge.ordering import Ordering
-from lightning_badge.run_directory import RunDirectory
+from lightning_badge.ordering_file import read_ordering, write_ordering
+from lightning_badge.store.label_store import LabelStore
+from lightning_badge.store.run_directory import RunDirectory
 
 pytestmark = LIGHTNING_WARNINGS
 

@@ -9,7 +9,7 @@ from lightning_badge.labels import SKIP
 from lightning_badge.loop.learning_curve import LearningCurve, learning_curve_csv
 from lightning_badge.loop.query_composition import query_compositions
 from lightning_badge.loop.round_report import RoundReport
-from lightning_badge.run_directory import RunDirectory
+from lightning_badge.store.run_directory import RunDirectory
 
 REPORTS = [
     RoundReport(0, 20, 80, {"val_loss": 1.5, "val_accuracy": 0.5}, seconds=1.0, query_size=30),

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_badge.exceptions import LabelError
-from lightning_badge.label_store import LabelStore
 from lightning_badge.labels import SKIP
 from lightning_badge.loop.query import ask_down
+from lightning_badge.store.label_store import LabelStore
 
 
 class ScriptedOracle:

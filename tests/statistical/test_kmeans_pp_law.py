@@ -10,10 +10,10 @@ import torch
 from law import DRAWS, POOLS, THRESHOLD, Law, kmeans_pp_law, p_value
 
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.kernels import Accepted, blocked
-from lightning_badge.ordering import kmeans_pp
-from lightning_badge.ordering.kmeans_pp import KMeansPP
+from lightning_badge.kernels import Accepted, torch_blocked
 from lightning_badge.ordering.min_distance import gradients
+from lightning_badge.ordering.strategies import kmeans_pp
+from lightning_badge.ordering.strategies.kmeans_pp import KMeansPP
 
 pytestmark = pytest.mark.no_cover  # tens of thousands of draws, all of lines covered elsewhere
 
@@ -82,7 +82,7 @@ def test_the_law_of_three_points_on_a_line_by_hand() -> None:
 def test_orderings_follow_the_law(
     name: str, block: int, backend: str, depth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocked, "CHUNK", {True: 2})  # so that a tiny pool has chunks to skip
+    monkeypatch.setattr(torch_blocked, "CHUNK", {True: 2})  # so that a tiny pool has chunks to skip
     points = POOLS[name]
     drawn = draws_of(walk(points, 0, block, backend), depth)
     assert p_value(drawn, kmeans_pp_law(points, depth)) > THRESHOLD

@@ -1,0 +1,362 @@
+"""The kernels compiled by numba for the CPU: pair by pair, skipping every pair that cannot matter.
+
+A pair (row i, center j) needs its long dot product only if the center may be nearer than what the
+row has. With ``N = |a|^2 |h|^2``, ``g = sqrt(N)`` and ``cos = <a,a'> / |a||a'|``, Cauchy and
+Schwarz say that it is not: ``d^2 >= N_i + N_j - 2 max(cos, 0) g_i g_j`` where every
+``<h,h'> >= 0``, and with ``|cos|`` where not. That is tested twice:
+
+- for boxes of centers: those of one hallucinated label and of like norms stand together, and no
+  ``cos`` in a box is larger than the product with the corner that lies farthest along ``a``;
+- for each center of the boxes that are left.
+
+Both stay true in floating point. ``cos`` is summed over unit vectors in the dtype of the factors:
+with ``u`` its unit roundoff, the error is below ``(c + 4) * u / (1 - (c + 4) * u)`` times the
+length of the two vectors (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1),
+which is 1 for a center and at most ``sqrt(BOX)`` for a corner; twice ``(c + 4) * u`` is added to
+it. The bound itself is taken relative to ``N_i``, as ``1 + t^2 - 2 cos t`` with ``t = g_j / g_i``,
+so that no scale over- or underflows; its four roundings cost less than ``8 u (1 + t^2)``, and twice
+that is subtracted. Over a range of ``t`` it is least where ``t`` comes nearest to ``cos``.
+
+Loops are kept so short that they vectorize, and no function is handed a row of a matrix where an
+index does: a view made for each pair would cost as much as its product.
+
+What is left is multiplied out, and computed again in float64 where float32's digits cancel; pairs
+that nearly coincide take the difference form, which gives exactly 0 for copies. The only file that
+imports numba, and it is imported on first use.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_badge.kernels.factors import Factors
+from lightning_badge.kernels.torch_blocked import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW, UNDERFLOW
+
+# Beyond this a float32 product may have lost its digits, or all of itself.
+OVERFLOW = 1e30
+# Centers of one hallucinated label and of like norms that are ruled out together.
+BOX = 16
+# The corners of a box are no unit vectors: their norm is at most the square root of its centers.
+BOX_ROUNDOFF = 4.0
+# Pairs below which waking threads costs more than it saves.
+SERIAL_BELOW = 1 << 17
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _jit(function: _F) -> _F:
+    """Compiles a function on its first call, once for all processes."""
+    return cast(_F, numba.njit(cache=True, nogil=True)(function))
+
+
+def _jit_sum(function: _F) -> _F:
+    """Likewise, free to reorder sums: without that they do not vectorize."""
+    reorder = {"reassoc", "contract"}
+    return cast(_F, numba.njit(cache=True, nogil=True, fastmath=reorder)(function))
+
+
+@_jit_sum
+def _dot(x: Any, i: Any, y: Any, j: Any) -> Any:
+    total = x[i, 0] * y[j, 0]
+    for k in range(1, x.shape[1]):
+        total += x[i, k] * y[j, k]
+    return total
+
+
+@_jit_sum
+def _dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
+    total = 0.0
+    for k in range(x.shape[1]):
+        total += np.float64(x[i, k]) * np.float64(y[j, k])
+    return total
+
+
+@_jit
+def _difference_form(a: Any, h: Any, i: Any, a_: Any, h_: Any, j: Any) -> Any:
+    """Returns ``|a (x) h - a' (x) h'|^2`` without subtracting norms."""
+    ss = tt = st = 0.0
+    for k in range(a.shape[1]):
+        s, t = 0.5 * (np.float64(a[i, k]) + a_[j, k]), np.float64(a[i, k]) - a_[j, k]
+        ss += s * s
+        tt += t * t
+        st += s * t
+    uu = vv = uv = 0.0
+    for k in range(h.shape[1]):
+        u, v = 0.5 * (np.float64(h[i, k]) + h_[j, k]), np.float64(h[i, k]) - h_[j, k]
+        uu += u * u
+        vv += v * v
+        uv += u * v
+    return max(ss * vv + tt * uu + 2.0 * st * uv, 0.0)
+
+
+@_jit
+def _sq_dist(a: Any, h: Any, sq_norm: Any, i: Any, a_: Any, h_: Any, sq_norm_: Any, j: Any) -> Any:
+    norms = sq_norm[i] + sq_norm_[j]
+    a_a, h_h = _dot64(a, i, a_, j), np.float64(_dot(h, i, h_, j))
+    sq_dist = norms - 2.0 * a_a * h_h
+    if sq_dist >= FLOAT64_BELOW * norms and UNDERFLOW < abs(h_h) < OVERFLOW:
+        return sq_dist
+    sq_dist = norms - 2.0 * a_a * _dot64(h, i, h_, j)
+    if sq_dist >= DIFFERENCE_FORM_BELOW * norms:
+        return sq_dist
+    return _difference_form(a, h, i, a_, h_, j)
+
+
+@_jit_sum
+def _cosines(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: Any) -> None:
+    """Writes the products of ``unit`` ``[c]`` with ``units`` ``[c, m]``, without sign if signed."""
+    for q in range(start, stop):
+        out[q] = 0.0
+    for k in range(len(unit)):
+        part = unit[k]
+        for q in range(start, stop):
+            out[q] += part * units[k, q]
+    if signed:
+        for q in range(start, stop):
+            out[q] = abs(out[q])
+
+
+@_jit_sum
+def _largest_cosines(unit: Any, least: Any, most: Any, out: Any) -> None:
+    """Writes the largest product of ``unit`` with a vector between ``least`` and ``most``."""
+    for q in range(len(out)):
+        out[q] = 0.0
+    for k in range(len(unit)):
+        part = unit[k]
+        for q in range(len(out)):
+            out[q] += max(part * least[k, q], part * most[k, q])
+
+
+@_jit_sum
+def _bounds(
+    cosines: Any, norms: Any, g: Any, roundoff: Any, start: Any, stop: Any, out: Any
+) -> None:
+    """Writes lower bounds of ``d^2 / g^2 - 1``; nothing may be nearer than they say."""
+    for q in range(start, stop):
+        cosine = max(np.float64(cosines[q]), 0.0) + roundoff
+        t = norms[q] / g
+        out[q] = t * (t - 2.0 * cosine) - roundoff * t * t
+
+
+@_jit_sum
+def _box_bounds(cosines: Any, nearest: Any, farthest: Any, g: Any, roundoff: Any, out: Any) -> None:
+    """Writes the least bound of any center whose norm lies between ``nearest`` and ``farthest``."""
+    for q in range(len(out)):
+        cosine = min(max(np.float64(cosines[q]), 0.0), 1.0) + roundoff
+        t = min(max(cosine, nearest[q] / g), farthest[q] / g)
+        out[q] = t * (t - 2.0 * cosine) - roundoff * t * t
+
+
+@_jit
+def _unit(a: Any, i: Any, norm: Any, out: Any) -> None:
+    inverse = 1.0 / norm if norm > 0.0 else 0.0
+    for k in range(a.shape[1]):
+        out[k] = a[i, k] * inverse
+
+
+@_jit
+def _by_label(a: Any) -> Any:
+    """Returns an order in which centers of one hallucinated label, their least entry, meet."""
+    label = np.empty(len(a), np.int64)
+    for j in range(len(a)):
+        label[j] = np.argmin(a[j])
+    return np.argsort(label, kind="mergesort")
+
+
+@_jit
+def _units(a: Any, a_norm: Any, sq_norm: Any, order: Any) -> Any:
+    """Returns unit vectors ``[c, m]`` and norms ``[m]`` of centers, in ``order``."""
+    m = len(order)
+    units, norms = np.empty((a.shape[1], m), a.dtype), np.empty(m)
+    for slot in range(m):
+        j = order[slot]
+        _unit(a, j, a_norm[j], units[:, slot])
+        norms[slot] = np.sqrt(sq_norm[j])
+    return units, norms
+
+
+@_jit
+def _boxes(units: Any, norms: Any, signed: bool) -> Any:
+    """Returns what unit vectors ``[c, boxes]`` and norms ``[boxes]`` of ``BOX`` centers lie in.
+
+    Where products may be negative a box reaches equally far to both sides of 0.
+    """
+    c, m = units.shape
+    n_boxes = (m + BOX - 1) // BOX
+    least, most = np.empty((c, n_boxes), units.dtype), np.empty((c, n_boxes), units.dtype)
+    nearest, farthest = np.empty(n_boxes), np.empty(n_boxes)
+    for box in range(n_boxes):
+        members = slice(box * BOX, min((box + 1) * BOX, m))
+        for k in range(c):
+            low, high = units[k, members].min(), units[k, members].max()
+            reach = max(-low, high)
+            least[k, box], most[k, box] = (-reach, reach) if signed else (low, high)
+        nearest[box], farthest[box] = norms[members].min(), norms[members].max()
+    return least, most, nearest, farthest
+
+
+@_jit
+def _update(
+    min_sq_dist: Any,
+    positions: Any,
+    a: Any,
+    h: Any,
+    sq_norm: Any,
+    a_norm: Any,
+    center_a: Any,
+    center_h: Any,
+    center_sq_norm: Any,
+    center_a_norm: Any,
+    signed: bool,
+    roundoff: Any,
+) -> Any:
+    m = len(center_sq_norm)
+    order = _by_label(center_a)
+    units, norms = _units(center_a, center_a_norm, center_sq_norm, order)
+    least, most, nearest, farthest = _boxes(units, norms, signed)
+    n_boxes = len(nearest)
+    cosines, box_cosines = np.empty(m, a.dtype), np.empty(n_boxes, a.dtype)
+    bounds, box_bounds = np.empty(m), np.empty(n_boxes)
+    unit = np.empty(a.shape[1], a.dtype)
+    multiplied = 0
+    for r in range(len(positions)):
+        best = min_sq_dist[r]
+        if best == 0.0:
+            continue
+        i = positions[r]
+        n = sq_norm[i]
+        g = np.sqrt(n)
+        if g == 0.0:
+            min_sq_dist[r] = min(best, center_sq_norm.min())
+            continue
+        _unit(a, i, a_norm[i], unit)
+        threshold = best / n - 1.0 + roundoff
+        _largest_cosines(unit, least, most, box_cosines)
+        _box_bounds(box_cosines, nearest, farthest, g, BOX_ROUNDOFF * roundoff, box_bounds)
+        box = 0
+        while box < n_boxes:
+            if box_bounds[box] >= threshold:
+                box += 1
+                continue
+            start = box * BOX
+            while box < n_boxes and box_bounds[box] < threshold:
+                box += 1
+            stop = min(box * BOX, m)
+            _cosines(unit, units, start, stop, signed, cosines)
+            _bounds(cosines, norms, g, roundoff, start, stop, bounds)
+            for slot in range(start, stop):
+                if bounds[slot] < threshold:
+                    multiplied += 1
+                    sq_dist = _sq_dist(
+                        a, h, sq_norm, i, center_a, center_h, center_sq_norm, order[slot]
+                    )
+                    if sq_dist < best:
+                        best = sq_dist
+                        threshold = best / n - 1.0 + roundoff
+        min_sq_dist[r] = best
+    return multiplied
+
+
+@_jit
+def _accept(
+    stale: Any,
+    uniforms: Any,
+    a: Any,
+    h: Any,
+    sq_norm: Any,
+    a_norm: Any,
+    signed: bool,
+    roundoff: Any,
+) -> Any:
+    b, c = len(stale), a.shape[1]
+    accepted, gains = np.empty(b, np.int64), np.empty(b)
+    units, norms = np.zeros((c, b), a.dtype), np.empty(b)
+    cosines, bounds = np.empty(b, a.dtype), np.empty(b)
+    unit = np.empty(c, a.dtype)
+    m = 0
+    for t in range(b):
+        now, limit = stale[t], uniforms[t] * stale[t]
+        n = sq_norm[t]
+        g = np.sqrt(n)
+        _unit(a, t, a_norm[t], unit)
+        if g == 0.0:
+            for slot in range(m):
+                now = min(now, sq_norm[accepted[slot]])
+        else:
+            _cosines(unit, units, 0, m, signed, cosines)
+            _bounds(cosines, norms, g, roundoff, 0, m, bounds)
+            for slot in range(m):
+                if now > limit and bounds[slot] < now / n - 1.0 + roundoff:
+                    now = min(now, _sq_dist(a, h, sq_norm, t, a, h, sq_norm, accepted[slot]))
+        if now > limit:
+            accepted[m], gains[m] = t, now
+            units[:, m], norms[m] = unit, g
+            m += 1
+    return accepted[:m], gains[:m]
+
+
+def update_min_sq_dist(
+    min_sq_dist: Tensor, rows: Factors, positions: Tensor, centers: Factors, *, signed: bool
+) -> int:
+    """Lowers ``min_sq_dist`` in place to the squared distance to the nearest center.
+
+    Args:
+        min_sq_dist: ``[r]`` float64.
+        rows: All rows ``[n]``, contiguous.
+        positions: Which of them ``min_sq_dist`` speaks of, ``[r]`` int64.
+        centers: ``m`` of them, sorted by norm.
+        signed: Whether some product of activations may be negative.
+
+    Returns:
+        How many pairs needed the long product.
+    """
+    others: list[Any] = [tensor.numpy() for tensor in (*rows.tensors, *centers.tensors)]
+    others += [signed, _roundoff(rows.logit_grad)]
+
+    def update(part: slice) -> int:
+        known, here = min_sq_dist[part].numpy(), positions[part].numpy()
+        return int(_update(known, here, *others))
+
+    threads = torch.get_num_threads()
+    if threads == 1 or len(positions) * len(centers) < SERIAL_BELOW:
+        return update(slice(None))
+    # More parts than threads: rows of a part may have far more centers in reach than others.
+    size = -(-len(positions) // (8 * threads))
+    parts = [slice(start, start + size) for start in range(0, len(positions), size)]
+    # Threads of Python, not of numba: OpenMP's would spin beside torch's and slow both down.
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(update, parts))
+
+
+def accept(
+    stale: Tensor, uniforms: Tensor, candidates: Factors, *, signed: bool
+) -> tuple[Tensor, Tensor]:
+    """Walks a block of candidates in order and accepts each with probability now / stale.
+
+    Args:
+        stale: Squared distance to the nearest center before the block, ``[b]`` float64.
+        uniforms: ``[b]`` float64 in [0, 1).
+        candidates: ``b`` of them, contiguous.
+        signed: Whether some product of activations may be negative.
+
+    Returns:
+        Which candidates were accepted ``[m]`` int64, and their squared distances to the nearest
+        center at that moment ``[m]`` float64.
+    """
+    arguments: list[Any] = [t.numpy() for t in (stale, uniforms, *candidates.tensors)]
+    arguments += [signed, _roundoff(candidates.logit_grad)]
+    accepted, gains = _accept(*arguments)
+    return torch.from_numpy(accepted), torch.from_numpy(gains)
+
+
+def _roundoff(a: Tensor) -> Any:
+    """Returns what bounds are loosened by, in the dtype of the factors."""
+    eps = torch.finfo(a.dtype).eps
+    return (
+        np.float32((a.shape[1] + 8) * eps) if a.dtype == torch.float32 else (a.shape[1] + 8) * eps
+    )

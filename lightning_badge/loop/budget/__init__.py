@@ -1,0 +1,14 @@
+"""Budgets: how many labels to ask for in a round.
+
+The ordering does not depend on the budget. The number may therefore change until the labelers
+start: a few labels today, thousands tomorrow. A new budget is one file here and one config in
+``configs/budget`` whose ``_target_`` names its class.
+"""
+
+from lightning_badge.loop.budget.base import Budget
+from lightning_badge.loop.budget.coverage import CoverageBudget
+from lightning_badge.loop.budget.fixed import FixedBudget
+from lightning_badge.loop.budget.schedule import ScheduleBudget
+from lightning_badge.loop.budget.variable import VariableBudget
+
+__all__ = ["Budget", "CoverageBudget", "FixedBudget", "ScheduleBudget", "VariableBudget"]

@@ -1,0 +1,57 @@
+"""What a budget is, and the checks that budgets share."""
+
+from collections.abc import Sized
+from numbers import Integral, Real
+from typing import Any, Protocol
+
+from lightning_badge.exceptions import BudgetError
+
+
+class Budget(Protocol):
+    """Decides the query size of a round."""
+
+    def query_size(self, *, round: int, labeled: int, pool: int, ordering: Sized) -> int:
+        """Returns how many labels to ask for; 0 ends the run.
+
+        A run that was killed asks again, so the answer may depend on the arguments only.
+
+        Args:
+            round: The round, from 0.
+            labeled: How many samples had a label when the round began.
+            pool: How many samples were in the pool when the round began.
+            ordering: The round's ordering, best first; it may be shorter than the pool.
+        """
+        ...
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Returns a positive integer, or raises a BudgetError that names the setting."""
+    number = checked_int(name, value, "a positive integer")
+    if number <= 0:
+        raise BudgetError(
+            f"budget.{name}: expected a positive integer, got {number}; "
+            "the smallest query asks for 1 label"
+        )
+    return number
+
+
+def checked_int(name: str, value: Any, expected: str) -> int:
+    """Returns a plain int, or raises a BudgetError that says what was expected."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise BudgetError(
+            f"budget.{name}: expected {expected}, got {value!r} ({type(value).__name__})"
+        )
+    return int(value)
+
+
+def checked_share(name: str, value: object) -> float:
+    """Returns a share in (0, 1], or raises a BudgetError that names the setting."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) <= 1.0:
+        raise BudgetError(f"budget.{name}: expected a share in (0, 1], got {value!r}")
+    return float(value)
+
+
+def set_fields(budget: Any, **fields: Any) -> None:
+    """Replaces fields of a frozen budget by plain values while it is built."""
+    for name, value in fields.items():
+        object.__setattr__(budget, name, value)

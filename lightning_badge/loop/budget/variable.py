@@ -1,0 +1,47 @@
+"""A number of labels that changes from round to round, as labeling capacity does."""
+
+import math
+import random
+from collections.abc import Sized
+from dataclasses import dataclass
+
+from lightning_badge.exceptions import BudgetError
+from lightning_badge.loop.budget.base import checked_int, positive_int, set_fields
+
+
+@dataclass(frozen=True)
+class VariableBudget:
+    """Asks for a log-uniform number of labels: capacity that runs from a few to thousands.
+
+    Ten to a hundred is as likely as a hundred to a thousand. Never more than the pool holds.
+
+    Args:
+        low: The smallest query size.
+        high: The largest one, included.
+        seed: Together with the round it decides the draw, so a resumed run draws the same.
+
+    Example:
+        >>> budget = VariableBudget(low=5, high=2000, seed=0)
+        >>> [budget.query_size(round=i, labeled=0, pool=9999, ordering=()) for i in range(4)]
+        [166, 15, 86, 34]
+    """
+
+    low: int
+    high: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        low, high = positive_int("low", self.low), positive_int("high", self.high)
+        if low > high:
+            raise BudgetError(
+                f"budget.low: expected at most budget.high, got low {low} and high {high}; "
+                "swap them"
+            )
+        set_fields(self, low=low, high=high, seed=checked_int("seed", self.seed, "an integer"))
+
+    def query_size(self, *, round: int, labeled: int, pool: int, ordering: Sized) -> int:  # noqa: ARG002
+        """Returns the round's draw, or what is left of the pool."""
+        # A str seed goes through SHA-512: neighbouring rounds and seeds share nothing.
+        uniform = random.Random(f"{self.seed}:{round}").random()
+        drawn = math.floor(self.low * math.pow((self.high + 1) / self.low, uniform))
+        return min(max(drawn, self.low), self.high, pool)  # rounding may step outside

@@ -1,0 +1,1 @@
+"""Comparisons, measurements and pictures for studies; the product does not need them."""

@@ -1,0 +1,566 @@
+"""The Triton kernels give what the specification and torch give.
+
+Without a GPU they are interpreted:
+``TRITON_INTERPRET=1 pytest tests/kernels/test_triton_tiled.py``. With one, ``pytest -m gpu`` runs
+the same tests on it.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pretend_gpu import WAITS
+from tiny import Classifier, loader, make_trainer
+from torch import Tensor
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lightning_badge import kernels
+from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.kernels import (
+    LOSSES,
+    Factors,
+    Loss,
+    accept,
+    logit_grad_and_sq_norm,
+    pick_farthest,
+    reference,
+    torch_blocked,
+    update_min_sq_dist,
+)
+from lightning_badge.ordering import LazyOrdering, order
+from lightning_badge.ordering.min_distance import to_host
+from lightning_badge.ordering_file import read_ordering
+
+IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+MAP_NORESERVE = 0x4000  # of Linux
+
+if find_spec("triton") is None:
+    pytest.skip("triton is not installed", allow_module_level=True)
+if not IS_INTERPRETED and not torch.cuda.is_available():
+    pytest.skip("needs TRITON_INTERPRET=1 or a CUDA device", allow_module_level=True)
+
+pytestmark = [] if IS_INTERPRETED else [pytest.mark.gpu]
+
+
+@pytest.fixture
+def device() -> str:
+    return "cpu" if IS_INTERPRETED else "cuda"
+
+
+SHAPES = [
+    (n, c, h, m)
+    for n in (1, 63, 100, 257)
+    for c in (1, 2, 7, 130)
+    for h in (1, 41, 300)
+    for m in (1, 5, 65)
+]
+
+
+def random_factors(n: int, c: int, h: int, seed: int = 0) -> Factors:
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randn(n, c, generator=generator)
+    return Factors.of(a, torch.randn(n, h, generator=generator))
+
+
+def small_integers(n: int, c: int, h: int, seed: int = 0) -> Factors:
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randint(-3, 4, (n, c), generator=generator).float()
+    return Factors.of(a, torch.randint(0, 4, (n, h), generator=generator).float())
+
+
+def on(device: str, factors: Factors) -> Factors:
+    return Factors(*(tensor.to(device) for tensor in factors.tensors))
+
+
+def everyone(factors: Factors) -> Tensor:
+    return torch.arange(len(factors), device=factors.sq_norm.device)
+
+
+def min_sq_dist(rows: Factors, centers: Factors, backend: str = "triton", **more: Any) -> Tensor:
+    known = torch.full_like(rows.sq_norm, torch.inf)
+    update_min_sq_dist(known, rows, everyone(rows), centers, backend=backend, **more)
+    return known.cpu()
+
+
+def expected(rows: Factors, centers: Factors) -> Tensor:
+    dense = [
+        reference.dense(f.logit_grad.cpu(), f.penultimate.cpu()).double() for f in (rows, centers)
+    ]
+    # Row by row: all of them at once would take gigabytes.
+    return torch.cat([reference.min_sq_dist(row, dense[1]) for row in dense[0].split(1)])
+
+
+def assert_near(found: Tensor, wanted: Tensor, rtol: float = 1e-3) -> None:
+    torch.testing.assert_close(found.cpu().double(), wanted.double(), rtol=rtol, atol=1e-9)
+
+
+class TestUpdate:
+    @pytest.mark.parametrize(("n", "c", "h", "m"), SHAPES)
+    def test_distances_are_those_of_the_reference_and_of_torch(self, device, n, c, h, m) -> None:
+        rows, centers = random_factors(n, c, h), random_factors(m, c, h, seed=1)
+        wanted = expected(rows, centers)
+        assert_near(min_sq_dist(rows, centers, "torch"), wanted)
+        rows, centers = on(device, rows), on(device, centers)
+        assert_near(min_sq_dist(rows, centers), wanted)
+        assert_near(min_sq_dist(rows, centers, prune=False), wanted)
+
+    def test_every_entry_is_written_and_none_beside(self, device: str) -> None:
+        rows, centers = random_factors(100, 7, 41), random_factors(5, 7, 41, seed=1)
+        room = torch.full((102,), torch.nan, dtype=torch.float64, device=device)
+        known = room[1:101]
+        known.fill_(torch.inf)
+        rows, centers = on(device, rows), on(device, centers)
+        update_min_sq_dist(known, rows, everyone(rows), centers, backend="triton")
+        assert_near(known, expected(rows, centers))
+        assert room[[0, -1]].isnan().all()
+
+    def test_what_lies_beyond_the_rows_is_not_looked_at(self, device: str) -> None:
+        poisoned = random_factors(130, 7, 41)
+        for tensor in poisoned.tensors:
+            tensor[100:] = torch.nan
+        rows = on(device, poisoned).take(slice(0, 100))
+        centers = rows.take(slice(95, 100))
+        assert_near(min_sq_dist(rows, centers), expected(rows, centers))
+
+    def test_only_the_rows_asked_for_are_looked_at(self, device: str) -> None:
+        rows, centers = random_factors(50, 3, 8), random_factors(4, 3, 8, seed=1)
+        rows, centers = on(device, rows), on(device, centers)
+        some = torch.tensor([40, 3, 17], device=device)
+        known = torch.full((3,), torch.inf, dtype=torch.float64, device=device)
+        update_min_sq_dist(known, rows, some, centers, backend="triton")
+        assert_near(known, expected(rows, centers)[some.cpu()])
+
+    def test_what_is_known_only_falls(self, device: str) -> None:
+        rows, centers = random_factors(70, 3, 8), random_factors(4, 3, 8, seed=1)
+        rows, centers = on(device, rows), on(device, centers)
+        wanted = expected(rows, centers)
+        for start in (0.0, float(wanted.median()) + 1e-12):
+            known = torch.full_like(rows.sq_norm, start)
+            update_min_sq_dist(known, rows, everyone(rows), centers, backend="triton")
+            assert_near(known, wanted.clamp(max=start))
+            # To the last digit, which float32 does not have.
+            assert (known[wanted.to(device) > 1.01 * start] == start).all()
+            assert (known <= start).all()
+
+    def test_no_tile_is_skipped_whose_norms_let_it_matter(self, device: str) -> None:
+        # On one ray the gap between the norms is the distance.
+        ray = torch.ones(1, 8) / 8**0.5
+        rows = on(device, Factors.of(torch.ones(64, 1), ray.repeat(64, 1)))
+        centers = on(device, Factors.of(torch.ones(33, 1), 1.5 * ray.repeat(33, 1)))
+        known = torch.full_like(rows.sq_norm, 0.26)
+        update_min_sq_dist(known, rows, everyone(rows), centers, backend="triton")
+        assert_near(known, torch.full((64,), 0.25))
+
+    def test_copies_are_at_distance_zero_exactly(self, device: str) -> None:
+        rows = random_factors(70, 10, 130)
+        rows = on(device, rows.take(torch.arange(140) % 70))
+        assert (min_sq_dist(rows, rows.take(slice(0, 70))) == 0).all()
+
+    @pytest.mark.parametrize("noise", [1e-2, 1e-4, 1e-6])
+    def test_near_copies_keep_their_digits(self, device: str, noise: float) -> None:
+        base, other = random_factors(60, 10, 130), random_factors(60, 10, 130, seed=1)
+        near = Factors.of(
+            base.logit_grad + noise * other.logit_grad, base.penultimate + noise * other.penultimate
+        )
+        near, base = on(device, near), on(device, base)
+        wanted = expected(near, base)
+        torch.testing.assert_close(min_sq_dist(near, base), wanted, rtol=1e-4, atol=0.0)
+        # A little more than that is known already.
+        known = 1.01 * wanted.to(device)
+        update_min_sq_dist(known, near, everyone(near), base, backend="triton")
+        torch.testing.assert_close(known.cpu(), wanted, rtol=1e-4, atol=0.0)
+
+    def test_distances_over_twelve_decades_keep_their_digits(self, device: str) -> None:
+        base = random_factors(120, 5, 30)
+        scale = torch.logspace(-6, 0, 120)[:, None]
+        rows = Factors.of(base.logit_grad * scale, base.penultimate.abs())
+        rows = on(device, rows)
+        centers = rows.take(torch.arange(0, 120, 10, device=device))
+        for signed in (True, False):
+            found = min_sq_dist(rows, centers, signed=signed)
+            torch.testing.assert_close(found, expected(rows, centers), rtol=1e-4, atol=0.0)
+
+    def test_rows_and_centers_may_lie_thirty_decades_apart(self, device: str) -> None:
+        base = random_factors(40, 4, 16)
+        rows = on(device, Factors.of(base.logit_grad * 1e-25, base.penultimate.abs()))
+        centers = on(device, Factors.of(base.logit_grad[:9], base.penultimate[:9].abs()))
+        found = min_sq_dist(rows, centers, signed=False)
+        torch.testing.assert_close(found, expected(rows, centers), rtol=1e-4, atol=0.0)
+
+    def test_small_integers_are_exact(self, device: str) -> None:
+        rows = on(device, small_integers(90, 4, 6))
+        centers = rows.take(slice(0, 20))
+        for prune in (True, False):
+            for signed in (True, False):
+                found = min_sq_dist(rows, centers, signed=signed, prune=prune)
+                assert torch.equal(found, expected(rows, centers))
+
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_nothing_near_is_ruled_out_where_bounds_are_tight(self, device, signed) -> None:
+        # Activations of one direction make the class side's bound the distance itself.
+        generator = torch.Generator().manual_seed(0)
+        z = torch.randn(300, 5, generator=generator)
+        z[torch.arange(300), torch.arange(300) % 5] += 6
+        h = 1.0 + 0.01 * torch.randn(300, 8, generator=generator)
+        if signed:
+            h *= torch.randn(300, 1, generator=generator).sign()
+        rows = on(device, Factors.of(torch_blocked.logit_grad(z, "cross_entropy"), h))
+        known = torch.full_like(rows.sq_norm, torch.inf)
+        for part in (slice(0, 20), slice(20, 120)):
+            update_min_sq_dist(
+                known, rows, everyone(rows), rows.take(part), signed=signed, backend="triton"
+            )
+        torch.testing.assert_close(
+            known.cpu(), expected(rows, rows.take(slice(0, 120))), rtol=1e-3, atol=1e-12
+        )
+
+    def test_pruning_saves_products_where_rows_stand_by_label_and_norm(self, device) -> None:
+        label = functional.one_hot(torch.arange(640) // 160, 4)
+        logits = label * torch.linspace(2, 12, 640)[:, None]
+        a = torch_blocked.logit_grad(logits, "cross_entropy")
+        rows = on(device, Factors.of(a, random_factors(640, 1, 16).penultimate.abs()))
+        known = torch.full_like(rows.sq_norm, torch.inf)
+        for part in (slice(0, None, 8), slice(1, None, 4)):
+            centers = rows.take(part)
+            work = update_min_sq_dist(
+                known, rows, everyone(rows), centers, signed=False, backend="triton"
+            )
+        assert_near(known, expected(rows, centers.concatenate(rows.take(slice(0, None, 8)))))
+        assert work.pairs == 640 * 160
+        assert 0 < int(work.multiplied) < 0.7 * work.pairs
+        dense = update_min_sq_dist(
+            known, rows, everyone(rows), centers, prune=False, backend="triton"
+        )
+        assert int(dense.multiplied) == dense.pairs
+
+    def test_rows_that_are_no_neighbours_in_memory(self, device: str) -> None:
+        plain = random_factors(40, 7, 41)
+        wide = torch.full((80, 90), torch.nan)
+        wide[::2, 3:44] = plain.penultimate
+        a = torch.full((7, 40), torch.nan).T
+        a.copy_(plain.logit_grad)
+        strided = Factors(a, wide[::2, 3:44], plain.sq_norm, plain.logit_grad_norm)
+        strided = Factors(*(_to_as_is(tensor, device) for tensor in strided.tensors))
+        assert strided.logit_grad.stride() == (1, 40)
+        assert strided.penultimate.stride() == (180, 1)
+        centers = strided.take(slice(0, 9))
+        assert_near(min_sq_dist(strided, centers), expected(plain, plain.take(slice(0, 9))))
+
+    def test_rows_beyond_two_to_the_31(self, device: str) -> None:
+        plain = random_factors(20, 3, 41)
+        far = _far_apart(20, 41, device)
+        far.copy_(plain.penultimate)
+        assert 19 * far.stride(0) > 2**31
+        near = on(device, plain)
+        rows = Factors(near.logit_grad, far, near.sq_norm, near.logit_grad_norm)
+        centers = near.take(slice(0, 5))
+        assert_near(min_sq_dist(rows, centers), expected(plain, plain.take(slice(0, 5))))
+        found = accept(torch.full_like(rows.sq_norm, 9e9), rows.sq_norm * 0, rows, backend="triton")
+        wanted = torch_blocked.accept(
+            torch.full((20,), 9e9).double(), torch.zeros(20).double(), plain
+        )
+        assert_near(_counted(found)[1], wanted[1], rtol=1e-6)
+
+    @pytest.mark.parametrize("prune", [True, False])
+    def test_only_the_first_number_of_centers_count(self, device: str, prune: bool) -> None:
+        rows = on(device, random_factors(70, 7, 20))
+        centers = on(device, random_factors(65, 7, 20, seed=1))
+        for number in (0, 1, 33, 65):
+            counted = torch.tensor(number, device=device)
+            found = min_sq_dist(rows, centers, prune=prune, number=counted)
+            if not number:
+                assert found.isinf().all()
+                continue
+            assert_near(found, expected(rows, centers.take(slice(0, number))))
+
+    @pytest.mark.parametrize("prune", [True, False])
+    def test_copies_among_the_centers_that_do_not_count(self, device: str, prune: bool) -> None:
+        # The first one is a copy, too: its tile is looked at again in float64.
+        rows = on(device, random_factors(20, 7, 20))
+        counted = torch.tensor(1, device=device)
+        found = min_sq_dist(rows, rows, prune=prune, number=counted)
+        assert_near(found, expected(rows, rows.take(slice(0, 1))))
+        assert (found[1:] > 0).all()
+
+    def test_rows_start_at_the_centers_that_they_have_not_met(self, device: str) -> None:
+        rows = on(device, random_factors(70, 7, 20))
+        centers = on(device, random_factors(192, 7, 20, seed=1))
+        starts = torch.linspace(0, 192, 70, device=device).long()
+        found = min_sq_dist(rows, centers, prune=False, starts=starts)
+        dense = [reference.dense(f.logit_grad.cpu(), f.penultimate.cpu()) for f in (rows, centers)]
+        all_pairs = torch.cdist(dense[0].double(), dense[1].double()).square()
+        for row, start in enumerate(starts.tolist()):
+            nearest = all_pairs[row, start:].amin() if start < 192 else math.inf
+            # It may meet others of the tile that its first one stands in.
+            assert found[row] <= nearest * 1.001
+            assert found[row] >= all_pairs[row].amin() * 0.999
+        starts.fill_(192)
+        assert min_sq_dist(rows, centers, prune=False, starts=starts).isinf().all()
+
+
+class TestLogitGrad:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+    @pytest.mark.parametrize(
+        ("n", "c", "h", "loss"),
+        [
+            (n, c, h, loss)
+            for n, c, h in sorted({shape[:3] for shape in SHAPES})
+            for loss in LOSSES
+            if c > 1 or loss == "binary_cross_entropy"
+        ],
+    )
+    def test_gradients_are_those_of_the_reference_and_of_torch(
+        self, device: str, n: int, c: int, h: int, loss: Loss, dtype: torch.dtype
+    ) -> None:
+        generator = torch.Generator().manual_seed(0)
+        logits = (4 * torch.randn(n, c, generator=generator)).to(dtype)
+        penultimate = torch.randn(n, h, generator=generator).to(dtype)
+        self.check(device, penultimate, logits, loss)
+
+    def check(
+        self, device: str, penultimate: Tensor, logits: Tensor, loss: Loss, by: Any = reference
+    ) -> None:
+        wanted = by.logit_grad_and_sq_norm(penultimate.double(), logits.double(), loss=loss)
+        torch_found = logit_grad_and_sq_norm(penultimate, logits, loss=loss)
+        found = logit_grad_and_sq_norm(
+            _to_as_is(penultimate, device), _to_as_is(logits, device), loss=loss, backend="triton"
+        )
+        assert found[0].dtype == torch.float32
+        assert found[1].dtype == torch.float64
+        rtol = 2e-6 if logits.shape[1] < 5000 else 2e-5  # of a float32 sum over the classes
+        for grad, sq_norm in (torch_found, found):
+            torch.testing.assert_close(grad.cpu().double(), wanted[0], rtol=rtol, atol=1e-37)
+            torch.testing.assert_close(sq_norm.cpu(), wanted[1], rtol=2 * rtol, atol=1e-60)
+
+    @pytest.mark.parametrize("c", [5, 2049, 17000, 40000])
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_many_classes_and_masked_ones(self, device: str, c: int, loss: Loss) -> None:
+        generator = torch.Generator().manual_seed(0)
+        logits = 4 * torch.randn(6, c, generator=generator)
+        logits[1, ::2] = -torch.inf
+        logits[2, : c // 2] = -torch.inf
+        logits[3, 1:] = -torch.inf
+        logits[4, 0] = 12.0
+        logits[5] = 1.0
+        self.check(device, torch.randn(6, 3, generator=generator), logits, loss)
+
+    @pytest.mark.parametrize("c", [3, 20000])
+    def test_confident_predictions_keep_their_digits(self, device: str, c: int) -> None:
+        logits = torch.zeros(4, c)
+        logits[torch.arange(4), torch.tensor([0, 1, 2, c - 1])] = torch.tensor([20.0, 40, 60, 80])
+        # The specification subtracts what is almost 1 from 1; torch does not.
+        self.check(device, torch.ones(4, 2), logits, "cross_entropy", by=kernels)
+
+    def test_logits_whose_rows_are_no_neighbours_in_memory(self, device: str) -> None:
+        generator = torch.Generator().manual_seed(0)
+        logits = torch.randn(40, 14, generator=generator)[:, ::2]
+        penultimate = torch.randn(41, 40, generator=generator).T
+        self.check(device, penultimate, logits, "cross_entropy")
+
+    def test_rows_beyond_two_to_the_31(self, device: str) -> None:
+        generator = torch.Generator().manual_seed(0)
+        plain = torch.randn(20, 7, generator=generator)
+        far = _far_apart(20, 7, device)
+        far.copy_(plain)
+        found = logit_grad_and_sq_norm(far[:, :3], far, loss="cross_entropy", backend="triton")
+        wanted = reference.logit_grad_and_sq_norm(
+            plain[:, :3].double(), plain.double(), loss="cross_entropy"
+        )
+        for one, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one.cpu().double(), other, rtol=1e-5, atol=1e-9)
+
+    def test_an_embedding_is_built_by_it(self, device: str) -> None:
+        generator = torch.Generator().manual_seed(0)
+        logits = torch.randn(30, 5, generator=generator).bfloat16()
+        penultimate = torch.randn(30, 9, generator=generator).bfloat16()
+        wanted = GradientEmbedding.from_logits(penultimate, logits, backend="torch", bias=True)
+        found = GradientEmbedding.from_logits(
+            penultimate.to(device), logits.to(device), backend="triton", bias=True
+        )
+        for one, other in zip(found.factors.tensors, wanted.factors.tensors, strict=True):
+            torch.testing.assert_close(one.cpu(), other, rtol=1e-5, atol=1e-7)
+        assert found.hallucinated_label is not None
+        assert wanted.hallucinated_label is not None
+        assert torch.equal(found.hallucinated_label.cpu(), wanted.hallucinated_label)
+
+
+def _counted(accepted: Any) -> tuple[Tensor, Tensor]:
+    number = int(accepted.number)
+    assert (accepted.candidates[number:] == accepted.candidates[0]).all()
+    return accepted.candidates[:number].cpu(), accepted.gains[:number].cpu()
+
+
+class TestWalks:
+    @pytest.mark.parametrize("b", [1, 2, 63, 64, 65, 200])
+    @pytest.mark.parametrize("spread", [0.5, 30.0])
+    def test_a_block_accepts_what_the_walk_one_by_one_accepts(self, device, b, spread) -> None:
+        rows = small_integers(b, 3, 5, seed=b)
+        generator = torch.Generator().manual_seed(b)
+        stale = (spread * torch.randint(0, 9, (b,), generator=generator)).double()
+        uniforms = torch.rand(b, generator=generator, dtype=torch.float64)
+        wanted = torch_blocked.accept(stale, uniforms, rows)
+        found = accept(stale.to(device), uniforms.to(device), on(device, rows), backend="triton")
+        chosen, gains = _counted(found)
+        assert torch.equal(chosen, wanted[0])
+        assert torch.equal(gains, wanted[1])
+
+    def test_a_block_without_mass_accepts_nobody(self, device: str) -> None:
+        rows = on(device, small_integers(70, 3, 5))
+        nothing = torch.zeros(70, dtype=torch.float64, device=device)
+        assert not int(accept(nothing, nothing + 0.5, rows, backend="triton").number)
+
+    def test_a_chain_of_conflicts_is_settled_in_order(self, device: str) -> None:
+        # Each conflicts with its neighbours alone: every other one is accepted.
+        line = torch.arange(130.0)[:, None]
+        rows = on(device, Factors.of(torch.ones(130, 1), line))
+        for mass, uniform in ((1.5, 0.9), (2.0, 0.5)):
+            stale = torch.full((130,), mass, dtype=torch.float64, device=device)
+            found = accept(stale, torch.full_like(stale, uniform), rows, backend="triton")
+            # As far from the one before as the limit is not beyond it.
+            assert _counted(found)[0].tolist() == list(range(0, 130, 2))
+
+    @pytest.mark.parametrize("b", [1, 5, 64, 100])
+    @pytest.mark.parametrize("cutoff", [0.0, 40.0, 1e9])
+    def test_the_farthest_is_picked_again_and_again(self, device, b, cutoff) -> None:
+        rows = small_integers(b, 1, 5, seed=b)
+        rows = Factors.of(torch.ones(b, 1), rows.penultimate)
+        generator = torch.Generator().manual_seed(b)
+        now = torch.randint(0, 90, (b,), generator=generator).double()
+        left, all_pairs = now.clone(), torch_blocked.pairwise_sq_dist(rows, rows)
+        wanted, gains = [], []
+        while left.amax() > cutoff:
+            best = int(np.argmax(left.numpy()))
+            wanted.append(best)
+            gains.append(float(left[best]))
+            left = torch.minimum(left, all_pairs[best])
+            left[best] = -1.0
+        now = now.to(device)
+        beyond = torch.tensor(cutoff, dtype=torch.float64, device=device)
+        found = _counted(pick_farthest(now, beyond, on(device, rows)))
+        assert found[0].tolist() == wanted
+        assert found[1].tolist() == gains
+        assert torch.equal(now.cpu(), left.clamp(min=0.0))
+
+
+def integer_pool(n: int, seed: int = 0) -> GradientEmbedding:
+    rows = small_integers(n, 1, 5, seed)
+    return GradientEmbedding.from_dense(rows.penultimate)
+
+
+class TestOrderings:
+    @pytest.mark.parametrize("strategy", ["badge", "kmeans_pp_penultimate", "coreset"])
+    @pytest.mark.parametrize("n", [1, 2, 65, 300])
+    def test_small_integers_are_ordered_as_torch_orders_them(self, device, strategy, n) -> None:
+        pool = integer_pool(n)
+        there = order(pool, strategy, seed=3, backend="torch")
+        here = order(pool.to(device), strategy, seed=3, backend="triton")
+        assert here.sample_ids.tolist() == there.sample_ids.tolist()
+        np.testing.assert_array_equal(here.gains, there.gains)
+        assert here.metadata["backend"] == "triton"
+
+    @pytest.mark.parametrize("strategy", ["badge", "coreset"])
+    def test_parts_arrivals_and_departures(self, device: str, strategy: str) -> None:
+        orderings = []
+        for where, backend in (("cpu", "torch"), (device, "triton")):
+            pool = integer_pool(120).to(where)
+            late = GradientEmbedding.from_dense(
+                integer_pool(40, seed=1).penultimate.to(where), sample_ids=range(1000, 1040)
+            )
+            lazy = LazyOrdering(pool, strategy, seed=5, backend=backend)
+            parts = [lazy.take(7)]
+            lazy.extend(late)
+            parts.append(lazy.take(20))
+            gone = [i for i in range(100, 120) if not lazy.has_issued(i)]
+            lazy.discard(gone)
+            parts.append(lazy.take())
+            orderings.append([i for part in parts for i in part.sample_ids.tolist()])
+        assert orderings[0] == orderings[1]
+
+    @pytest.mark.parametrize("strategy", ["badge", "coreset"])
+    def test_a_state_goes_on_identically(self, device: str, strategy: str) -> None:
+        pool = integer_pool(150).to(device)
+        lazy = LazyOrdering(pool, strategy, seed=5, backend="triton")
+        lazy.take(33)
+        other = LazyOrdering(pool, strategy, seed=5, backend="triton")
+        other.load_state_dict(lazy.state_dict())
+        assert other.take().sample_ids.tolist() == lazy.take().sample_ids.tolist()
+
+    @pytest.mark.parametrize("strategy", ["badge", "coreset"])
+    def test_a_block_is_waited_for_once(self, device: str, strategy: str, monkeypatch) -> None:
+        pool = GradientEmbedding.from_dense(random_factors(300, 1, 6).penultimate.to(device))
+        lazy = LazyOrdering(pool, strategy, backend="triton")
+        lazy.take(1)
+        homes = []
+        for module in ("kmeans_pp", "k_center"):
+            monkeypatch.setattr(
+                sys.modules[f"lightning_badge.ordering.{module}"],
+                "to_host",
+                lambda *tensors: homes.append(1) or to_host(*tensors),
+            )
+        with _Waits() as waits:
+            lazy.take(200)
+        assert len(homes) <= lazy.counters.blocks
+        # Rows are forgotten and sorted anew when half of them are gone.
+        assert waits.counted <= 3 * math.log2(300)
+        assert lazy.counters.blocks <= 16
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated")
+def test_a_trainer_s_pool_is_ordered_by_it(device: str, tmp_path: Path) -> None:
+    callback = BadgeCallback(backend="triton", pool=loader(40))
+    accelerator = "cpu" if device == "cpu" else "gpu"
+    trainer = make_trainer(tmp_path, callbacks=[callback], accelerator=accelerator)
+    trainer.validate(Classifier(), loader(40), verbose=False)
+    assert callback.last_ordering_path is not None
+    ordering = read_ordering(callback.last_ordering_path)
+    assert sorted(ordering.sample_ids.tolist()) == list(range(40))
+    assert ordering.metadata["backend"] == "triton"
+
+
+class _Waits(TorchDispatchMode):
+    """Counts the operations that a GPU would be waited for."""
+
+    counted = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        by_mask = name in ("index", "index_put_") and any(
+            isinstance(at, Tensor) and at.dtype == torch.bool for at in args[1]
+        )
+        self.counted += name in WAITS or by_mask
+        return func(*args, **kwargs or {})
+
+
+def _to_as_is(tensor: Tensor, device: str) -> Tensor:
+    """Returns the tensor on a device with the strides that it has."""
+    moved = torch.full(
+        (tensor.untyped_storage().nbytes() // tensor.element_size(),),
+        0,
+        dtype=tensor.dtype,
+        device=device,
+    )
+    there = moved.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+    return there.copy_(tensor)
+
+
+def _far_apart(n: int, width: int, device: str) -> Tensor:
+    """Returns a matrix whose rows span more than 2^31 entries; what is not touched takes none."""
+    entries = 2**31 + 2**26
+    if device == "cpu":
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+        room = torch.frombuffer(mmap.mmap(-1, 4 * entries, flags=flags), dtype=torch.float32)
+    else:
+        room = torch.empty(entries, device=device)
+    return room.as_strided((n, width), ((entries - width) // (n - 1), 1))

@@ -1,0 +1,321 @@
+import itertools
+import json
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_badge.exceptions import LabelError
+from lightning_badge.labels import SKIP, Label, Skip
+from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.label_store import LabelStore
+
+
+@pytest.fixture
+def store() -> Iterator[LabelStore]:
+    with LabelStore(":memory:") as store:
+        yield store
+
+
+def said(store: LabelStore) -> list[tuple[SampleId, Label | Skip, str, int]]:
+    return [(a.sample_id, a.label, a.annotator, a.round) for a in store.answers()]
+
+
+def test_answers_come_back_in_the_order_of_commits(store: LabelStore) -> None:
+    assert store.record(0, [(7, 1), (3, SKIP)], annotator="ann") == 2
+    assert store.record(1, [(5, 2)], annotator="bob") == 1
+    assert said(store) == [(7, 1, "ann", 0), (3, SKIP, "ann", 0), (5, 2, "bob", 1)]
+    assert [a.sample_id for a in store.answers(round=0)] == [7, 3]
+    assert store.answers(round=2) == []
+
+
+def test_the_time_of_an_answer_is_kept_in_utc(store: LabelStore) -> None:
+    before = datetime.now(timezone.utc) - timedelta(milliseconds=1)
+    store.record(0, [(1, 0)], annotator="ann")
+    received_at = store.answers()[0].received_at
+    assert received_at.utcoffset() == timedelta(0)
+    assert before <= received_at <= datetime.now(timezone.utc)
+
+
+def test_the_store_is_there_again_after_closing(tmp_path: Path) -> None:
+    with LabelStore(tmp_path / "labels.db") as store:
+        store.record(0, [("b", "katt"), ("a", [1, 0])], annotator="ann")
+        store.finish_round(0, query_size=2)
+    with LabelStore(tmp_path / "labels.db") as store:
+        assert store.labels() == {"b": "katt", "a": [1, 0]}
+        assert store.finished_rounds() == [0]
+
+
+def test_the_latest_answer_is_in_force(store: LabelStore) -> None:
+    store.record(0, [(1, 0), (2, SKIP), (3, 0)], annotator="ann")
+    store.record(0, [(1, 9), (2, 9), (3, SKIP)], annotator="bob")
+    assert store.labels() == {1: 9, 2: 9}
+    assert store.skipped() == [3]
+    store.record(1, [(3, 4), (2, SKIP)], annotator="ann")
+    assert store.labels() == {1: 9, 3: 4}
+    assert store.skipped() == [2]
+
+
+def test_an_answer_sent_again_is_passed_over_and_does_not_become_the_latest(
+    store: LabelStore,
+) -> None:
+    store.record(0, [(1, 0)], annotator="ann")
+    store.record(0, [(1, 9)], annotator="bob")
+    assert store.record(0, [(1, 0), (2, 5), (2, 5)], annotator="ann") == 1
+    assert store.labels() == {1: 9, 2: 5}
+
+
+def test_labels_before_a_round_are_those_it_began_with(store: LabelStore) -> None:
+    store.record(0, [(1, 0), (2, SKIP)], annotator="ann")
+    store.record(1, [(2, 7), (3, SKIP), (1, SKIP)], annotator="ann")
+    assert store.labels(before_round=0) == {}
+    assert store.labels(before_round=1) == {1: 0}
+    assert store.skipped(before_round=1) == [2]
+    assert store.labels(before_round=2) == store.labels() == {2: 7}
+    assert store.skipped(before_round=2) == store.skipped() == [3, 1]
+
+
+@pytest.mark.parametrize(("first", "then"), [(0, 1), (0, SKIP), (SKIP, 0), (1, True), (1, 1.0)])
+def test_an_answer_is_never_changed_and_the_batch_that_tries_leaves_nothing(
+    store: LabelStore, first: Any, then: Any
+) -> None:
+    store.record(2, [(7, first)], annotator="ann")
+    with pytest.raises(LabelError, match=r"sample 7 was answered .* by 'ann' in round 2, now .*"):
+        store.record(2, [(5, 0), (7, then)], annotator="ann")
+    assert said(store) == [(7, first, "ann", 2)]
+
+
+def test_values_that_are_no_labels_leave_nothing(store: LabelStore) -> None:
+    with pytest.raises(LabelError, match="label: expected an int"):
+        store.record(0, [(1, 0), (2, float("nan"))], annotator="ann")
+    with pytest.raises(LabelError, match="sample ids: expected all int or all str"):
+        store.record(0, [(1, 0), ("2", 0)], annotator="ann")
+    with pytest.raises(LabelError, match="surrogates not allowed"):
+        store.record(0, [("a", 0), ("\udc80", 0)], annotator="ann")
+    assert store.answers() == []
+
+
+def test_ids_keep_one_type_in_a_store(tmp_path: Path) -> None:
+    with LabelStore(tmp_path / "labels.db") as store:
+        store.record(0, [("7", 0)], annotator="ann")
+        with pytest.raises(LabelError, match="expected sample ids of type str, .* got 7, 8$"):
+            store.record(0, [(7, 0), (8, 0)], annotator="ann")
+        assert list(store.labels()) == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("annotator", "round", "named"),
+    [("", 0, "annotator"), (None, 0, "annotator"), ("a", -1, "round"), ("a", True, "round")],
+)
+def test_who_and_when_are_checked(
+    store: LabelStore, annotator: Any, round: Any, named: str
+) -> None:
+    with pytest.raises(LabelError, match=f"^{named}: expected "):
+        store.record(round, [(1, 0)], annotator=annotator)
+
+
+def test_a_batch_of_nothing_is_no_answer(store: LabelStore) -> None:
+    assert store.record(0, [], annotator="ann") == 0
+
+
+def test_an_annotator_who_stops_half_way_holds_up_nobody(tmp_path: Path) -> None:
+    def answers() -> Iterator[tuple[int, int]]:
+        yield 1, 0
+        with LabelStore(tmp_path / "labels.db", timeout_s=0.0) as other:
+            other.record(0, [(9, 9)], annotator="bob")
+        raise KeyboardInterrupt
+
+    with LabelStore(tmp_path / "labels.db", timeout_s=0.0) as store:
+        with pytest.raises(KeyboardInterrupt):
+            store.record(0, answers(), annotator="ann")
+        assert store.labels() == {9: 9}
+
+
+PLAIN_LABELS = st.recursive(
+    st.none().map(lambda _: SKIP)
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.booleans()
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner.filter(lambda label: label is not SKIP), max_size=3),
+    max_leaves=4,
+)
+STR_IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@given(st.dictionaries(st.integers(-(2**63), 2**63 - 1), PLAIN_LABELS))
+def test_any_int_ids_and_labels_come_back_as_they_were(answers: dict[int, Any]) -> None:
+    assert_come_back(answers)
+
+
+@given(st.dictionaries(STR_IDS, PLAIN_LABELS))
+def test_any_str_ids_and_labels_come_back_as_they_were(answers: dict[str, Any]) -> None:
+    assert_come_back(answers)
+
+
+def assert_come_back(answers: dict[Any, Any]) -> None:
+    with LabelStore(":memory:") as store:
+        store.record(0, answers.items(), annotator="ann")
+        assert [(a.sample_id, repr(a.label)) for a in store.answers()] == [
+            (sample_id, repr(label)) for sample_id, label in answers.items()
+        ]
+
+
+def test_ids_and_labels_of_arrays_are_kept_as_plain_values(store: LabelStore) -> None:
+    ids, labels = np.array([4, 2]), torch.tensor([1, 0])
+    store.record(0, zip(ids, labels, strict=True), annotator="ann")
+    assert json.dumps(store.labels()) == '{"4": 1, "2": 0}'
+
+
+SOME_ANSWERS = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # round
+        st.integers(0, 5),  # sample
+        st.sampled_from(["ann", "bob"]),
+        st.sampled_from([0, 1, SKIP]),
+    ),
+    unique_by=lambda answer: answer[:3],
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SOME_ANSWERS, st.data())
+def test_a_run_that_sends_its_answers_again_ends_like_one_that_was_never_killed(
+    log: list[tuple[int, int, str, Any]], data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(0, len(log)))
+    with tempfile.TemporaryDirectory() as folder, LabelStore(":memory:") as unkilled:
+        for piece in (log[:cut], log):
+            with LabelStore(Path(folder, "labels.db")) as store:
+                for round, sample_id, annotator, label in piece:
+                    store.record(round, [(sample_id, label)], annotator=annotator)
+                resumed = said(store)
+                in_force = store.labels() | dict.fromkeys(store.skipped(), SKIP)
+        for round, sample_id, annotator, label in log:
+            unkilled.record(round, [(sample_id, label)], annotator=annotator)
+        assert resumed == said(unkilled)
+        assert in_force == {sample_id: label for _, sample_id, _, label in log}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE answers SET label = '1'",
+        "DELETE FROM answers",
+        "INSERT OR REPLACE INTO answers SELECT answer_id, 9, status, label, annotator, round, "
+        "received_at FROM answers",
+        "INSERT OR REPLACE INTO answers (sample_id, status, label, annotator, round, received_at) "
+        "VALUES (7, 'label', '1', 'ann', 0, '')",
+        "UPDATE rounds SET query_size = 9",
+        "DELETE FROM rounds",
+    ],
+)
+def test_nobody_changes_the_log_by_mistake(tmp_path: Path, statement: str) -> None:
+    with LabelStore(tmp_path / "labels.db") as store:
+        store.record(0, [(7, 0)], annotator="ann")
+        store.finish_round(0, query_size=1)
+        with closing(sqlite3.connect(tmp_path / "labels.db")) as someone:
+            with pytest.raises(sqlite3.IntegrityError, match="is append-only"):
+                someone.execute(statement)
+            someone.rollback()
+        assert said(store) == [(7, 0, "ann", 0)]
+
+
+def test_the_view_shows_anyone_what_is_in_force(tmp_path: Path) -> None:
+    with LabelStore(tmp_path / "labels.db") as store:
+        store.record(0, [(7, "katt"), (8, 0)], annotator="ann")
+        store.record(1, [(8, SKIP), (9, "räv")], annotator="ann")
+        with closing(sqlite3.connect(tmp_path / "labels.db")) as someone:
+            rows = someone.execute("SELECT sample_id, label FROM answers_in_force").fetchall()
+        assert sorted(rows) == [(7, '"katt"'), (8, None), (9, '"räv"')]
+
+
+def test_rounds_finish_one_after_the_other_with_their_facts(store: LabelStore) -> None:
+    assert store.finished_rounds() == []
+    store.finish_round(0, query_size=37, accuracy=torch.tensor(0.5), loss=float("nan"))
+    store.finish_round(1, query_size=0)
+    assert store.finished_rounds() == [0, 1]
+    first, second = store.rounds()
+    assert (first.round, first.query_size) == (0, 37)
+    assert first.facts == {"accuracy": 0.5, "loss": None}
+    assert second.facts == {}
+    assert first.finished_at <= second.finished_at
+
+
+def test_a_round_that_finishes_twice_the_same_way_is_passed_over(store: LabelStore) -> None:
+    store.finish_round(0, query_size=37, accuracy=0.5)
+    before = store.rounds()
+    store.finish_round(0, query_size=37, accuracy=0.5)
+    assert store.rounds() == before
+
+
+@pytest.mark.parametrize("changed", [{"query_size": 38, "accuracy": 0.5}, {"query_size": 37}])
+def test_a_finished_round_is_never_changed(store: LabelStore, changed: dict[str, Any]) -> None:
+    store.finish_round(0, query_size=37, accuracy=0.5)
+    with pytest.raises(LabelError, match="round 0 was finished with query_size 37 and .* now"):
+        store.finish_round(0, **changed)
+    assert store.rounds()[0].facts == {"accuracy": 0.5}
+
+
+def test_a_round_out_of_turn_or_with_odd_facts_is_an_error(store: LabelStore) -> None:
+    with pytest.raises(LabelError, match="expected round 0 to finish next, got round 1"):
+        store.finish_round(1, query_size=5)
+    with pytest.raises(LabelError, match=r"expected numbers, strings, .* got \w*Path\("):
+        store.finish_round(0, query_size=5, checkpoint=Path("best.ckpt"))
+    assert store.finished_rounds() == []
+
+
+@pytest.mark.parametrize("content", [b"sample_id,label\n7,cat\n" * 50, b"\0" * 5000])
+def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "labels.db"
+    path.write_bytes(content)
+    with pytest.raises(LabelError, match=r"labels\.db: expected a label store, got a file of ano"):
+        LabelStore(path)
+    assert path.read_bytes() == content
+
+
+RECORD_FOR_EVER = """
+import itertools, sys
+from lightning_badge.store.label_store import LabelStore
+
+store = LabelStore(sys.argv[1])
+for batch in itertools.count():
+    answers = [(batch * 10 + i, i) for i in range(10)]
+    store.record(batch // 20, answers, annotator="dataset")
+    print(batch, flush=True)
+"""
+
+
+def test_a_kill_loses_no_answer_that_was_reported_and_leaves_no_half_batch(tmp_path: Path) -> None:
+    path = tmp_path / "labels.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", RECORD_FOR_EVER, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = list(itertools.islice(process.stdout, 50))
+        process.kill()
+        reported = len(first) + process.stdout.read().count("\n")
+    assert process.returncode == -9
+    with LabelStore(path) as store:
+        ids = [answer.sample_id for answer in store.answers()]
+        assert len(ids) in (10 * reported, 10 * reported + 10)
+        assert ids == list(range(len(ids)))
+        assert store.labels() == {sample_id: sample_id % 10 for sample_id in ids}
+        # What was under way is simply sent again.
+        store.record(
+            reported // 20, [(reported * 10 + i, i) for i in range(10)], annotator="dataset"
+        )
+        assert len(store.answers()) == 10 * reported + 10
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
