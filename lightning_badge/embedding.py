@@ -7,8 +7,10 @@ the activations that enter the head. The product, ``[n, c * h]``, is never forme
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,15 +18,13 @@ import torch
 from torch import Tensor
 
 from lightning_badge.exceptions import EmbeddingError
-from lightning_badge.kernels import (
-    LOSSES,
-    Factors,
-    Loss,
-    logit_grad_and_sq_norm,
-    resolve_backend,
-)
+from lightning_badge.kernels import LOSSES, Factors, Loss
 from lightning_badge.kernels.factors import ROW_BLOCK
-from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids
+from lightning_badge.kernels.registry import resolve_backend
+from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, fingerprint, name_ids
+
+# Rows whose factors the fingerprint of a state reads.
+FINGERPRINT_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +93,8 @@ class GradientEmbedding:
             ones = penultimate.new_ones(len(penultimate), 1)
             penultimate = torch.cat([penultimate, ones], dim=1)
         dtype = torch.promote_types(penultimate.dtype, logits.dtype)
-        logit_grad, sq_norm = logit_grad_and_sq_norm(
-            penultimate,
-            logits,
-            loss=loss,
-            backend=resolve_backend(backend, logits.device, dtype=dtype),
-        )
+        computes = resolve_backend(backend, logits.device, len(logits), dtype)
+        logit_grad, sq_norm = computes.embed(penultimate, logits, loss=loss)
         _reject_rows(~sq_norm.isfinite(), ids, "penultimate: too large to be squared")
         label, confidence = _hallucinate(logits, logit_grad, loss)
         return cls(logit_grad, penultimate, sq_norm, ids, label, confidence, loss=loss, bias=bias)
@@ -125,15 +121,24 @@ class GradientEmbedding:
     def __len__(self) -> int:
         return len(self.logit_grad)
 
-    @property
+    @cached_property
     def factors(self) -> Factors:
-        """The numeric part: what distances are computed from."""
+        """The numeric part: what distances are computed from, sharing these tensors."""
         return Factors.of(self.logit_grad, self.penultimate, self.sq_norm)
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision that distances between rows deserve."""
         return torch.promote_types(self.logit_grad.dtype, self.penultimate.dtype)
+
+    def content_fingerprint(self) -> str:
+        """Returns a hexadecimal digest of ids and numbers that is cheap for large pools.
+
+        Of the factors it reads all norms and 1,024 rows, evenly spaced.
+        """
+        shape = (*self.logit_grad.shape, *self.penultimate.shape, self.loss, self.bias, self.dtype)
+        ids = fingerprint(self.sample_ids, ordered=True)
+        return content_digest([self.logit_grad, self.penultimate], self.sq_norm, (*shape, ids))
 
     def to(self, device: torch.device | str) -> GradientEmbedding:
         """Returns the embedding with its tensors on ``device``."""
@@ -185,9 +190,27 @@ class GradientEmbedding:
         return torch.einsum("nc,nh->nch", self.logit_grad, self.penultimate).flatten(1)
 
 
+def content_digest(
+    tensors: Iterable[Tensor], every: Tensor | None = None, names: object = ()
+) -> str:
+    """Returns a hexadecimal digest of 1,024 rows of each tensor, evenly spaced.
+
+    Args:
+        tensors: ``[n, ...]`` each.
+        every: A small tensor that is read as a whole.
+        names: Plain values that belong to it.
+    """
+    digest = hashlib.blake2b(repr(names).encode(), digest_size=16)
+    sampled = [tensor[:: max(1, len(tensor) // FINGERPRINT_ROWS)] for tensor in tensors]
+    for tensor in sampled if every is None else [every, *sampled]:
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _upcast(values: Tensor) -> Tensor:
     values = values.detach()
-    return values if values.dtype == torch.float64 else values.to(torch.float32)
+    values = values if values.dtype == torch.float64 else values.to(torch.float32)
+    return values.contiguous()  # here, so that nobody downstream keeps a second copy
 
 
 def _ids_of_rows(sample_ids: Iterable[SampleId] | None, n: int) -> SampleIds:

@@ -96,7 +96,7 @@ class Compiled:
 
 def cases() -> Iterator[Case]:
     """Every kernel, with every choice of tuning."""
-    from lightning_badge.kernels import triton_tiled
+    from lightning_badge.kernels.triton_tiled import kernels as triton_tiled
 
     for c, h, binary, dtype in EMBEDDINGS:
         classes, rows, width, warps = triton_tiled.logit_grad_tile(c, h, binary)
@@ -144,7 +144,7 @@ def compiled(case: Case, architecture: int) -> Compiled:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from lightning_badge.kernels import triton_tiled
+    from lightning_badge.kernels.triton_tiled import kernels as triton_tiled
 
     kernel = getattr(triton_tiled, case.kernel)
     kernel = getattr(kernel, "fn", kernel) if case.kernel == "update_kernel" else kernel

@@ -5,6 +5,7 @@ figures of different days have the same denominator.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,10 @@ import torch
 from torch import Tensor
 
 from lightning_badge import GradientEmbedding
-from lightning_badge.ordering import LazyOrdering
+from lightning_badge.kernels import Work
+from lightning_badge.kernels.torch_blocked import TorchBackend
+from lightning_badge.ordering import LazyOrdering, Selector
+from lightning_badge.ordering.strategies.kmeans_pp import badge
 
 
 def ours(pool: GradientEmbedding, k: int) -> LazyOrdering:
@@ -29,13 +33,19 @@ def ours_in_torch(pool: GradientEmbedding, k: int) -> LazyOrdering:
     return lazy
 
 
-def ours_unpruned(pool: GradientEmbedding, k: int) -> LazyOrdering:
+class Unpruned(TorchBackend):
+    """Multiplies every pair."""
+
+    def update(self, *arguments: Any, **options: Any) -> Work:
+        """As torch's, without looking for pairs that cannot matter."""
+        return super().update(*arguments, **{**options, "prune": False})
+
+
+def ours_unpruned(pool: GradientEmbedding, k: int) -> Selector:
     """Orders the first ``k`` by our own blocks, every pair multiplied."""
-    lazy = LazyOrdering(pool, backend="torch")
-    lazy._started()._engine.prune = False
-    lazy.take(k)
-    assert lazy.counters.multiplied == lazy.counters.pairs
-    return lazy
+    selector = badge(pool, seed=0, backend=Unpruned())
+    selector.take(k)
+    return selector
 
 
 def ours_k_center(pool: GradientEmbedding, k: int) -> LazyOrdering:

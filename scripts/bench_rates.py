@@ -6,12 +6,8 @@ from statistics import median
 
 import torch
 
-from lightning_badge.kernels import (
-    Factors,
-    logit_grad_and_sq_norm,
-    resolve_backend,
-    update_min_sq_dist,
-)
+from lightning_badge.kernels import Factors
+from lightning_badge.kernels.registry import resolve_backend
 
 ROWS, CENTERS = 1_000_000, 1_024
 CLASSES, WIDTH = 10, 256
@@ -41,7 +37,7 @@ def print_rates(device: str, repeats: int, share: float = 1.0) -> None:
 
     def update() -> None:
         known.fill_(torch.inf)
-        update_min_sq_dist(known, rows, everyone, centers, prune=False, backend=backend)
+        backend.update(known, rows, everyone, centers, prune=False)
 
     def multiply() -> None:
         for start in range(0, n - 8191, 8192):
@@ -55,7 +51,7 @@ def print_rates(device: str, repeats: int, share: float = 1.0) -> None:
     }
     rates = {name: flops[name] / seconds[name] / 1e12 for name in flops}
     print(
-        f"update_min_sq_dist, dense, {n:,} x {m:,}, {CLASSES} + {WIDTH}, {backend}: "
+        f"update_min_sq_dist, dense, {n:,} x {m:,}, {CLASSES} + {WIDTH}, {backend.name}: "
         f"{rates['update']:.3f} TFLOP/s; torch's float32 product: {rates['multiply']:.3f}"
     )
     for c, whole in EMBEDDINGS.items():
@@ -65,7 +61,7 @@ def print_rates(device: str, repeats: int, share: float = 1.0) -> None:
         copy = torch.empty_like(logits)
 
         def embed(logits: torch.Tensor = logits, penultimate: torch.Tensor = penultimate) -> None:
-            logit_grad_and_sq_norm(penultimate, logits, loss="cross_entropy", backend=backend)
+            backend.embed(penultimate, logits, loss="cross_entropy")
 
         def copying(logits: torch.Tensor = logits, copy: torch.Tensor = copy) -> None:
             copy.copy_(logits)
@@ -74,7 +70,7 @@ def print_rates(device: str, repeats: int, share: float = 1.0) -> None:
         moved = {"embed": 4 * n * (2 * c + EMBEDDED_WIDTH), "copy": 8 * n * c}
         rates = {name: moved[name] / seconds[name] / 1e9 for name in moved}
         print(
-            f"logit_grad_and_sq_norm, {n:,} x {c:,}, {backend}: {rates['embed']:.1f} GB/s, "
+            f"logit_grad_and_sq_norm, {n:,} x {c:,}, {backend.name}: {rates['embed']:.1f} GB/s, "
             f"{rates['embed'] / rates['copy']:.0%} of a copy's {rates['copy']:.1f}"
         )
 

@@ -29,7 +29,7 @@ OPTIONAL = {
     "triton",
 }
 # Compilers, and the one module that imports each of them, itself imported on first use.
-ALONE = {"numba": "numba_pruned.py", "triton": "triton_tiled.py"}
+ALONE = {"numba": "compiled.py", "triton": "kernels.py"}
 STDLIB_ONLY = ("loop/budget/", "oracle.py", "store/label_store.py")
 
 MODULES = sorted(

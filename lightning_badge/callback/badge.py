@@ -34,7 +34,8 @@ from lightning_badge.capture.posterior import dropout_layers
 from lightning_badge.capture.reader import pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.kernels import LOSSES, Loss, check_backend
+from lightning_badge.kernels import LOSSES, Loss
+from lightning_badge.kernels.registry import check_backend
 from lightning_badge.ordering import (
     STRATEGIES,
     Ordering,
@@ -42,7 +43,7 @@ from lightning_badge.ordering import (
     order,
     strategy_arguments,
 )
-from lightning_badge.ordering.min_distance import FirstCenter
+from lightning_badge.ordering.distance_selector import FirstCenter
 from lightning_badge.ordering_file import write_ordering
 
 _LARGE_POOL = 200_000

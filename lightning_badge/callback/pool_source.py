@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from lightning_badge.ordering.base import Registered
+from lightning_badge.ordering.registry import Registered
 
 
 def pool_source(

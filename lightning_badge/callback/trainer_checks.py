@@ -7,7 +7,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, callbacks
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.kernels import resolve_backend
+from lightning_badge.kernels.registry import resolve_backend
 
 
 def is_last_validation_of_epoch(trainer: Trainer) -> bool:

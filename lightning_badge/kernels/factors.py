@@ -44,12 +44,13 @@ class Factors:
         return self.logit_grad, self.penultimate, self.sq_norm, self.logit_grad_norm
 
     @cached_property
-    def longest(self) -> Tensor:
-        """The largest norms of a logit gradient and of activations, ``[2]`` float64."""
+    def largest(self) -> Tensor:
+        """The largest norm of a logit gradient and the largest activation, ``[2]`` float64."""
         if not len(self):
             return self.sq_norm.new_zeros(2)
-        penultimate_norm = (self.sq_norm.sqrt() / self.logit_grad_norm).nan_to_num(nan=0.0)
-        return torch.stack([self.logit_grad_norm.amax(), penultimate_norm.amax()])
+        lowest, highest = self.penultimate.aminmax()
+        activation = torch.maximum(-lowest, highest).double()
+        return torch.stack([self.logit_grad_norm.amax(), activation])
 
     @cached_property
     def label(self) -> Tensor:

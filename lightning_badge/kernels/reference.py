@@ -1,11 +1,72 @@
 """The specification of the kernels: by definition, dense, float64, slow.
 
-Nothing in the package calls this; the tests compare every back end with it.
+The tests compare every back end with it; ``backend="reference"`` serves tiny pools.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from lightning_badge.kernels.backend import Accepted, Backend, Work
+from lightning_badge.kernels.factors import Factors
+from lightning_badge.kernels.gradient import Loss
+
+
+class ReferenceBackend(Backend):
+    """Forms the outer products, ``n * c * h`` numbers."""
+
+    name = "reference"
+
+    def available(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """Computes anywhere that has float64."""
+        del dtype
+        return "needs float64, which MPS lacks" if device.type == "mps" else None
+
+    def embed(self, penultimate: Tensor, logits: Tensor, *, loss: Loss) -> tuple[Tensor, Tensor]:
+        """See `Backend.embed`; the arithmetic is float64, the gradient is returned as asked for."""
+        grad, sq_norm = logit_grad_and_sq_norm(penultimate, logits, loss=loss)
+        return grad.to(torch.float64 if logits.dtype == torch.float64 else torch.float32), sq_norm
+
+    def update(
+        self,
+        min_sq_dist: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        centers: Factors,
+        *,
+        signed: bool = True,
+        prune: bool = True,
+        number: Tensor | None = None,
+        starts: Tensor | None = None,
+    ) -> Work:
+        """See `Backend.update`; every pair is multiplied."""
+        del signed, prune, starts
+        centers = centers.take(slice(None if number is None else int(number)))
+        work = len(positions) * len(centers)
+        if work:
+            sq_dist = pairwise(_dense(rows.take(positions)), _dense(centers))
+            torch.minimum(min_sq_dist, sq_dist.amin(dim=1), out=min_sq_dist)
+        return Work(work, work)
+
+    def accept(
+        self, sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool = True
+    ) -> Accepted:
+        """See `Backend.accept`."""
+        del signed
+        between = pairwise(_dense(candidates), _dense(candidates))
+        now, accepted, gains = sq_dist.clone(), [], []
+        for candidate in range(len(now)):
+            if now[candidate] > limit[candidate]:
+                accepted.append(candidate)
+                gains.append(float(now[candidate]))
+                now = torch.minimum(now, between[candidate])
+        return Accepted.all_of(
+            torch.tensor(accepted, dtype=torch.int64, device=now.device),
+            torch.tensor(gains, dtype=torch.float64, device=now.device),
+        )
+
+
+BACKEND = ReferenceBackend()
 
 
 def logit_grad_and_sq_norm(
@@ -35,6 +96,16 @@ def dense(logit_grad: Tensor, penultimate: Tensor) -> Tensor:
     return torch.einsum("nc,nh->nch", logit_grad.double(), penultimate.double()).flatten(1)
 
 
+def pairwise(rows: Tensor, centers: Tensor) -> Tensor:
+    """Returns squared distances ``[n, m]`` of dense rows ``[n, d]`` and centers ``[m, d]``."""
+    columns = [(rows - center).square().sum(dim=1) for center in centers]
+    return torch.stack(columns, dim=1) if columns else rows.new_zeros(len(rows), 0)
+
+
 def min_sq_dist(rows: Tensor, centers: Tensor) -> Tensor:
     """Returns the squared distance ``[n]`` from each dense row ``[n, d]`` to its nearest center."""
-    return (rows[:, None, :] - centers[None, :, :]).square().sum(dim=2).amin(dim=1)
+    return pairwise(rows, centers).amin(dim=1)
+
+
+def _dense(factors: Factors) -> Tensor:
+    return dense(factors.logit_grad, factors.penultimate)

@@ -8,23 +8,30 @@ import torch
 
 import lightning_badge.ordering.strategies  # noqa: F401 - fills the registry
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.ordering.base import (
-    STRATEGIES,
-    Ordering,
-    check_strategy,
-    strategy_arguments,
-)
 from lightning_badge.ordering.coverage import measure_coverage
 from lightning_badge.ordering.lazy import LazyOrdering
+from lightning_badge.ordering.ordering import Ordering
+from lightning_badge.ordering.registry import (
+    STRATEGIES,
+    check_strategy,
+    strategy,
+    strategy_arguments,
+)
+from lightning_badge.ordering.selector import Block, OneShotSelector, Picks, Selector
 
 __all__ = [
     "STRATEGIES",
+    "Block",
     "LazyOrdering",
+    "OneShotSelector",
     "Ordering",
+    "Picks",
+    "Selector",
     "check_strategy",
     "kmeans_pp",
     "measure_coverage",
     "order",
+    "strategy",
     "strategy_arguments",
 ]
 

@@ -10,9 +10,11 @@ import torch
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.kernels import resolve_backend
-from lightning_badge.ordering.base import Ordering
-from lightning_badge.ordering.min_distance import MinDistanceEngine, gradients
+from lightning_badge.kernels.registry import resolve_backend
+from lightning_badge.ordering.distance_selector import gradients
+from lightning_badge.ordering.engine import MinDistanceEngine
+from lightning_badge.ordering.members import Members
+from lightning_badge.ordering.ordering import Ordering
 from lightning_badge.ordering.scatter import Scatter
 from lightning_badge.sample_ids import name_ids
 
@@ -47,15 +49,15 @@ def measure_coverage(
         )
     rows = gradients(embedding)
     device = rows.sq_norm.device
-    backend = resolve_backend(backend, device, len(rows), embedding.dtype)
-    engine = MinDistanceEngine.over(rows, backend)
+    computes = resolve_backend(backend, device, len(rows), embedding.dtype)
+    engine = MinDistanceEngine(rows, Members(len(rows), device), computes)
     engine.compact()
     scatter = Scatter.of(rows)
     positions = torch.tensor([row_of[i] for i in ordering], dtype=torch.int64).to(device)
     parts = [np.zeros(0)]
     before = None
     for block in _blocks(len(positions)):
-        engine.add_centers(engine.rows.take(positions[block]))
+        engine.add_centers([engine.rows.take(positions[block])])
         after = float(engine.min_sq_dist.sum())
         parts.append(scatter.coverage_between(before, after, block.stop - block.start))
         before = after

@@ -1,4 +1,4 @@
-"""Orderings that are made as they are asked for, of pools that change meanwhile."""
+"""Orderings that are computed as their ranks are asked for, of pools that change meanwhile."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.embedding import GradientEmbedding, content_digest
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.kernels import resolve_backend
-from lightning_badge.ordering.base import Ordering, check_coverage, check_strategy
+from lightning_badge.kernels import Backend
+from lightning_badge.kernels.registry import resolve_backend
+from lightning_badge.ordering.ordering import Ordering, check_coverage
 from lightning_badge.ordering.posterior import check_posterior
-from lightning_badge.ordering.walk import Picks, Walk
+from lightning_badge.ordering.registry import check_strategy
+from lightning_badge.ordering.selector import Picks, Selector
 from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, name_ids
 
 
 class LazyOrdering:
-    """An ordering that hands out its ranks in parts and computes only what they need.
+    """An ordering that issues its ranks in parts and computes only what they need.
 
-    ``take(10)`` then ``take(20)`` equals ``take(30)``. Between two parts rows may arrive
-    (``extend``) and leave (``discard``): ranks that were handed out stand, and what follows has
-    the law of the strategy on the new pool given those ranks. A pool that grows before the first
-    part gives the ordering that the whole pool would have given.
+    ``take(10)`` then ``take(20)`` equals ``take(30)``. Between two parts rows may be added
+    (``extend``) and removed (``discard``). Ranks already issued never change, and the ranks after
+    them have the law of the strategy on the new pool given those ranks. A pool that grows before
+    the first part gives the ordering that the whole pool would have given.
 
     Args:
         embedding: The pool.
@@ -59,7 +61,7 @@ class LazyOrdering:
     ) -> None:
         self._rule = check_strategy(strategy, strategy_args)
         labeled = None if labeled is None else labeled.like(embedding)
-        self._labeled = None if labeled is None else fingerprint(labeled.sample_ids, ordered=True)
+        self._labeled = None if labeled is None else labeled.content_fingerprint()
         if posterior is not None:
             check_posterior(posterior, len(embedding))
         self._context: dict[str, Any] = {
@@ -80,18 +82,18 @@ class LazyOrdering:
         self._strategy, self._strategy_args = strategy, strategy_args
         self._seed, self._backend = seed, backend
         self._embedding = embedding
-        self._gone = np.zeros(len(embedding), dtype=np.bool_)
         self._n_issued = 0
-        self._issued = np.zeros(len(embedding), dtype=np.bool_)
-        self._walk: Walk | None = None
+        self._selector: Selector | None = None
         self._fingerprint: str | None = None
 
     def __len__(self) -> int:
-        """Returns how many ranks are left to hand out."""
-        return len(self._embedding) - int((self._gone | self._issued).sum())
+        """Returns how many ranks are left to issue."""
+        if self._selector is None:
+            return len(self._embedding)
+        return self._selector.members.n_remaining
 
     def __iter__(self) -> Iterator[SampleId]:
-        while len(picks := self._hand_out(1)):
+        while len(picks := self._issue(1)):
             yield from self._embedding.sample_ids[picks.positions].tolist()
 
     @property
@@ -100,10 +102,10 @@ class LazyOrdering:
         return getattr(self._started(), "counters", None)
 
     def take(self, k: int | None = None, *, coverage: float | None = None) -> Ordering:
-        """Hands out the next ranks.
+        """Issues the next ranks.
 
         Args:
-            k: How many; None for all that are left.
+            k: How many; None for all that remain.
             coverage: Stop once this share of the pool's scatter is explained.
 
         Raises:
@@ -114,18 +116,19 @@ class LazyOrdering:
         if coverage is not None:
             check_coverage(coverage)
             self._require_coverage()
-        picks = self._hand_out(wanted, np.inf if coverage is None else coverage)
+        picks = self._issue(wanted, np.inf if coverage is None else coverage)
         return _ordering(self._embedding, picks, self._metadata(first_rank))
 
-    def _hand_out(self, k: int, coverage: float = np.inf) -> Picks:
+    def _issue(self, k: int, coverage: float = np.inf) -> Picks:
         picks = self._started().take(k, coverage)
-        self._issued[picks.positions] = True
         self._n_issued += len(picks)
         return picks
 
     def has_issued(self, sample_id: SampleId) -> bool:
         """Whether a rank was given to this sample already."""
-        return sample_id in self._embedding.sample_ids[self._issued].tolist()
+        if self._selector is None:
+            return False
+        return sample_id in self._embedding.sample_ids[self._selector.members.issued].tolist()
 
     def extend(self, embedding: GradientEmbedding, *, posterior: Tensor | None = None) -> None:
         """Adds rows that arrived meanwhile.
@@ -148,32 +151,30 @@ class LazyOrdering:
             check_posterior(posterior, len(embedding), like=self._context["posterior"])
         self._embedding = self._embedding.concatenate(embedding)
         if posterior is not None:
-            self._context["posterior"] = torch.cat([self._context["posterior"], posterior])
+            posterior = torch.cat([self._context["posterior"], posterior])
+            self._context["posterior"] = posterior
         self._fingerprint = None
-        new = np.zeros(len(embedding), dtype=np.bool_)
-        self._gone, self._issued = np.append(self._gone, new), np.append(self._issued, new)
-        if self._walk is not None:
-            self._walk.extend(embedding, posterior)
+        if self._selector is not None:
+            self._selector.extend(self._embedding, posterior)
 
     def discard(self, sample_ids: Iterable[SampleId]) -> None:
         """Removes rows that nobody will label.
 
         Raises:
-            OrderingError: Ids that are not in the pool, or were handed out already; nothing is
-                removed then.
+            OrderingError: Ids that are not in the pool, or were issued already; nothing is removed
+                then.
         """
         ids = as_sample_ids(sample_ids, error=OrderingError)
-        known = np.isin(ids, self._embedding.sample_ids[~(self._gone | self._issued)])
+        selector = self._started()
+        remaining = selector.members.remaining.cpu().numpy()
+        known = np.isin(ids, self._embedding.sample_ids[remaining])
         if not known.all():
             raise OrderingError(
-                "discard: expected ids that are in the pool and were not handed out, got "
+                "discard: expected ids that are in the pool and were not issued, got "
                 f"{name_ids(ids[~known].tolist())}"
             )
-        positions = np.flatnonzero(np.isin(self._embedding.sample_ids, ids))
-        self._gone[positions] = True
+        selector.discard(np.flatnonzero(np.isin(self._embedding.sample_ids, ids)))
         self._fingerprint = None
-        if self._walk is not None:
-            self._walk.discard(positions)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns tensors and plain values from which another process goes on identically.
@@ -184,30 +185,48 @@ class LazyOrdering:
         return {
             **self._identity(),
             "backend": self._backend,
-            "gone": torch.tensor(self._gone),
-            "issued": torch.tensor(self._issued),
             "n_issued": self._n_issued,
-            "walk": None if self._walk is None else self._walk.state_dict(),
+            "selector": None if self._selector is None else self._selector.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where the ordering that ``state`` was taken from stood.
 
         Raises:
-            OrderingError: A state of another pool, strategy, seed or labeled set.
+            OrderingError: A state of other rows, activations, strategy, seed or labeled set, or
+                one that is incomplete or contradicts itself; nothing is changed then.
         """
-        for name, here in self._identity().items():
+        identity = self._identity()
+        expected = {*identity, "backend", "n_issued", "selector"}
+        if not isinstance(state, dict) or set(state) != expected:
+            got = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise OrderingError(
+                f"state: expected what state_dict() returned, with {', '.join(sorted(expected))}; "
+                f"got {got}"
+            )
+        for name, here in identity.items():
             if state[name] != here:
                 raise OrderingError(
                     f"{name}: expected {state[name]!r}, as in the state, got {here!r}; build "
                     "the LazyOrdering from the arguments and rows that the state was taken from"
                 )
-        self._gone, self._issued = (state[name].numpy().copy() for name in ("gone", "issued"))
-        self._n_issued, self._backend = state["n_issued"], state["backend"]
+        selector = None
+        if state["selector"] is not None:
+            selector = self._new_selector(state["backend"])
+            try:
+                selector.load_state_dict(state["selector"])
+            except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as e:
+                raise OrderingError(
+                    f"state: is incomplete or damaged ({type(e).__name__}: {e}); take it again"
+                ) from e
+        n_issued = 0 if selector is None else int(selector.members.issued.sum())
+        if n_issued != state["n_issued"]:
+            raise OrderingError(
+                f"state: contradicts itself, n_issued is {state['n_issued']!r} and {n_issued} rows "
+                "are marked as issued; take it again"
+            )
+        self._selector, self._n_issued, self._backend = selector, n_issued, state["backend"]
         self._fingerprint = None
-        self._walk = None
-        if state["walk"] is not None:
-            self._new_walk().load_state_dict(state["walk"])
 
     def _identity(self) -> dict[str, Any]:
         """Returns what a state must agree in; the ids in their order, for it holds positions."""
@@ -215,33 +234,37 @@ class LazyOrdering:
             "strategy": self._strategy,
             "strategy_args": self._strategy_args,
             "seed": self._seed,
-            "labeled": self._labeled,
             "fingerprint": fingerprint(self._embedding.sample_ids, ordered=True),
+            "content": self._embedding.content_fingerprint(),
+            "posterior": self._posterior_fingerprint(),
+            "labeled": self._labeled,
         }
 
-    def _started(self) -> Walk:
-        if self._walk is None:
-            gone = np.flatnonzero(self._gone)
-            walk = self._new_walk()
-            if len(gone):
-                walk.discard(gone)
-        assert self._walk is not None
-        return self._walk
+    def _posterior_fingerprint(self) -> str | None:
+        posterior: Tensor | None = self._context.get("posterior")
+        return None if posterior is None else content_digest([posterior])
 
-    def _new_walk(self) -> Walk:
-        # Settled with the walk's first rows: a pool that grows keeps its back end.
-        embedding = self._embedding
-        self._backend = resolve_backend(
-            self._backend, embedding.logit_grad.device, len(embedding), embedding.dtype
-        )
-        self._walk = self._rule.rule(
+    def _started(self) -> Selector:
+        if self._selector is None:
+            self._selector = self._new_selector(self._backend)
+            # Resolved with the first rows: a pool that grows keeps its back end.
+            self._backend = self._resolved(self._backend).name
+        return self._selector
+
+    def _new_selector(self, backend: str) -> Selector:
+        return self._rule.rule(
             self._embedding,
             seed=self._seed,
-            backend=self._backend,
+            backend=self._resolved(backend),
             **self._context,
             **self._strategy_args,
         )
-        return self._walk
+
+    def _resolved(self, backend: str) -> Backend:
+        embedding = self._embedding
+        return resolve_backend(
+            backend, embedding.logit_grad.device, len(embedding), embedding.dtype
+        )
 
     def _ranks(self, k: int | None) -> int:
         if k is None:
@@ -256,15 +279,16 @@ class LazyOrdering:
 
     def _metadata(self, first_rank: int) -> dict[str, Any]:
         embedding = self._embedding
+        discarded = self._started().members.discarded
         if self._fingerprint is None:
-            self._fingerprint = fingerprint(embedding.sample_ids[~self._gone])
+            self._fingerprint = fingerprint(embedding.sample_ids[~discarded])
         return {
             "strategy": self._strategy,
             "strategy_args": self._strategy_args,
             "seed": self._seed,
             "backend": self._backend,
             "first_rank": first_rank,
-            "n_pool": len(embedding) - int(self._gone.sum()),
+            "n_pool": len(embedding) - int(discarded.sum()),
             "pool_fingerprint": self._fingerprint,
             "classes": embedding.logit_grad.shape[1],
             "width": embedding.penultimate.shape[1],

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_badge.kernels import Factors
-from lightning_badge.kernels.torch_blocked import full_float32
+from lightning_badge.kernels.precision import full_float32
 
 ROW_BLOCK = 65536
 # Below this share of the sum of squares, float32 sums leave too few digits of the difference.

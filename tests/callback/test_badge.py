@@ -144,7 +144,7 @@ class TestErrors:
             ({"every_n_epochs": 0}, r"\(every_n_epochs=...\)"),
             ({"loss": "mse"}, "auto, cross_entropy, binary_cross_entropy, got 'mse'"),
             ({"first_center": "last"}, "uniform, max_norm, got 'last'"),
-            ({"backend": "tpu"}, "backend: expected one of auto, torch.*got 'tpu'"),
+            ({"backend": "tpu"}, "backend: expected one of auto, numba.*got 'tpu'"),
         ],
     )
     def test_wrong_arguments_list_the_right_ones(

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.kernels import backends
+from lightning_badge.kernels import backend as backend_module
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -95,7 +95,7 @@ class TestProcesses:
 def test_a_backend_of_another_device_is_refused_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "find_spec", lambda name: ModuleSpec(name, None))
+    monkeypatch.setattr(backend_module, "find_spec", lambda name: ModuleSpec(name, None))
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     trainer = make_trainer(tmp_path, callbacks=[BadgeCallback(backend="triton")])
     with pytest.raises(MisconfigurationException, match="on cpu; backend='torch' computes anyw"):

@@ -1,6 +1,5 @@
 """Which back end computes, and why another one cannot."""
 
-import importlib.util
 import logging
 from importlib.machinery import ModuleSpec
 
@@ -8,7 +7,9 @@ import pytest
 import torch
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.kernels import backends, check_backend, resolve_backend
+from lightning_badge.kernels import backend as backend_module
+from lightning_badge.kernels import registry, triton_tiled
+from lightning_badge.kernels.registry import backends, check_backend, resolve_backend
 
 INSTALLED = {"numba", "triton"}
 
@@ -18,48 +19,47 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """What is installed, whatever really is: a test may take some of it away."""
     here = set(INSTALLED)
     monkeypatch.setattr(
-        backends, "find_spec", lambda name: ModuleSpec(name, None) if name in here else None
+        backend_module, "find_spec", lambda name: ModuleSpec(name, None) if name in here else None
     )
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setenv("CC", "cc")
-    backends._say_once.cache_clear()
+    registry._report_once.cache_clear()
     return here
 
 
 def test_the_names_are_those_of_installable_extras() -> None:
-    assert set(backends.BACKENDS) == {"auto", "torch", *INSTALLED}
-    assert importlib.util.find_spec("torch") is not None
+    assert {found.package for found in backends().values()} == {None, *INSTALLED}
 
 
 def test_auto_takes_what_pays(installed: set[str]) -> None:
-    assert resolve_backend("auto", n=10) == "torch"
-    assert resolve_backend("auto", n=1_000_000) == "numba"
-    assert resolve_backend("auto", "cuda", n=10) == "triton"
-    assert resolve_backend("auto", "mps", n=1_000_000) == "torch"
+    assert resolve_backend("auto", n=10).name == "torch"
+    assert resolve_backend("auto", n=1_000_000).name == "numba"
+    assert resolve_backend("auto", "cuda", n=10).name == "triton"
+    assert resolve_backend("auto", "mps", n=1_000_000).name == "torch"
     installed.clear()
-    assert resolve_backend("auto", n=1_000_000) == "torch"
-    assert resolve_backend("auto", "cuda", n=1_000_000) == "torch"
+    assert resolve_backend("auto", n=1_000_000).name == "torch"
+    assert resolve_backend("auto", "cuda", n=1_000_000).name == "torch"
 
 
-def test_auto_says_once_that_triton_computes(caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_reports_once_that_triton_computes(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="lightning_badge"):
         for _ in range(3):
             resolve_backend("auto", "cuda")
     assert [record.message for record in caplog.records] == [
-        "backend='auto': orderings on cuda are computed by Triton kernels"
+        "backend='auto': orderings on cuda are computed by triton"
     ]
 
 
 def test_a_torch_built_for_rocm_computes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "hip", "6.3")
-    assert resolve_backend("auto", "cuda") == "torch"
+    assert resolve_backend("auto", "cuda").name == "torch"
     with pytest.raises(BadgeError, match="built for ROCm; backend='torch' computes anywhere"):
         resolve_backend("triton", "cuda")
 
 
 def test_what_cannot_compute_says_why_and_what_can(installed: set[str]) -> None:
-    with pytest.raises(BadgeError, match="auto, torch, numba, triton, got 'cuda'"):
+    with pytest.raises(BadgeError, match="auto, numba, reference, torch, triton, got 'cuda'"):
         resolve_backend("cuda")
     with pytest.raises(BadgeError, match="'numba' computes on the CPU, but the pool is on cuda"):
         resolve_backend("numba", "cuda")
@@ -74,23 +74,23 @@ def test_what_cannot_compute_says_why_and_what_can(installed: set[str]) -> None:
 
 def test_an_old_gpu_and_a_missing_compiler_leave_it_to_torch(monkeypatch) -> None:
     monkeypatch.delenv("CC")
-    monkeypatch.setattr(backends, "which", lambda name: None)
-    assert resolve_backend("auto", "cuda") == "torch"
+    monkeypatch.setattr(triton_tiled, "which", lambda name: None)
+    assert resolve_backend("auto", "cuda").name == "torch"
     with pytest.raises(BadgeError, match="install gcc, or name one in CC; backend='torch'"):
         resolve_backend("triton", "cuda")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert resolve_backend("auto", "cuda") == "torch"
+    assert resolve_backend("auto", "cuda").name == "torch"
     with pytest.raises(BadgeError, match="capability 8.0 or more, and cuda has 7.5; backend="):
         resolve_backend("triton", "cuda")
 
 
 def test_float64_embeddings_are_not_for_triton() -> None:
-    assert resolve_backend("auto", "cuda", dtype=torch.float64) == "torch"
+    assert resolve_backend("auto", "cuda", dtype=torch.float64).name == "torch"
     with pytest.raises(BadgeError, match="in float32, but the embeddings are float64"):
         resolve_backend("triton", "cuda", dtype=torch.float64)
 
 
 def test_the_interpreter_computes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    assert resolve_backend("triton") == "triton"
-    assert resolve_backend("auto", n=10) == "torch"
+    assert resolve_backend("triton").name == "triton"
+    assert resolve_backend("auto", n=10).name == "torch"

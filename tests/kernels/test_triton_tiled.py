@@ -24,24 +24,18 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lightning_badge import kernels
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.kernels import (
-    LOSSES,
-    Factors,
-    Loss,
-    accept,
-    logit_grad_and_sq_norm,
-    pick_farthest,
-    reference,
-    torch_blocked,
-    update_min_sq_dist,
-)
+from lightning_badge.kernels import LOSSES, Factors, Loss, reference
+from lightning_badge.kernels.gradient import logit_grad
+from lightning_badge.kernels.pairwise import pairwise_sq_dist
+from lightning_badge.kernels.torch_blocked import BACKEND as TORCH
+from lightning_badge.kernels.triton_tiled import BACKEND as TRITON
 from lightning_badge.ordering import LazyOrdering, order
-from lightning_badge.ordering.min_distance import to_host
+from lightning_badge.ordering.distance_selector import to_host
 from lightning_badge.ordering_file import read_ordering
 
+SPECIFIED = reference.logit_grad_and_sq_norm
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 MAP_NORESERVE = 0x4000  # of Linux
 
@@ -87,9 +81,9 @@ def everyone(factors: Factors) -> Tensor:
     return torch.arange(len(factors), device=factors.sq_norm.device)
 
 
-def min_sq_dist(rows: Factors, centers: Factors, backend: str = "triton", **more: Any) -> Tensor:
+def min_sq_dist(rows: Factors, centers: Factors, **more: Any) -> Tensor:
     known = torch.full_like(rows.sq_norm, torch.inf)
-    update_min_sq_dist(known, rows, everyone(rows), centers, backend=backend, **more)
+    TRITON.update(known, rows, everyone(rows), centers, **more)
     return known.cpu()
 
 
@@ -106,22 +100,13 @@ def assert_near(found: Tensor, wanted: Tensor, rtol: float = 1e-3) -> None:
 
 
 class TestUpdate:
-    @pytest.mark.parametrize(("n", "c", "h", "m"), SHAPES)
-    def test_distances_are_those_of_the_reference_and_of_torch(self, device, n, c, h, m) -> None:
-        rows, centers = random_factors(n, c, h), random_factors(m, c, h, seed=1)
-        wanted = expected(rows, centers)
-        assert_near(min_sq_dist(rows, centers, "torch"), wanted)
-        rows, centers = on(device, rows), on(device, centers)
-        assert_near(min_sq_dist(rows, centers), wanted)
-        assert_near(min_sq_dist(rows, centers, prune=False), wanted)
-
     def test_every_entry_is_written_and_none_beside(self, device: str) -> None:
         rows, centers = random_factors(100, 7, 41), random_factors(5, 7, 41, seed=1)
         room = torch.full((102,), torch.nan, dtype=torch.float64, device=device)
         known = room[1:101]
         known.fill_(torch.inf)
         rows, centers = on(device, rows), on(device, centers)
-        update_min_sq_dist(known, rows, everyone(rows), centers, backend="triton")
+        TRITON.update(known, rows, everyone(rows), centers)
         assert_near(known, expected(rows, centers))
         assert room[[0, -1]].isnan().all()
 
@@ -133,53 +118,14 @@ class TestUpdate:
         centers = rows.take(slice(95, 100))
         assert_near(min_sq_dist(rows, centers), expected(rows, centers))
 
-    def test_only_the_rows_asked_for_are_looked_at(self, device: str) -> None:
-        rows, centers = random_factors(50, 3, 8), random_factors(4, 3, 8, seed=1)
-        rows, centers = on(device, rows), on(device, centers)
-        some = torch.tensor([40, 3, 17], device=device)
-        known = torch.full((3,), torch.inf, dtype=torch.float64, device=device)
-        update_min_sq_dist(known, rows, some, centers, backend="triton")
-        assert_near(known, expected(rows, centers)[some.cpu()])
-
-    def test_what_is_known_only_falls(self, device: str) -> None:
-        rows, centers = random_factors(70, 3, 8), random_factors(4, 3, 8, seed=1)
-        rows, centers = on(device, rows), on(device, centers)
-        wanted = expected(rows, centers)
-        for start in (0.0, float(wanted.median()) + 1e-12):
-            known = torch.full_like(rows.sq_norm, start)
-            update_min_sq_dist(known, rows, everyone(rows), centers, backend="triton")
-            assert_near(known, wanted.clamp(max=start))
-            # To the last digit, which float32 does not have.
-            assert (known[wanted.to(device) > 1.01 * start] == start).all()
-            assert (known <= start).all()
-
     def test_no_tile_is_skipped_whose_norms_let_it_matter(self, device: str) -> None:
         # On one ray the gap between the norms is the distance.
         ray = torch.ones(1, 8) / 8**0.5
         rows = on(device, Factors.of(torch.ones(64, 1), ray.repeat(64, 1)))
         centers = on(device, Factors.of(torch.ones(33, 1), 1.5 * ray.repeat(33, 1)))
         known = torch.full_like(rows.sq_norm, 0.26)
-        update_min_sq_dist(known, rows, everyone(rows), centers, backend="triton")
+        TRITON.update(known, rows, everyone(rows), centers)
         assert_near(known, torch.full((64,), 0.25))
-
-    def test_copies_are_at_distance_zero_exactly(self, device: str) -> None:
-        rows = random_factors(70, 10, 130)
-        rows = on(device, rows.take(torch.arange(140) % 70))
-        assert (min_sq_dist(rows, rows.take(slice(0, 70))) == 0).all()
-
-    @pytest.mark.parametrize("noise", [1e-2, 1e-4, 1e-6])
-    def test_near_copies_keep_their_digits(self, device: str, noise: float) -> None:
-        base, other = random_factors(60, 10, 130), random_factors(60, 10, 130, seed=1)
-        near = Factors.of(
-            base.logit_grad + noise * other.logit_grad, base.penultimate + noise * other.penultimate
-        )
-        near, base = on(device, near), on(device, base)
-        wanted = expected(near, base)
-        torch.testing.assert_close(min_sq_dist(near, base), wanted, rtol=1e-4, atol=0.0)
-        # A little more than that is known already.
-        known = 1.01 * wanted.to(device)
-        update_min_sq_dist(known, near, everyone(near), base, backend="triton")
-        torch.testing.assert_close(known.cpu(), wanted, rtol=1e-4, atol=0.0)
 
     def test_distances_over_twelve_decades_keep_their_digits(self, device: str) -> None:
         base = random_factors(120, 5, 30)
@@ -191,57 +137,19 @@ class TestUpdate:
             found = min_sq_dist(rows, centers, signed=signed)
             torch.testing.assert_close(found, expected(rows, centers), rtol=1e-4, atol=0.0)
 
-    def test_rows_and_centers_may_lie_thirty_decades_apart(self, device: str) -> None:
-        base = random_factors(40, 4, 16)
-        rows = on(device, Factors.of(base.logit_grad * 1e-25, base.penultimate.abs()))
-        centers = on(device, Factors.of(base.logit_grad[:9], base.penultimate[:9].abs()))
-        found = min_sq_dist(rows, centers, signed=False)
-        torch.testing.assert_close(found, expected(rows, centers), rtol=1e-4, atol=0.0)
-
-    def test_small_integers_are_exact(self, device: str) -> None:
-        rows = on(device, small_integers(90, 4, 6))
-        centers = rows.take(slice(0, 20))
-        for prune in (True, False):
-            for signed in (True, False):
-                found = min_sq_dist(rows, centers, signed=signed, prune=prune)
-                assert torch.equal(found, expected(rows, centers))
-
-    @pytest.mark.parametrize("signed", [False, True])
-    def test_nothing_near_is_ruled_out_where_bounds_are_tight(self, device, signed) -> None:
-        # Activations of one direction make the class side's bound the distance itself.
-        generator = torch.Generator().manual_seed(0)
-        z = torch.randn(300, 5, generator=generator)
-        z[torch.arange(300), torch.arange(300) % 5] += 6
-        h = 1.0 + 0.01 * torch.randn(300, 8, generator=generator)
-        if signed:
-            h *= torch.randn(300, 1, generator=generator).sign()
-        rows = on(device, Factors.of(torch_blocked.logit_grad(z, "cross_entropy"), h))
-        known = torch.full_like(rows.sq_norm, torch.inf)
-        for part in (slice(0, 20), slice(20, 120)):
-            update_min_sq_dist(
-                known, rows, everyone(rows), rows.take(part), signed=signed, backend="triton"
-            )
-        torch.testing.assert_close(
-            known.cpu(), expected(rows, rows.take(slice(0, 120))), rtol=1e-3, atol=1e-12
-        )
-
     def test_pruning_saves_products_where_rows_stand_by_label_and_norm(self, device) -> None:
         label = functional.one_hot(torch.arange(640) // 160, 4)
         logits = label * torch.linspace(2, 12, 640)[:, None]
-        a = torch_blocked.logit_grad(logits, "cross_entropy")
+        a = logit_grad(logits, "cross_entropy")
         rows = on(device, Factors.of(a, random_factors(640, 1, 16).penultimate.abs()))
         known = torch.full_like(rows.sq_norm, torch.inf)
         for part in (slice(0, None, 8), slice(1, None, 4)):
             centers = rows.take(part)
-            work = update_min_sq_dist(
-                known, rows, everyone(rows), centers, signed=False, backend="triton"
-            )
+            work = TRITON.update(known, rows, everyone(rows), centers, signed=False)
         assert_near(known, expected(rows, centers.concatenate(rows.take(slice(0, None, 8)))))
         assert work.pairs == 640 * 160
         assert 0 < int(work.multiplied) < 0.7 * work.pairs
-        dense = update_min_sq_dist(
-            known, rows, everyone(rows), centers, prune=False, backend="triton"
-        )
+        dense = TRITON.update(known, rows, everyone(rows), centers, prune=False)
         assert int(dense.multiplied) == dense.pairs
 
     def test_rows_that_are_no_neighbours_in_memory(self, device: str) -> None:
@@ -266,23 +174,9 @@ class TestUpdate:
         rows = Factors(near.logit_grad, far, near.sq_norm, near.logit_grad_norm)
         centers = near.take(slice(0, 5))
         assert_near(min_sq_dist(rows, centers), expected(plain, plain.take(slice(0, 5))))
-        found = accept(torch.full_like(rows.sq_norm, 9e9), rows.sq_norm * 0, rows, backend="triton")
-        wanted = torch_blocked.accept(
-            torch.full((20,), 9e9).double(), torch.zeros(20).double(), plain
-        )
+        found = TRITON.accept(torch.full_like(rows.sq_norm, 9e9), rows.sq_norm * 0, rows)
+        wanted = TORCH.accept(torch.full((20,), 9e9).double(), torch.zeros(20).double(), plain)
         assert_near(_counted(found)[1], wanted[1], rtol=1e-6)
-
-    @pytest.mark.parametrize("prune", [True, False])
-    def test_only_the_first_number_of_centers_count(self, device: str, prune: bool) -> None:
-        rows = on(device, random_factors(70, 7, 20))
-        centers = on(device, random_factors(65, 7, 20, seed=1))
-        for number in (0, 1, 33, 65):
-            counted = torch.tensor(number, device=device)
-            found = min_sq_dist(rows, centers, prune=prune, number=counted)
-            if not number:
-                assert found.isinf().all()
-                continue
-            assert_near(found, expected(rows, centers.take(slice(0, number))))
 
     @pytest.mark.parametrize("prune", [True, False])
     def test_copies_among_the_centers_that_do_not_count(self, device: str, prune: bool) -> None:
@@ -329,13 +223,16 @@ class TestLogitGrad:
         self.check(device, penultimate, logits, loss)
 
     def check(
-        self, device: str, penultimate: Tensor, logits: Tensor, loss: Loss, by: Any = reference
+        self,
+        device: str,
+        penultimate: Tensor,
+        logits: Tensor,
+        loss: Loss,
+        by: Any = reference.logit_grad_and_sq_norm,
     ) -> None:
-        wanted = by.logit_grad_and_sq_norm(penultimate.double(), logits.double(), loss=loss)
-        torch_found = logit_grad_and_sq_norm(penultimate, logits, loss=loss)
-        found = logit_grad_and_sq_norm(
-            _to_as_is(penultimate, device), _to_as_is(logits, device), loss=loss, backend="triton"
-        )
+        wanted = by(penultimate.double(), logits.double(), loss=loss)
+        torch_found = TORCH.embed(penultimate, logits, loss=loss)
+        found = TRITON.embed(_to_as_is(penultimate, device), _to_as_is(logits, device), loss=loss)
         assert found[0].dtype == torch.float32
         assert found[1].dtype == torch.float64
         rtol = 2e-6 if logits.shape[1] < 5000 else 2e-5  # of a float32 sum over the classes
@@ -360,7 +257,7 @@ class TestLogitGrad:
         logits = torch.zeros(4, c)
         logits[torch.arange(4), torch.tensor([0, 1, 2, c - 1])] = torch.tensor([20.0, 40, 60, 80])
         # The specification subtracts what is almost 1 from 1; torch does not.
-        self.check(device, torch.ones(4, 2), logits, "cross_entropy", by=kernels)
+        self.check(device, torch.ones(4, 2), logits, "cross_entropy", by=TORCH.embed)
 
     def test_logits_whose_rows_are_no_neighbours_in_memory(self, device: str) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -373,7 +270,7 @@ class TestLogitGrad:
         plain = torch.randn(20, 7, generator=generator)
         far = _far_apart(20, 7, device)
         far.copy_(plain)
-        found = logit_grad_and_sq_norm(far[:, :3], far, loss="cross_entropy", backend="triton")
+        found = TRITON.embed(far[:, :3], far, loss="cross_entropy")
         wanted = reference.logit_grad_and_sq_norm(
             plain[:, :3].double(), plain.double(), loss="cross_entropy"
         )
@@ -401,32 +298,14 @@ def _counted(accepted: Any) -> tuple[Tensor, Tensor]:
     return accepted.candidates[:number].cpu(), accepted.gains[:number].cpu()
 
 
-class TestWalks:
-    @pytest.mark.parametrize("b", [1, 2, 63, 64, 65, 200])
-    @pytest.mark.parametrize("spread", [0.5, 30.0])
-    def test_a_block_accepts_what_the_walk_one_by_one_accepts(self, device, b, spread) -> None:
-        rows = small_integers(b, 3, 5, seed=b)
-        generator = torch.Generator().manual_seed(b)
-        stale = (spread * torch.randint(0, 9, (b,), generator=generator)).double()
-        uniforms = torch.rand(b, generator=generator, dtype=torch.float64)
-        wanted = torch_blocked.accept(stale, uniforms, rows)
-        found = accept(stale.to(device), uniforms.to(device), on(device, rows), backend="triton")
-        chosen, gains = _counted(found)
-        assert torch.equal(chosen, wanted[0])
-        assert torch.equal(gains, wanted[1])
-
-    def test_a_block_without_mass_accepts_nobody(self, device: str) -> None:
-        rows = on(device, small_integers(70, 3, 5))
-        nothing = torch.zeros(70, dtype=torch.float64, device=device)
-        assert not int(accept(nothing, nothing + 0.5, rows, backend="triton").number)
-
+class TestAccept:
     def test_a_chain_of_conflicts_is_settled_in_order(self, device: str) -> None:
         # Each conflicts with its neighbours alone: every other one is accepted.
         line = torch.arange(130.0)[:, None]
         rows = on(device, Factors.of(torch.ones(130, 1), line))
         for mass, uniform in ((1.5, 0.9), (2.0, 0.5)):
             stale = torch.full((130,), mass, dtype=torch.float64, device=device)
-            found = accept(stale, torch.full_like(stale, uniform), rows, backend="triton")
+            found = TRITON.accept(stale, uniform * stale, rows)
             # As far from the one before as the limit is not beyond it.
             assert _counted(found)[0].tolist() == list(range(0, 130, 2))
 
@@ -437,7 +316,7 @@ class TestWalks:
         rows = Factors.of(torch.ones(b, 1), rows.penultimate)
         generator = torch.Generator().manual_seed(b)
         now = torch.randint(0, 90, (b,), generator=generator).double()
-        left, all_pairs = now.clone(), torch_blocked.pairwise_sq_dist(rows, rows)
+        left, all_pairs = now.clone(), pairwise_sq_dist(rows, rows)
         wanted, gains = [], []
         while left.amax() > cutoff:
             best = int(np.argmax(left.numpy()))
@@ -447,7 +326,7 @@ class TestWalks:
             left[best] = -1.0
         now = now.to(device)
         beyond = torch.tensor(cutoff, dtype=torch.float64, device=device)
-        found = _counted(pick_farthest(now, beyond, on(device, rows)))
+        found = _counted(TRITON.pick_farthest(now, beyond, on(device, rows)))
         assert found[0].tolist() == wanted
         assert found[1].tolist() == gains
         assert torch.equal(now.cpu(), left.clamp(min=0.0))
@@ -504,7 +383,7 @@ class TestOrderings:
         homes = []
         for module in ("kmeans_pp", "k_center"):
             monkeypatch.setattr(
-                sys.modules[f"lightning_badge.ordering.{module}"],
+                sys.modules[f"lightning_badge.ordering.strategies.{module}"],
                 "to_host",
                 lambda *tensors: homes.append(1) or to_host(*tensors),
             )

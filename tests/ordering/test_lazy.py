@@ -7,9 +7,9 @@ import pytest
 import torch
 from pools import context_of, make_pool
 
-from lightning_badge import kernels
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import EmbeddingError, OrderingError
+from lightning_badge.kernels import numba_pruned
 from lightning_badge.ordering import STRATEGIES, LazyOrdering, order
 
 NAMES = sorted(STRATEGIES)
@@ -120,6 +120,47 @@ class TestEveryStrategy:
         with pytest.raises(OrderingError, match="fingerprint: expected"):
             lazy(make_pool(8), name).load_state_dict(state)
 
+    def test_other_activations_under_the_same_ids_are_another_pool(self, name: str) -> None:
+        pool, other = make_pool(12), make_pool(12, seed=1)
+        walk = lazy(pool, name)
+        walk.take(3)
+        with pytest.raises(OrderingError, match="content: expected"):
+            lazy(other, name).load_state_dict(walk.state_dict())
+
+    @pytest.mark.parametrize("missing", ["selector", "n_issued", "content", "seed"])
+    def test_a_state_without_one_of_its_keys_is_refused(self, name: str, missing: str) -> None:
+        walk = lazy(make_pool(12), name)
+        walk.take(3)
+        state = walk.state_dict()
+        del state[missing]
+        with pytest.raises(OrderingError, match="state: expected what state_dict"):
+            lazy(make_pool(12), name).load_state_dict(state)
+
+    def test_a_state_that_contradicts_itself_is_refused_and_changes_nothing(self, name) -> None:
+        pool = make_pool(30)
+        walk = lazy(pool, name)
+        walk.take(7)
+        wrong = [walk.state_dict() for _ in range(4)]
+        wrong[0]["n_issued"] = 8
+        wrong[1]["selector"]["members"]["status"] = torch.zeros(9, dtype=torch.int8)
+        del wrong[2]["selector"]["pool"]
+        wrong[3]["selector"]["members"]["status"] += 3
+        for state in wrong:
+            with pytest.raises(OrderingError, match="state: "):
+                walk.load_state_dict(state)
+        assert len(walk) == 23
+        assert list(walk.take()) == list(order(pool, name, **context_of(name, pool)))[7:]
+
+    def test_a_change_of_the_pool_drops_what_was_not_issued(self, name: str) -> None:
+        pool = make_pool(200)
+        walk = lazy(pool, name)
+        first = list(walk.take(60))
+        before = len(walk)
+        gone = next(i for i in pool.sample_ids.tolist() if not walk.has_issued(i))
+        walk.discard([gone])
+        assert len(walk) == before - 1
+        assert sorted([*first, gone, *walk.take()]) == sorted(pool.sample_ids.tolist())
+
     def test_rows_that_are_known_or_unlike_are_refused(self, name: str) -> None:
         walk = lazy(make_pool(9), name)
         with pytest.raises(EmbeddingError, match="'s0'"):
@@ -131,7 +172,7 @@ class TestEveryStrategy:
         walk = lazy(make_pool(9), name)
         issued = next(iter(walk))
         for wrong in ("nobody", issued):
-            with pytest.raises(OrderingError, match=f"not handed out, got '{wrong}'"):
+            with pytest.raises(OrderingError, match=f"not issued, got '{wrong}'"):
                 walk.discard([wrong])
         assert len(walk) == 8
 
@@ -171,6 +212,27 @@ def test_a_grown_pool_keeps_its_back_end_in_the_state() -> None:
     again = other.take(300)
     assert list(again) == list(rest)
     assert again.metadata["backend"] == rest.metadata["backend"] == "torch"
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba", "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_saturated_model_gives_a_shuffle(backend: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 800 * torch.eye(2, dtype=dtype)[torch.arange(9) % 2]
+    activations = 4 * torch.randn(9, 8, generator=generator).to(dtype)
+    ordering = order(GradientEmbedding.from_logits(activations, logits), backend=backend)
+    assert sorted(ordering) == list(range(9))
+    assert (ordering.gains[1:] == 0).all()
+
+
+def test_after_an_extension_the_rows_are_held_once() -> None:
+    whole = make_pool(60)
+    walk = LazyOrdering(whole.take(slice(0, 40)))
+    walk.take(5)
+    walk.extend(whole.take(slice(40, 60)))
+    engine = walk._selector._engine
+    assert engine.rows.penultimate.data_ptr() == walk._embedding.penultimate.data_ptr()
+    assert engine.rows.logit_grad.data_ptr() == walk._embedding.logit_grad.data_ptr()
 
 
 def test_a_labeled_set_of_another_head_is_refused() -> None:
@@ -213,7 +275,7 @@ def mirrored(n: int, *, turned: bool) -> GradientEmbedding:
 class TestActivationsOfOtherSign:
     @pytest.fixture(autouse=True)
     def _always_prune(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kernels, "PRUNE_BELOW", 1.0)
+        monkeypatch.setattr(numba_pruned, "PRUNE_BELOW", 1.0)
 
     def test_rows_that_arrive_meet_the_centers_on_the_other_side(self, backend: str) -> None:
         walk = LazyOrdering(mirrored(100, turned=False), backend=backend)

@@ -70,18 +70,18 @@ def test_tight_clusters_cost_no_more_products_than_four_times_a_loose_pool(backe
 def test_tight_clusters_gather_few_rows_pair_by_pair(
     noise: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lightning_badge.kernels import torch_blocked
+    from lightning_badge.kernels import pairwise
 
     gathered = 0
-    original = torch_blocked._difference_form
+    original = pairwise.difference_form
 
     def counting(left: object, right: object) -> torch.Tensor:
         nonlocal gathered
-        assert len(left) <= torch_blocked.PAIRS
+        assert len(left) <= pairwise.PAIRS
         gathered += len(left)
         return original(left, right)
 
-    monkeypatch.setattr(torch_blocked, "_difference_form", counting)
+    monkeypatch.setattr(pairwise, "difference_form", counting)
     order(tight_clusters(4_000, noise), backend="torch")
     assert gathered < 100 * 4_000
 

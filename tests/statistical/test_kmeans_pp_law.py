@@ -1,8 +1,6 @@
-"""Every path of the blocked walk follows the law of sequential k-means++, on enumerable pools."""
+"""Every path of the selector follows the law of sequential k-means++, on enumerable pools."""
 
-import importlib
 from collections.abc import Callable
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,9 +8,11 @@ import torch
 from law import DRAWS, POOLS, THRESHOLD, Law, kmeans_pp_law, p_value
 
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.kernels import Accepted, torch_blocked
-from lightning_badge.ordering.min_distance import gradients
-from lightning_badge.ordering.strategies import kmeans_pp
+from lightning_badge.kernels import Accepted, Factors, torch_blocked
+from lightning_badge.kernels.registry import resolve_backend
+from lightning_badge.ordering import kmeans_pp
+from lightning_badge.ordering.distance_selector import gradients
+from lightning_badge.ordering.strategies import kmeans_pp as kmeans_pp_module
 from lightning_badge.ordering.strategies.kmeans_pp import KMeansPP
 
 pytestmark = pytest.mark.no_cover  # tens of thousands of draws, all of lines covered elsewhere
@@ -25,11 +25,12 @@ def embed(points: Points) -> GradientEmbedding:
     return GradientEmbedding.from_dense(torch.from_numpy(points))
 
 
-def walk(
+def select(
     points: Points | GradientEmbedding, seed: int, block: int, backend: str, **more: object
 ) -> KMeansPP:
     pool = points if isinstance(points, GradientEmbedding) else embed(points)
-    return KMeansPP(pool, gradients, seed=seed, backend=backend, blocks=(block, block), **more)
+    computes = resolve_backend(backend)
+    return KMeansPP(pool, gradients, seed=seed, backend=computes, blocks=(block, block), **more)
 
 
 def draws(once: Callable[[int], np.ndarray], n: int = DRAWS) -> list[tuple[int, ...]]:
@@ -43,7 +44,7 @@ def draws_of(
     once: Callable[[int], np.ndarray] | None = None,
     n: int = DRAWS,
 ) -> list[tuple[int, ...]]:
-    """Draws again and again from one walk, put back to its start with another seed."""
+    """Draws again and again from one selector, put back to its start with another seed."""
     start = pool.state_dict()
 
     def restarted(seed: int) -> np.ndarray:
@@ -52,11 +53,6 @@ def draws_of(
         return pool.take(depth).positions if once is None else once(seed)
 
     return draws(restarted, n)
-
-
-def ordering_module(name: str) -> ModuleType:
-    # The package exports a function of the same name as one of its modules.
-    return importlib.import_module(f"lightning_badge.ordering.{name}")
 
 
 def test_the_enumerated_law_is_a_probability() -> None:
@@ -84,14 +80,14 @@ def test_orderings_follow_the_law(
 ) -> None:
     monkeypatch.setattr(torch_blocked, "CHUNK", {True: 2})  # so that a tiny pool has chunks to skip
     points = POOLS[name]
-    drawn = draws_of(walk(points, 0, block, backend), depth)
+    drawn = draws_of(select(points, 0, block, backend), depth)
     assert p_value(drawn, kmeans_pp_law(points, depth)) > THRESHOLD
 
 
 def test_a_pool_that_is_sorted_and_compacted_keeps_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ordering_module("kmeans_pp"), "SORT_FROM", 1)
+    monkeypatch.setattr(kmeans_pp_module, "SORT_FROM", 1)
     points = POOLS["scales"]
-    pool = walk(points, 0, 3, "numba")
+    pool = select(points, 0, 3, "numba")
     rows_kept = set()
 
     def once(seed: int) -> np.ndarray:
@@ -111,7 +107,13 @@ def test_factored_float32_orderings_follow_the_law(backend: str, block: int) -> 
     embedding = GradientEmbedding.from_dense(torch.tensor(h, dtype=torch.float32))
     factors = embedding.factors.of(torch.tensor(a).float(), torch.tensor(h).float())
     dense = np.einsum("nc,nh->nch", a, h).reshape(6, -1).astype(np.float64)
-    pool = KMeansPP(embedding, lambda _: factors, seed=0, backend=backend, blocks=(block, block))
+    pool = KMeansPP(
+        embedding,
+        lambda _: factors,
+        seed=0,
+        backend=resolve_backend(backend),
+        blocks=(block, block),
+    )
     assert p_value(draws_of(pool, 3), kmeans_pp_law(dense, 3)) > THRESHOLD
 
 
@@ -122,11 +124,11 @@ def test_after_an_extension_the_law_is_that_of_the_new_pool_given_the_ranks_issu
     old, new = POOLS["scales"][:4], POOLS["scales"][4:]
     both = np.concatenate([old, new])
     labeled = np.array([[2.0], [500.0]]) if with_labels else None
-    pools = embed(old), embed(new)
+    pools = embed(old), embed(both)
     more = {"labeled": embed(labeled)} if with_labels else {}
 
     def once(seed: int) -> np.ndarray:
-        pool = walk(pools[0], seed, 3, "numba", **more)
+        pool = select(pools[0], seed, 3, "numba", **more)
         before = pool.take(2).positions
         pool.extend(pools[1])
         return np.concatenate([before, pool.take(2).positions])
@@ -140,7 +142,7 @@ def test_after_an_extension_the_law_is_that_of_the_new_pool_given_the_ranks_issu
 
 def test_after_a_discard_the_law_is_that_of_the_rows_that_stay() -> None:
     points = POOLS["square"]
-    pool = walk(points, 0, 3, "numba")
+    pool = select(points, 0, 3, "numba")
 
     def once(seed: int) -> np.ndarray:
         before = pool.take(2).positions
@@ -157,24 +159,32 @@ def test_after_a_discard_the_law_is_that_of_the_rows_that_stay() -> None:
 
 def test_a_labeled_set_is_centers_from_the_start() -> None:
     points, labeled = POOLS["scales"], np.array([[2.0], [500.0]])
-    drawn = draws_of(walk(points, 0, 3, "numba", labeled=embed(labeled)), 3)
+    drawn = draws_of(select(points, 0, 3, "numba", labeled=embed(labeled)), 3)
     assert p_value(drawn, kmeans_pp_law(points, 3, centers=labeled)) > THRESHOLD
 
 
-def test_a_walk_that_accepts_every_candidate_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def accept_all(stale: torch.Tensor, uniforms: torch.Tensor, candidates, **_: object):
+def test_accepting_every_candidate_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def accept_all(
+        sq_dist: torch.Tensor, limit: torch.Tensor, candidates: Factors, **_: object
+    ) -> Accepted:
         distinct = torch.unique(candidates.penultimate, dim=0, return_inverse=True)[1]
         first = torch.tensor([(distinct == d).nonzero()[0, 0] for d in distinct.unique()])
-        return Accepted(first.sort().values, stale[first.sort().values])
+        return Accepted.all_of(first.sort().values, sq_dist[first.sort().values])
 
     points = POOLS["scales"]
-    monkeypatch.setattr(ordering_module("kmeans_pp"), "accept", accept_all)
+    monkeypatch.setattr(resolve_backend("numba"), "accept", accept_all)
     few = DRAWS // 10
-    drawn = draws_of(walk(points, 0, 16, "numba"), 3, n=few)
+    drawn = draws_of(select(points, 0, 16, "numba"), 3, n=few)
     assert p_value(drawn, kmeans_pp_law(points, 3)) < THRESHOLD, "a tenth of the draws is enough"
 
 
-def test_the_public_function_draws_the_same_ordering_as_the_walk() -> None:
+def test_the_public_function_draws_the_same_ordering_as_the_select() -> None:
     points = POOLS["square"]
-    walked = KMeansPP(embed(points), gradients, seed=3, backend="torch").take(ALL).positions
+    walked = (
+        KMeansPP(embed(points), gradients, seed=3, backend=resolve_backend("torch"))
+        .take(ALL)
+        .positions
+    )
     assert kmeans_pp(points, seed=3).tolist() == walked.tolist()

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.ordering.base import strategy
-from lightning_badge.ordering.strategies.by_score import OneBlock
-from lightning_badge.ordering.walk import Picks, Walk
+from lightning_badge.kernels import Backend
+from lightning_badge.ordering.registry import strategy
+from lightning_badge.ordering.selector import Block, Picks, Selector
 
 # Numbers in a temporary: rows are looked at in blocks of that size.
 BLOCK = 1 << 21
@@ -35,7 +35,9 @@ DECIMALS = 12
 
 
 @strategy("bald")
-def bald(embedding: GradientEmbedding, *, seed: int, backend: str, posterior: Tensor) -> Walk:
+def bald(
+    embedding: GradientEmbedding, *, seed: int, backend: Backend, posterior: Tensor
+) -> Selector:
     """Highest mutual information between label and weights first, in nats.
 
     Args:
@@ -44,7 +46,8 @@ def bald(embedding: GradientEmbedding, *, seed: int, backend: str, posterior: Te
         backend: Not needed.
         posterior: Class probabilities ``[n, s, c]``.
     """
-    return BatchBALD(embedding, posterior, seed=seed, depth=0, configurations=1, backend=backend)
+    del backend
+    return BatchBALD(embedding, posterior, seed=seed, depth=0, configurations=1)
 
 
 @strategy("batchbald")
@@ -52,11 +55,11 @@ def batchbald(
     embedding: GradientEmbedding,
     *,
     seed: int,
-    backend: str,
+    backend: Backend,
     posterior: Tensor,
     depth: int = 20,
     configurations: int = 1000,
-) -> Walk:
+) -> Selector:
     """Greedy joint mutual information, down to a depth; from there on as ``bald``.
 
     All picks together tell at most ``log(s)`` nats of the weights, so the gains must fade; once
@@ -74,18 +77,18 @@ def batchbald(
     Raises:
         OrderingError: A negative ``depth``, or no configurations.
     """
+    del backend
     return BatchBALD(
         embedding,
         posterior,
         seed=seed,
         depth=depth,
         configurations=configurations,
-        backend=backend,
     )
 
 
-class BatchBALD(OneBlock):
-    """The greedy walk, one rank a block down to ``depth``, then all that is left by its score."""
+class BatchBALD(Selector):
+    """Greedy picks, one rank a block down to ``depth``, then all remaining rows by their score."""
 
     def __init__(
         self,
@@ -95,33 +98,36 @@ class BatchBALD(OneBlock):
         seed: int,
         depth: int,
         configurations: int,
-        backend: str,
     ) -> None:
-        del backend
-        super().__init__(len(embedding))
+        super().__init__(embedding)
         for name, value, least in (("depth", depth, 0), ("configurations", configurations, 1)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise OrderingError(f"{name}: expected an integer from {least} on, got {value!r}")
         self._posterior = posterior
-        self._scores = mutual_information(self._posterior)
+        self._scores = mutual_information(posterior)
         self._depth = depth
         self._draws = np.random.default_rng(seed)
-        self._joint = Joint.start(self._posterior.shape[1], configurations)
+        self._joint = Joint.start(posterior.shape[1], configurations)
         self._n_picked = 0
 
-    def _order(self, left: npt.NDArray[np.int64]) -> Picks:
-        best_first = left[np.argsort(-self._scores[left], kind="stable")]
+    def _next_block(self) -> Block | None:
+        if not self.members.n_remaining:
+            return None
+        remaining = self.members.remaining.nonzero().squeeze(1).cpu().numpy()
+        best_first = remaining[np.argsort(-self._scores[remaining], kind="stable")]
         if self._n_picked >= self._depth:
             # BALD's own gains are its scores; behind BatchBALD's picks they would be another's.
             gains = self._scores[best_first] if not self._depth else np.nan
-            return Picks.of(best_first, gains)
-        if not len(left):
-            return Picks.of([], [])
+            return Block(Picks.of(best_first, gains))
         row, gain = self._best(best_first)
-        probabilities = self._posterior[row].double().cpu()
-        self._joint = self._joint.with_pick(probabilities, self._draws)
-        self._n_picked += 1
-        return Picks.of([row], [gain])
+        return Block(Picks.of([row], [gain]))
+
+    def _commit(self, block: Block, n: int) -> None:
+        del n  # joint picks are blocks of one rank
+        if self._n_picked < self._depth:
+            row = int(block.picks.positions[0])
+            self._joint = self._joint.with_pick(self._posterior[row].double().cpu(), self._draws)
+            self._n_picked += 1
 
     def _best(self, best_first: npt.NDArray[np.int64]) -> tuple[int, float]:
         """Returns the row of the largest gain, the lowest of equals, and the gain.
@@ -142,19 +148,26 @@ class BatchBALD(OneBlock):
                 row, best = int(rows[candidate]), float(gains[candidate])
         return row, best
 
-    def _add_posterior(self, posterior: Tensor) -> None:
-        self._posterior = torch.cat([self._posterior, posterior])
-        self._scores = np.append(self._scores, mutual_information(posterior))
+    def _rows_added(
+        self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
+    ) -> None:
+        del embedding
+        if posterior is None:
+            raise OrderingError("extend: this strategy needs posterior=, one row for each sample")
+        self._posterior = posterior
+        self._scores = np.append(self._scores, mutual_information(posterior[first:]))
+
+    def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
+        """Scores of discarded rows stay where they are; nobody reads them."""
 
     def _pool_state(self) -> dict[str, Any]:
-        return super()._pool_state() | {
+        return {
             "joint": (self._joint.log_likelihood, self._joint.weights, self._joint.sampled_from),
             "n_picked": self._n_picked,
             "draws": self._draws.bit_generator.state,
         }
 
     def _load_pool_state(self, state: dict[str, Any]) -> None:
-        super()._load_pool_state(state)
         log_likelihood, weights, sampled_from = state["joint"]
         self._joint = Joint(log_likelihood, weights, sampled_from, self._joint.limit)
         self._n_picked = state["n_picked"]

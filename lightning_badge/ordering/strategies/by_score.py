@@ -5,7 +5,6 @@ precision: under cross entropy the others' entries are their probabilities and t
 label's is minus their sum; under binary cross entropy each is, up to sign, the smaller probability.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -16,72 +15,40 @@ from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.ordering.base import strategy
-from lightning_badge.ordering.walk import Picks, Walk
+from lightning_badge.kernels import Backend
+from lightning_badge.ordering.registry import strategy
+from lightning_badge.ordering.selector import OneShotSelector, Picks, Selector
 
 
 @strategy("entropy")
-def entropy(embedding: GradientEmbedding, *, seed: int, backend: str) -> Walk:
+def entropy(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
     """Highest predictive entropy first, in nats; multi-label: summed over the labels."""
     del seed, backend
     return ByScore(embedding, _entropy)
 
 
 @strategy("least_confidence")
-def least_confidence(embedding: GradientEmbedding, *, seed: int, backend: str) -> Walk:
+def least_confidence(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
     """Lowest probability of the hallucinated label first; multi-label: of the least certain."""
     del seed, backend
     return ByScore(embedding, _error_probability)
 
 
 @strategy("margin")
-def margin(embedding: GradientEmbedding, *, seed: int, backend: str) -> Walk:
+def margin(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
     """Smallest gap between the two likeliest classes first; the gain is 1 - gap."""
     del seed, backend
     return ByScore(embedding, _one_minus_gap)
 
 
 @strategy("random")
-def random(embedding: GradientEmbedding, *, seed: int, backend: str) -> Walk:
+def random(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
     """A seeded shuffle: what every other strategy has to beat."""
     del backend
-    return Shuffle(len(embedding), seed)
+    return Shuffle(embedding, seed)
 
 
-class OneBlock(Walk):
-    """A walk that orders whatever is left in one go."""
-
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self._left = np.ones(n, dtype=np.bool_)
-
-    def _next_block(self) -> Picks:
-        block = self._order(np.flatnonzero(self._left))
-        self._left[block.positions] = False
-        return block
-
-    @abstractmethod
-    def _order(self, left: npt.NDArray[np.int64]) -> Picks:
-        """Orders the rows that are left."""
-
-    def _put_back(self, issued: Picks, rest: Picks) -> None:
-        del issued
-        self._left[rest.positions] = True
-
-    def _add_rows(self, embedding: GradientEmbedding) -> None:
-        self._left = np.append(self._left, np.ones(len(embedding), dtype=np.bool_))
-
-    def _remove_rows(self, positions: npt.NDArray[np.int64]) -> None:
-        self._left[positions] = False
-
-    def _pool_state(self) -> dict[str, Any]:
-        return {"left": torch.tensor(self._left)}
-
-    def _load_pool_state(self, state: dict[str, Any]) -> None:
-        self._left = state["left"].numpy()
-
-
-class ByScore(OneBlock):
+class ByScore(OneShotSelector):
     """Highest score first; ties go to the lowest row.
 
     Args:
@@ -92,34 +59,36 @@ class ByScore(OneBlock):
     def __init__(
         self, embedding: GradientEmbedding, score: Callable[[GradientEmbedding], Tensor]
     ) -> None:
-        super().__init__(len(embedding))
+        super().__init__(embedding)
         self._score = score
         self._scores = score(embedding).cpu().numpy()
 
-    def _order(self, left: npt.NDArray[np.int64]) -> Picks:
-        best_first = left[np.argsort(-self._scores[left], kind="stable")]
+    def _rank(self, remaining: npt.NDArray[np.int64]) -> Picks:
+        best_first = remaining[np.argsort(-self._scores[remaining], kind="stable")]
         return Picks.of(best_first, self._scores[best_first])
 
-    def _add_rows(self, embedding: GradientEmbedding) -> None:
-        super()._add_rows(embedding)
-        self._scores = np.append(self._scores, self._score(embedding).cpu().numpy())
+    def _rows_added(
+        self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
+    ) -> None:
+        del posterior
+        new = self._score(embedding.take(slice(first, None))).cpu().numpy()
+        self._scores = np.append(self._scores, new)
 
 
-class Shuffle(OneBlock):
-    """A seeded shuffle of what is left."""
+class Shuffle(OneShotSelector):
+    """A seeded shuffle of the remaining rows."""
 
-    def __init__(self, n: int, seed: int) -> None:
-        super().__init__(n)
+    def __init__(self, embedding: GradientEmbedding, seed: int) -> None:
+        super().__init__(embedding)
         self._draws = np.random.default_rng(seed)
 
-    def _order(self, left: npt.NDArray[np.int64]) -> Picks:
-        return Picks.of(self._draws.permutation(left), np.nan)
+    def _rank(self, remaining: npt.NDArray[np.int64]) -> Picks:
+        return Picks.of(self._draws.permutation(remaining), np.nan)
 
     def _pool_state(self) -> dict[str, Any]:
-        return super()._pool_state() | {"draws": self._draws.bit_generator.state}
+        return {"draws": self._draws.bit_generator.state}
 
     def _load_pool_state(self, state: dict[str, Any]) -> None:
-        super()._load_pool_state(state)
         self._draws.bit_generator.state = state["draws"]
 
 

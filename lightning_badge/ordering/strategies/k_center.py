@@ -1,9 +1,9 @@
 """k-center greedy as an ordering: CORESET (Sener & Savarese), arXiv 1708.00489.
 
 Each rank goes to the row that is farthest from the centers so far. Distances only fall as centers
-are added, so a stale one is an upper bound: it is enough to bring the largest of them up to date
-and to choose among those rows while the best of them beats every stale value outside. The result is
-that of the greedy rule over all rows.
+are added, so a stale one is an upper bound: it is enough to update the largest of them and to
+choose among those rows while the best of them beats every stale value outside. The result is that
+of the greedy rule over all rows.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.kernels import pick_farthest
-from lightning_badge.kernels.torch_blocked import pairwise_sq_dist
-from lightning_badge.ordering.base import strategy
-from lightning_badge.ordering.min_distance import (
-    DistanceWalk,
+from lightning_badge.kernels import Backend
+from lightning_badge.kernels.pairwise import pairwise_sq_dist
+from lightning_badge.ordering.distance_selector import (
+    DistanceSelector,
     FirstCenter,
     View,
     activations,
     to_host,
 )
-from lightning_badge.ordering.walk import Picks, Walk
+from lightning_badge.ordering.registry import strategy
+from lightning_badge.ordering.selector import Block, Picks, Selector
 
 SMALLEST_BLOCK = 128
 LARGEST_BLOCK, LARGEST_BLOCK_ON_DEVICE = 4096, 2048
@@ -39,18 +39,18 @@ def coreset(
     embedding: GradientEmbedding,
     *,
     seed: int,
-    backend: str,
+    backend: Backend,
     labeled: GradientEmbedding | None = None,
     first_center: FirstCenter = "uniform",
-) -> Walk:
+) -> Selector:
     """k-center greedy over the penultimate activations, away from the labeled set where given.
 
-    Ties go to the lowest row. Rows that coincide with a center follow in the pool's order.
+    Ties go to the lowest row. Exact duplicates of centers come last, in the pool's order.
 
     Args:
         embedding: The pool.
         seed: Of the first draw.
-        backend: Who computes distances.
+        backend: Computes distances.
         labeled: Whose activations are centers already.
         first_center: Without any: ``uniform``, a uniform draw, or ``max_norm``, the longest row.
 
@@ -67,109 +67,116 @@ def coreset(
     )
 
 
-class KCenter(DistanceWalk):
-    """The lazy walk of k-center greedy; arguments are those of `DistanceWalk`."""
+class KCenter(DistanceSelector):
+    """Lazy k-center greedy; arguments are those of `DistanceSelector`.
+
+    The engine never sorts or drops rows here: a slot is a position.
+    """
 
     def __init__(self, embedding: GradientEmbedding, view: View, **more: Any) -> None:
-        super().__init__(embedding, view, **more)
         # Rows that are brought up to date are all far away: bounds rule out none of their pairs.
-        self._engine.prune = False
-        # How many centers each row of the engine has met.
+        super().__init__(embedding, view, prune=False, **more)
+        # How many centers the distance of each row accounts for.
         self._seen = torch.zeros_like(self._engine.positions)
         self._block_size = SMALLEST_BLOCK
-        self._before = self._stale()
 
-    def _next_block(self) -> Picks:
-        engine = self._engine
-        if not engine.n_left:
-            return Picks.of([], [])
-        self._before = self._stale()
+    def _next_block(self) -> Block | None:
+        if not self.members.n_remaining:
+            return None
         if not self._n_centers():
             first, gain = self._first_slot()
-            return self._choose(first, gain.cpu().numpy())
-        if engine.backend == "triton" and len(picks := self._pick_on_device()):
-            return picks
+            return self._block_of(first.cpu().numpy(), gain.cpu().numpy())
+        if self._engine.backend.picks_farthest:
+            block = self._pick_on_device()
+            if block is not None:
+                return block
         while True:
-            left = engine.left.nonzero().squeeze(1)
-            stale = engine.min_sq_dist[left]
-            if stale.amax() == 0.0:
-                return self._tail(left)
-            cutoff = stale.topk(min(self._block_size, len(left))).values[-1]
-            # With the ties of the smallest, so that all rows outside are strictly nearer.
-            candidates = left[stale >= cutoff]
-            self._bring_up_to_date(candidates)
-            if cutoff == torch.inf:
-                continue
-            chosen, gains = self._pick(candidates, float(cutoff))
-            self._grow(len(chosen))
-            if len(chosen):
-                return self._choose(chosen, gains)
+            block = self._pick_on_host()
+            if block is not None:
+                return block
+
+    def _pick_on_host(self) -> Block | None:
+        """Returns picks among the farthest rows; None where stale values hid farther ones."""
+        engine = self._engine
+        remaining = engine.remaining_slots()
+        stale = engine.min_sq_dist[remaining]
+        if stale.amax() == 0.0:  # exact duplicates of centers, in the pool's order
+            return Block(Picks.of(remaining.cpu(), 0.0))
+        cutoff = stale.topk(min(self._block_size, len(remaining))).values[-1]
+        # With the ties of the smallest, so that all rows outside are strictly nearer.
+        candidates = remaining[stale >= cutoff]
+        self._bring_up_to_date(candidates)
+        if cutoff == torch.inf:
+            return None
+        chosen, gains, now = self._pick(candidates, float(cutoff))
+        self._grow(len(chosen))
+        if not len(chosen):
+            return None
+        return self._block_of(candidates.cpu().numpy()[chosen], gains, candidates, now)
 
     def _grow(self, picked: int) -> None:
         """Lengthens the next block where few of this one's candidates were picked."""
         engine = self._engine
         engine.counters.blocks += 1
         if 4 * picked < self._block_size:
-            largest = LARGEST_BLOCK_ON_DEVICE if engine.backend == "triton" else LARGEST_BLOCK
+            on_device = engine.backend.picks_farthest
+            largest = LARGEST_BLOCK_ON_DEVICE if on_device else LARGEST_BLOCK
             self._block_size = min(2 * self._block_size, largest)
 
-    def _pick_on_device(self) -> Picks:
-        """Picks from the farthest rows and waits once.
+    def _pick_on_device(self) -> Block | None:
+        """Picks from the farthest rows with one host sync.
 
         Nothing is picked where rows outside the block may be as far as the farthest inside: copies,
-        rows that came late, and the end. Those take the other way.
+        rows that were added late, and the end. Those are picked on the host.
         """
         engine = self._engine
-        b, n_left, n_centers = self._block_size, engine.n_left, self._n_centers()
-        b = min(b, n_left)
-        stale = engine.min_sq_dist.where(engine.left, -1.0)
+        b = min(self._block_size, self.members.n_remaining)
+        stale = engine.min_sq_dist.where(self.members.remaining, -1.0)
         farthest = stale.topk(min(b + 1, len(stale)))
         # In the order of the pool, for ties.
         candidates = farthest.indices[:b].sort().values
         beyond = farthest.values[b:].sum().clamp(min=0.0)
-        # Rows equally far behind side by side, to meet the same centers.
+        # Rows whose distances account for equally many centers stand side by side.
         seen, order = self._seen[candidates].sort(stable=True)
-        behind = candidates[order]
-        now = engine.min_sq_dist[behind]
-        engine.update(now, engine.positions[behind], self._centers_from(0), starts=seen)
-        engine.min_sq_dist[behind] = now
+        engine.bring_up_to_date(candidates[order], self._centers_from(0), starts=seen)
+        self._seen[candidates] = self._n_centers()
         now = engine.min_sq_dist[candidates]
-        rows = engine.rows.take(engine.positions[candidates])
-        picked = pick_farthest(now, beyond, rows)
-        assert picked.number is not None
-        engine.min_sq_dist[candidates] = now
-        self._seen[candidates] = n_centers + picked.number
-        slots = candidates[picked.candidates]
-        engine.take_out(slots, picked.number)
-        positions = engine.positions[slots]
-        chosen, gains, number = to_host(positions, picked.gains, picked.number)
+        rows = engine.rows.take(candidates)
+        picked = engine.backend.pick_farthest(now, beyond, rows)
+        chosen, gains, number = to_host(candidates[picked.candidates], picked.gains, picked.number)
         m = int(number[0])
-        engine.known_left = n_left - m
-        self._centers = torch.cat([self._centers, positions[:m]])
         self._grow(m)
-        return Picks.of(chosen[:m], gains[:m])
+        return (
+            self._block_of(chosen[:m].astype(np.int64), gains[:m], candidates, now) if m else None
+        )
 
     def _bring_up_to_date(self, slots: Tensor) -> None:
-        """Lets rows meet the centers that they have not met; rows equally far behind together."""
-        engine, total = self._engine, self._n_centers()
+        """Updates rows with the centers that their distances do not account for yet.
+
+        Rows that lack about equally many are updated together.
+        """
+        total = self._n_centers()
         behind = total - self._seen[slots]
         doublings = torch.log2(behind.clamp(min=1).double()).long()
         for doubling in torch.unique(doublings[behind > 0]).tolist():
             group = slots[(doublings == doubling) & (behind > 0)]
             first = int(self._seen[group].amin())
-            min_sq_dist = engine.min_sq_dist[group]
-            engine.update(min_sq_dist, engine.positions[group], self._centers_from(first))
-            engine.min_sq_dist[group] = min_sq_dist
+            self._engine.bring_up_to_date(group, self._centers_from(first))
         self._seen[slots] = total
 
-    def _pick(self, candidates: Tensor, cutoff: float) -> tuple[Tensor, npt.NDArray[np.float64]]:
+    def _pick(
+        self, candidates: Tensor, cutoff: float
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], Tensor]:
         """Picks greedily among rows that are up to date while the best is at least ``cutoff``.
 
         The next picks are likely among those that are farthest now: distances to them are computed
         together, as one product.
+
+        Returns:
+            Which candidates, their gains, and what the candidates' distances become.
         """
         engine = self._engine
-        rows = engine.rows.take(engine.positions[candidates]).double()
+        rows = engine.rows.take(candidates).double()
         now = engine.min_sq_dist[candidates].cpu().numpy().copy()
         chosen: list[int] = []
         gains: list[float] = []
@@ -186,64 +193,43 @@ class KCenter(DistanceWalk):
             gains.append(float(gain))
             np.minimum(now, ahead[best], out=now)
             now[best] = -1.0
-        engine.min_sq_dist[candidates] = torch.from_numpy(now).clamp(min=0.0).to(candidates.device)
-        self._seen[candidates] += len(chosen)
-        return candidates[self._on_device(np.array(chosen, np.int64))], np.array(gains)
+        after = torch.from_numpy(now).clamp(min=0.0).to(candidates.device)
+        return np.array(chosen, np.int64), np.array(gains), after
 
-    def _choose(self, slots: Tensor, gains: npt.NDArray[np.float64]) -> Picks:
-        positions = self._engine.positions[slots]
-        self._engine.take_out(slots)
-        self._centers = torch.cat([self._centers, positions])
-        return Picks.of(positions.cpu(), gains)
+    def _block_of(
+        self,
+        positions: npt.NDArray[np.int64],
+        gains: npt.NDArray[np.float64],
+        candidates: Tensor | None = None,
+        now: Tensor | None = None,
+    ) -> Block:
+        """Builds a block of picks, and what the candidates' distances become with all of them."""
+        pending = {"candidates": self._seen[:0] if candidates is None else candidates}
+        pending["now"] = self._engine.min_sq_dist[:0] if now is None else now
+        return Block(Picks.of(positions, gains), pending)
 
-    def _tail(self, left: Tensor) -> Picks:
-        """Returns what coincides with the centers, in the pool's order."""
-        positions = self._engine.positions[left].cpu()
-        self._engine.take_out(left)
-        return Picks.of(positions, 0.0)
+    def _commit(self, block: Block, n: int) -> None:
+        if not block.pending:  # the tail: duplicates of centers lower nothing
+            return
+        # Of a block that is not issued as a whole, stale distances are upper bounds still.
+        if n == len(block.picks):
+            self._engine.assign(block.pending["candidates"], block.pending["now"])
+            self._seen[block.pending["candidates"]] += n
+        positions = block.picks.positions[:n]
+        self._engine.retire(self._on_device(positions))
+        self._add_centers(positions)
 
-    def _stale(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        engine = self._engine
-        return (
-            engine.min_sq_dist.clone(),
-            engine.left.clone(),
-            self._seen.clone(),
-            self._centers.clone(),
-        )
-
-    def _put_back(self, issued: Picks, rest: Picks) -> None:
-        # Stale distances are upper bounds still, so the rows need not meet the issued ranks yet.
-        del rest
-        engine = self._engine
-        in_tail = len(self._centers) == len(self._before[3])
-        engine.min_sq_dist, engine.left, self._seen, self._centers = self._before
-        positions = self._on_device(issued.positions)
-        engine.take_out(engine.slots_of(positions))
-        if not in_tail:
-            self._centers = torch.cat([self._centers, positions])
-
-    def _add_rows(self, embedding: GradientEmbedding) -> None:
-        self._engine.add_rows(self._view(embedding))
-        self._seen = torch.cat([self._seen, self._seen.new_zeros(len(embedding))])
-
-    def _remove_rows(self, positions: npt.NDArray[np.int64]) -> None:
-        self._engine.take_out(self._engine.slots_of(self._on_device(positions)))
+    def _rows_added(
+        self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
+    ) -> None:
+        del posterior
+        self._engine.extend(self._view(embedding).contiguous())
+        self._seen = torch.cat([self._seen, self._seen.new_zeros(len(embedding) - first)])
 
     def _pool_state(self) -> dict[str, Any]:
-        return {
-            "engine": self._engine.state_dict(),
-            "before": list(self._before),
-            "centers": self._centers,
-            "seen": self._seen,
-            "block_size": self._block_size,
-            "draws": self._draws.bit_generator.state,
-        }
+        return super()._pool_state() | {"seen": self._seen, "block_size": self._block_size}
 
     def _load_pool_state(self, state: dict[str, Any]) -> None:
-        device = self._centers.device
-        self._engine.load_state_dict(state["engine"])
-        before = [tensor.to(device) for tensor in state["before"]]
-        self._before = (before[0], before[1], before[2], before[3])
-        self._centers, self._seen = state["centers"].to(device), state["seen"].to(device)
+        super()._load_pool_state(state)
+        self._seen = state["seen"].to(self._seen.device)
         self._block_size = state["block_size"]
-        self._draws.bit_generator.state = state["draws"]

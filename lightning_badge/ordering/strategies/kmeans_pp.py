@@ -1,9 +1,9 @@
 """k-means++ seeding (Arthur & Vassilvitskii 2007) as an ordering: BADGE, arXiv 1906.03671.
 
-The walk is blocked and exact. ``min_sq_dist`` only falls as centers are added, so a stale value is
-an upper bound: candidates are drawn in a block from the stale values and accepted, one after the
-other, with probability now / stale. That is rejection sampling from the law of sequential
-k-means++; one update then brings all rows up to date with everything that was accepted.
+The selector draws blocks and is exact. ``min_sq_dist`` only falls as centers are added, so a stale
+value is an upper bound: candidates are drawn in a block by weights no smaller than the stale values
+and accepted, one after the other, with probability now / weight. That is rejection sampling from
+the law of sequential k-means++. One update then accounts for all accepted centers of the block.
 """
 
 from __future__ import annotations
@@ -17,25 +17,24 @@ from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.kernels import Accepted, accept
-from lightning_badge.ordering.base import strategy
-from lightning_badge.ordering.draw import draw
-from lightning_badge.ordering.min_distance import (
-    SORT_FROM,
-    DistanceWalk,
+from lightning_badge.kernels import Backend
+from lightning_badge.ordering.distance_selector import (
+    DistanceSelector,
     FirstCenter,
     View,
     activations,
     gradients,
     to_host,
 )
+from lightning_badge.ordering.registry import strategy
 from lightning_badge.ordering.scatter import Scatter
-from lightning_badge.ordering.walk import Picks, Walk
+from lightning_badge.ordering.selector import Block, Picks, Selector
 
 SMALLEST_BLOCK = 8
-LARGEST_BLOCK = {"torch": 512, "numba": 1024, "triton": 2048}
-# From so many rows on, looking at every row costs more than walking a longer block.
-LARGE_POOL, LARGEST_OF_LARGE = 200_000, {"torch": 2048, "numba": 4096, "triton": 2048}
+# From so many rows on, a pass over every row costs more than a longer block.
+LARGE_POOL = 200_000
+# Centers from which on it pays to sort the rows by norm.
+SORT_FROM = 64
 
 
 @strategy("badge", measures_coverage=True)
@@ -43,18 +42,17 @@ def badge(
     embedding: GradientEmbedding,
     *,
     seed: int,
-    backend: str,
+    backend: Backend,
     first_center: FirstCenter = "uniform",
-) -> Walk:
+) -> Selector:
     """Draws each rank with probability proportional to its squared distance to those before it.
 
-    Once every row that is left coincides with a chosen one, the rest follows in a seeded shuffle
-    with gain 0.
+    Exact duplicates of chosen rows come last, in a seeded shuffle with gain 0.
 
     Args:
         embedding: The pool.
         seed: Of every draw.
-        backend: Who computes distances.
+        backend: Computes distances.
         first_center: ``uniform``, a uniform draw, or ``max_norm``, the longest embedding.
 
     Raises:
@@ -65,8 +63,8 @@ def badge(
 
 @strategy("badge_labeled", measures_coverage=True)
 def badge_labeled(
-    embedding: GradientEmbedding, *, seed: int, backend: str, labeled: GradientEmbedding
-) -> Walk:
+    embedding: GradientEmbedding, *, seed: int, backend: Backend, labeled: GradientEmbedding
+) -> Selector:
     """BADGE that keeps away from the labeled set too: its embeddings are the first centers."""
     return KMeansPP(embedding, gradients, seed=seed, backend=backend, labeled=labeled)
 
@@ -76,21 +74,21 @@ def kmeans_pp_penultimate(
     embedding: GradientEmbedding,
     *,
     seed: int,
-    backend: str,
+    backend: Backend,
     first_center: FirstCenter = "uniform",
-) -> Walk:
+) -> Selector:
     """k-means++ over the penultimate activations: diversity without uncertainty."""
     return KMeansPP(embedding, activations, seed=seed, backend=backend, first_center=first_center)
 
 
-class KMeansPP(DistanceWalk):
-    """The blocked walk of k-means++.
+class KMeansPP(DistanceSelector):
+    """Blocked, exact k-means++.
 
     Args:
         embedding: The pool.
         view: Which factors of an embedding distances are measured between.
         blocks: Smallest and largest number of candidates in a block.
-        **more: As `DistanceWalk` takes them.
+        **more: As `DistanceSelector` takes them.
     """
 
     def __init__(
@@ -102,68 +100,82 @@ class KMeansPP(DistanceWalk):
         **more: Any,
     ) -> None:
         super().__init__(embedding, view, **more)
-        rows = self._engine.rows
+        rows, backend = self._engine.rows, self._engine.backend
         self._scatter = Scatter.of(rows)
-        largest = (LARGEST_OF_LARGE if len(rows) >= LARGE_POOL else LARGEST_BLOCK)[
-            self._engine.backend
-        ]
-        self._smallest, self._largest = blocks or (SMALLEST_BLOCK, largest)
+        large = len(rows) >= LARGE_POOL
+        limit = backend.block_limit_large if large else backend.block_limit
+        self._smallest, self._largest = blocks or (SMALLEST_BLOCK, limit)
         self._block_size = self._smallest
-        self._centers_in_block = 0
         self._sorted_at = 0
-        self._engine.add_centers(self._labeled)
-        self._before = self._engine.min_sq_dist
+        self._engine.add_centers([self._labeled])
 
-    def _next_block(self) -> Picks:
+    def _next_block(self) -> Block | None:
+        if not self.members.n_remaining:
+            return None
+        self._compact_when_due()
+        if not self._n_centers():
+            return self._first_block()
+        while True:
+            block = self._drawn_block()
+            if block is not None:
+                return block
+
+    def _first_block(self) -> Block:
         engine = self._engine
-        while engine.n_left:
-            n_left = self._compact_when_due()
-            self._before = engine.min_sq_dist.clone()
-            is_first = not self._n_centers()
-            mass, (slots, gains, number) = self._first() if is_first else self._draw()
-            positions = engine.choose(slots, number)
-            # The one wait of a block: what is needed of it comes home together.
-            home = [mass, engine.min_sq_dist.sum(), positions, gains]
-            before, after, chosen, gained, *counted = to_host(
-                *home, *(() if number is None else (number,))
-            )
-            m = int(counted[0][0]) if counted else len(chosen)
-            engine.known_left = n_left - m
-            if not is_first:
-                if not np.isfinite(before[0]):
-                    raise OrderingError(
-                        "squared distances overflow float64; scale the activations down"
-                    )
-                if before[0] <= 0:
-                    return self._tail()
-                self._grow_or_shrink(m)
-            if m:
-                self._centers = torch.cat([self._centers, positions[:m]])
-                self._centers_in_block = m
-                unexplained = None if is_first else float(before[0])
-                coverage = self._scatter.coverage_between(unexplained, float(after[0]), m)
-                return Picks.of(chosen[:m], gained[:m], coverage)
-        return Picks.of([], [])
-
-    def _first(self) -> tuple[Tensor, Accepted]:
-        """Returns the mass of rows without a center, and the slot of the first center."""
         slots, gains = self._first_slot()
-        return gains.new_full((), torch.inf), Accepted(slots, gains)
+        min_sq_dist = engine.with_centers(slots)
+        after, positions, gained = to_host(
+            engine.mass(min_sq_dist).value, engine.positions[slots], gains
+        )
+        coverage = self._scatter.coverage_between(None, float(after[0]), 1)
+        picks = Picks.of(positions, gained, coverage)
+        return Block(picks, {"slots": slots, "min_sq_dist": min_sq_dist})
 
-    def _draw(self) -> tuple[Tensor, Accepted]:
-        """Returns the mass, and the slots that a block of candidates leaves accepted."""
+    def _drawn_block(self) -> Block | None:
+        """Returns the accepted candidates of a block; None where none was accepted."""
         engine = self._engine
         uniforms = torch.from_numpy(self._draws.random((2, self._block_size)))
         uniforms = uniforms.to(engine.positions.device)
-        drawn, mass = draw(engine.min_sq_dist, uniforms[0])
-        accepted = accept(
+        mass = engine.mass()
+        drawn, weights = engine.draw(uniforms[0], mass)
+        accepted = engine.backend.accept(
             engine.min_sq_dist[drawn],
-            uniforms[1],
+            uniforms[1] * weights,
             engine.rows.take(engine.positions[drawn]),
             signed=engine.signed,
-            backend=engine.backend,
         )
-        return mass, accepted._replace(candidates=drawn[accepted.candidates])
+        slots = drawn[accepted.candidates]
+        min_sq_dist = engine.with_centers(slots, accepted.number)
+        # One host sync per block: everything that the host needs comes in one transfer.
+        on_device = accepted.number.to(slots.device)
+        before, after, positions, gains, number = to_host(
+            mass.value,
+            engine.mass(min_sq_dist).value,
+            engine.positions[slots],
+            accepted.gains,
+            on_device,
+        )
+        if not np.isfinite(before[0]):
+            raise OrderingError("squared distances overflow float64; scale the activations down")
+        if before[0] == 0:
+            return self._tail()
+        m = int(number[0])
+        self._grow_or_shrink(m)
+        if not m:
+            return None
+        coverage = self._scatter.coverage_between(float(before[0]), float(after[0]), m)
+        picks = Picks.of(positions[:m], gains[:m], coverage)
+        return Block(picks, {"slots": slots[:m], "min_sq_dist": min_sq_dist})
+
+    def _commit(self, block: Block, n: int) -> None:
+        if not block.pending:  # the tail: duplicates of centers lower nothing
+            return
+        engine, pending = self._engine, block.pending
+        if n == len(block.picks):
+            engine.commit(pending["min_sq_dist"])
+        else:
+            engine.commit(engine.with_centers(pending["slots"][:n]))
+        self._add_centers(block.picks.positions[:n])
 
     def _grow_or_shrink(self, accepted: int) -> None:
         """Sets the next block's size by how many candidates of this one were accepted."""
@@ -176,70 +188,43 @@ class KMeansPP(DistanceWalk):
         elif 4 * accepted < b:
             self._block_size = max(b // 2, self._smallest)
 
-    def _tail(self) -> Picks:
-        """Returns what coincides with the centers, in a seeded shuffle."""
-        slots = self._engine.left.nonzero().squeeze(1)
-        slots = slots[torch.from_numpy(self._draws.permutation(len(slots))).to(slots.device)]
-        self._engine.take_out(slots)
-        self._centers_in_block = 0
+    def _tail(self) -> Block:
+        """Returns the exact duplicates of centers, in a seeded shuffle."""
+        positions = self.members.remaining.nonzero().squeeze(1).cpu().numpy()
         coverage = self._scatter.coverage(np.zeros(1))
-        return Picks.of(self._engine.positions[slots].cpu(), 0.0, coverage)
+        return Block(Picks.of(self._draws.permutation(positions), 0.0, coverage))
 
-    def _compact_when_due(self) -> int:
-        """Sorts the rows by norm once that pays, and drops chosen rows once half of them are.
-
-        Returns:
-            How many are left.
-        """
-        n_left = self._engine.n_left
+    def _compact_when_due(self) -> None:
+        """Sorts the rows once that pays, and drops issued rows once half of the list are."""
+        n_remaining = self.members.n_remaining
         first_time = not self._sorted_at and len(self._centers) >= SORT_FROM
-        if first_time or (self._sorted_at and 2 * n_left < self._sorted_at):
+        if first_time or (self._sorted_at and 2 * n_remaining < self._sorted_at):
             self._engine.compact()
-            self._sorted_at = n_left
-        return n_left
+            self._sorted_at = n_remaining
 
-    def _put_back(self, issued: Picks, rest: Picks) -> None:
-        engine = self._engine
-        engine.min_sq_dist = self._before
-        engine.put_back(self._on_device(rest.positions))
-        slots = engine.slots_of(self._on_device(issued.positions))
-        if self._centers_in_block:
-            before = self._centers[: len(self._centers) - self._centers_in_block]
-            self._centers = torch.cat([before, engine.choose(slots)])
-        else:
-            engine.take_out(slots)
+    def _rows_added(
+        self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
+    ) -> None:
+        del posterior
+        rows = self._view(embedding).contiguous()
+        self._engine.extend(rows, self._centers_from(0))
+        self._scatter += Scatter.of(rows.take(slice(first, None)))
 
-    def _add_rows(self, embedding: GradientEmbedding) -> None:
-        rows = self._view(embedding)
-        self._engine.add_rows(rows, self._centers_from(0))
-        self._scatter += Scatter.of(rows)
-
-    def _remove_rows(self, positions: npt.NDArray[np.int64]) -> None:
-        gone = self._on_device(positions)
-        self._scatter -= Scatter.of(self._engine.rows.take(gone))
-        self._engine.take_out(self._engine.slots_of(gone))
+    def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
+        super()._rows_discarded(positions)
+        self._scatter -= Scatter.of(self._engine.rows.take(self._on_device(positions)))
 
     def _pool_state(self) -> dict[str, Any]:
-        return {
-            "engine": self._engine.state_dict(),
-            "before": self._before,
-            "centers": self._centers,
-            "centers_in_block": self._centers_in_block,
+        return super()._pool_state() | {
             "sorted_at": self._sorted_at,
             "block_size": self._block_size,
             "blocks": (self._smallest, self._largest),
             "scatter": (self._scatter.n, self._scatter.sq_norm, self._scatter.embedding),
-            "draws": self._draws.bit_generator.state,
         }
 
     def _load_pool_state(self, state: dict[str, Any]) -> None:
-        device = self._centers.device
-        self._engine.load_state_dict(state["engine"])
-        self._before = state["before"].to(device)
-        self._centers = state["centers"].to(device)
-        self._centers_in_block = state["centers_in_block"]
+        super()._load_pool_state(state)
         self._sorted_at = state["sorted_at"]
         self._block_size = state["block_size"]
         self._smallest, self._largest = state["blocks"]
         self._scatter = Scatter(*state["scatter"])
-        self._draws.bit_generator.state = state["draws"]

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.kernels.torch_blocked import pairwise_sq_dist
+from lightning_badge.kernels.pairwise import pairwise_sq_dist
 from lightning_badge.ordering import order
 from lightning_badge.research.viz.placement import apart, outermost
 from lightning_badge.viz.style import INK, class_color

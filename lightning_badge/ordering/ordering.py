@@ -1,17 +1,15 @@
-"""What an ordering is, what a strategy is, and the registry of strategies."""
+"""What an ordering is: sample ids, best first, with what is known of each rank."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.ordering.walk import Walk
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids
 
 
@@ -83,69 +81,3 @@ def check_coverage(coverage: float) -> None:
     """Raises an OrderingError where ``coverage`` is no share."""
     if not 0.0 < coverage <= 1.0:
         raise OrderingError(f"coverage: expected a share in (0, 1], got {coverage}")
-
-
-class Registered(NamedTuple):
-    """A strategy in the registry.
-
-    A strategy is a function ``(embedding, *, seed, backend, **own_arguments) -> Walk``. One that
-    uses more than the pool's embedding has a parameter ``labeled`` or ``posterior`` too; without
-    a default it is needed.
-
-    Attributes:
-        rule: The function.
-        uses: Which of ``labeled`` and ``posterior`` it takes.
-        needs: Which of them it cannot do without.
-        arguments: Names of the arguments of its own.
-        measures_coverage: Whether its orderings have a coverage.
-    """
-
-    rule: Callable[..., Walk]
-    uses: frozenset[str]
-    needs: frozenset[str]
-    arguments: frozenset[str]
-    measures_coverage: bool
-
-
-STRATEGIES: dict[str, Registered] = {}
-
-_CONTEXT = frozenset({"labeled", "posterior"})
-_COMMON = frozenset({"embedding", "seed", "backend"})
-
-
-def strategy(
-    name: str, *, measures_coverage: bool = False
-) -> Callable[[Callable[..., Walk]], Callable[..., Walk]]:
-    """Enters a function into the registry of strategies under ``name``."""
-
-    def register(rule: Callable[..., Walk]) -> Callable[..., Walk]:
-        parameters = inspect.signature(rule).parameters
-        uses = _CONTEXT & set(parameters)
-        needs = {used for used in uses if parameters[used].default is inspect.Parameter.empty}
-        own = frozenset(parameters) - _CONTEXT - _COMMON
-        STRATEGIES[name] = Registered(rule, uses, frozenset(needs), own, measures_coverage)
-        return rule
-
-    return register
-
-
-def check_strategy(name: str, arguments: Mapping[str, Any] | None = None) -> Registered:
-    """Returns the strategy called ``name``.
-
-    Raises:
-        OrderingError: No such strategy, or it does not take one of ``arguments``.
-    """
-    if name not in STRATEGIES:
-        raise OrderingError(
-            f"strategy: expected one of {', '.join(sorted(STRATEGIES))}, got {name!r}"
-        )
-    registered = STRATEGIES[name]
-    if unknown := sorted(set(arguments or ()) - registered.arguments):
-        takes = ", ".join(sorted(registered.arguments)) or "no arguments of its own"
-        raise OrderingError(f"strategy {name!r} takes {takes}; got {', '.join(unknown)}")
-    return registered
-
-
-def strategy_arguments(name: str) -> frozenset[str]:
-    """Returns the names of the arguments that a strategy takes of its own."""
-    return check_strategy(name).arguments

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from lightning_badge.kernels.factors import Factors
-from lightning_badge.kernels.torch_blocked import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW, UNDERFLOW
+from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW, UNDERFLOW
 
 # Beyond this a float32 product may have lost its digits, or all of itself.
 OVERFLOW = 1e30
@@ -264,8 +264,8 @@ def _update(
 
 @_jit
 def _accept(
-    stale: Any,
-    uniforms: Any,
+    before: Any,
+    limits: Any,
     a: Any,
     h: Any,
     sq_norm: Any,
@@ -273,14 +273,14 @@ def _accept(
     signed: bool,
     roundoff: Any,
 ) -> Any:
-    b, c = len(stale), a.shape[1]
+    b, c = len(before), a.shape[1]
     accepted, gains = np.empty(b, np.int64), np.empty(b)
     units, norms = np.zeros((c, b), a.dtype), np.empty(b)
     cosines, bounds = np.empty(b, a.dtype), np.empty(b)
     unit = np.empty(c, a.dtype)
     m = 0
     for t in range(b):
-        now, limit = stale[t], uniforms[t] * stale[t]
+        now, limit = before[t], limits[t]
         n = sq_norm[t]
         g = np.sqrt(n)
         _unit(a, t, a_norm[t], unit)
@@ -300,7 +300,7 @@ def _accept(
     return accepted[:m], gains[:m]
 
 
-def update_min_sq_dist(
+def update(
     min_sq_dist: Tensor, rows: Factors, positions: Tensor, centers: Factors, *, signed: bool
 ) -> int:
     """Lowers ``min_sq_dist`` in place to the squared distance to the nearest center.
@@ -318,37 +318,37 @@ def update_min_sq_dist(
     others: list[Any] = [tensor.numpy() for tensor in (*rows.tensors, *centers.tensors)]
     others += [signed, _roundoff(rows.logit_grad)]
 
-    def update(part: slice) -> int:
+    def update_part(part: slice) -> int:
         known, here = min_sq_dist[part].numpy(), positions[part].numpy()
         return int(_update(known, here, *others))
 
     threads = torch.get_num_threads()
     if threads == 1 or len(positions) * len(centers) < SERIAL_BELOW:
-        return update(slice(None))
+        return update_part(slice(None))
     # More parts than threads: rows of a part may have far more centers in reach than others.
     size = -(-len(positions) // (8 * threads))
     parts = [slice(start, start + size) for start in range(0, len(positions), size)]
     # Threads of Python, not of numba: OpenMP's would spin beside torch's and slow both down.
     with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(update, parts))
+        return sum(pool.map(update_part, parts))
 
 
 def accept(
-    stale: Tensor, uniforms: Tensor, candidates: Factors, *, signed: bool
+    sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool
 ) -> tuple[Tensor, Tensor]:
-    """Walks a block of candidates in order and accepts each with probability now / stale.
+    """Goes through a block of candidates in order and accepts those beyond their limit.
 
     Args:
-        stale: Squared distance to the nearest center before the block, ``[b]`` float64.
-        uniforms: ``[b]`` float64 in [0, 1).
+        sq_dist: Squared distance to the nearest center before the block, ``[b]`` float64.
+        limit: Squared distance that has to be exceeded, ``[b]`` float64.
         candidates: ``b`` of them, contiguous.
         signed: Whether some product of activations may be negative.
 
     Returns:
-        Which candidates were accepted ``[m]`` int64, and their squared distances to the nearest
-        center at that moment ``[m]`` float64.
+        The accepted candidates ``[m]`` int64, and their squared distances to the nearest center at
+        that moment ``[m]`` float64.
     """
-    arguments: list[Any] = [t.numpy() for t in (stale, uniforms, *candidates.tensors)]
+    arguments: list[Any] = [t.numpy() for t in (sq_dist, limit, *candidates.tensors)]
     arguments += [signed, _roundoff(candidates.logit_grad)]
     accepted, gains = _accept(*arguments)
     return torch.from_numpy(accepted), torch.from_numpy(gains)

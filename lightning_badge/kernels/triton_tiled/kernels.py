@@ -27,11 +27,11 @@ from torch import Tensor
 from triton import Config
 
 from lightning_badge.kernels.factors import Factors
-from lightning_badge.kernels.torch_blocked import (
+from lightning_badge.kernels.gradient import Loss
+from lightning_badge.kernels.precision import (
     DIFFERENCE_FORM_BELOW,
     FLOAT64_BELOW,
     UNDERFLOW,
-    Loss,
     scales,
 )
 
@@ -626,33 +626,32 @@ def by_label_and_norm(factors: Factors, number: Tensor | None = None) -> Tensor:
 
 
 def accept(
-    stale: Tensor, uniforms: Tensor, candidates: Factors
+    sq_dist: Tensor, limit: Tensor, candidates: Factors
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Walks a block of candidates in order and accepts each with probability now / stale.
+    """Goes through a block of candidates in order and accepts those beyond their limit.
 
     Args:
-        stale: Squared distance to the nearest center before the block, ``[b]`` float64.
-        uniforms: ``[b]`` float64 in [0, 1).
+        sq_dist: Squared distance to the nearest center before the block, ``[b]`` float64.
+        limit: Squared distance that has to be exceeded, ``[b]`` float64.
         candidates: ``b`` of them.
 
     Returns:
         Which were accepted ``[b]`` int64, their gains ``[b]`` float64, and how many there are
         ``[]`` int64; what comes after those repeats the first.
     """
-    b = len(stale)
-    limit = uniforms * stale
-    sq_dist, conflicts = _pairwise(candidates, limit)
-    accepted = stale.new_empty(b, dtype=torch.int8)
-    chosen, number = _nobody(b, stale.device)
-    gains = torch.empty_like(stale)
+    b = len(sq_dist)
+    between, conflicts = _pairwise(candidates, limit)
+    accepted = sq_dist.new_empty(b, dtype=torch.int8)
+    chosen, number = _nobody(b, sq_dist.device)
+    gains = torch.empty_like(sq_dist)
     _launch(
         walk_kernel, (1,),
-        conflicts, stale, limit, accepted, chosen, number, b,
+        conflicts, sq_dist, limit, accepted, chosen, number, b,
         STRIDE=STRIDE, num_warps=WALK_WARPS,
     )  # fmt: skip
     _launch(
         gain_kernel, (triton.cdiv(b, STRIDE),),
-        sq_dist, stale, accepted, gains, b,
+        between, sq_dist, accepted, gains, b,
         STRIDE=STRIDE, num_warps=WALK_WARPS,
     )  # fmt: skip
     return chosen, gains[chosen], number

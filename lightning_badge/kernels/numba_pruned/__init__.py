@@ -1,0 +1,83 @@
+"""The back end ``numba``: compiled loops for the CPU that skip every pair that cannot matter."""
+
+import torch
+from torch import Tensor
+
+from lightning_badge.kernels import torch_blocked
+from lightning_badge.kernels.backend import Accepted, Backend, Work
+from lightning_badge.kernels.factors import Factors
+
+# Smaller pools are ordered by torch in less time than numba takes to load.
+LEAST_ROWS = 4096
+# Rows that tell whether pruning pays, and up to which share of long products it does: a matrix
+# product computes a pair that much faster than a loop does.
+PROBE = 128
+FEW_CENTERS = 8
+PRUNE_BELOW = 0.1
+
+
+class NumbaBackend(Backend):
+    """Compiles on first use; imports numba only then."""
+
+    name = "numba"
+    package = "numba"
+    block_limit = 1024
+    block_limit_large = 4096
+
+    def available(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """Computes on the CPU."""
+        del dtype
+        return None if device.type == "cpu" else f"computes on the CPU, but the pool is on {device}"
+
+    def preference(self, device: torch.device, n: int) -> int:
+        """Preferred to torch where the pool is large enough to repay loading."""
+        return 2 if device.type == "cpu" and n >= LEAST_ROWS else 0
+
+    def update(
+        self,
+        min_sq_dist: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        centers: Factors,
+        *,
+        signed: bool = True,
+        prune: bool = True,
+        number: Tensor | None = None,
+        starts: Tensor | None = None,
+    ) -> Work:
+        """See `Backend.update`; torch multiplies where pruning does not pay."""
+        del starts
+        centers = centers.take(slice(None if number is None else int(number)))
+        if not len(positions) or not len(centers):
+            return Work(0, 0)
+        by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
+        if not prune or not self._pruning_pays(min_sq_dist, rows, positions, by_norm, signed):
+            return torch_blocked.BACKEND.update(min_sq_dist, rows, positions, by_norm, prune=prune)
+        from lightning_badge.kernels.numba_pruned import compiled
+
+        multiplied = compiled.update(min_sq_dist, rows, positions, by_norm, signed=signed)
+        return Work(len(positions) * len(centers), multiplied)
+
+    def _pruning_pays(
+        self, min_sq_dist: Tensor, rows: Factors, positions: Tensor, centers: Factors, signed: bool
+    ) -> bool:
+        """Tells from a few of the rows whether most of their pairs can be left out."""
+        if len(centers) < FEW_CENTERS:
+            return True
+        from lightning_badge.kernels.numba_pruned import compiled
+
+        step = max(1, len(positions) // PROBE)
+        known, probe = min_sq_dist[::step].clone(), positions[::step].contiguous()
+        multiplied = compiled.update(known, rows, probe, centers, signed=signed)
+        return multiplied <= PRUNE_BELOW * len(probe) * len(centers)
+
+    def accept(
+        self, sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool = True
+    ) -> Accepted:
+        """See `Backend.accept`."""
+        from lightning_badge.kernels.numba_pruned import compiled
+
+        return Accepted.all_of(*compiled.accept(sq_dist, limit, candidates, signed=signed))
+
+
+BACKEND = NumbaBackend()

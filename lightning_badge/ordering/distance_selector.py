@@ -1,0 +1,129 @@
+"""What selectors have in common that measure distances: an engine, centers and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import OrderingError
+from lightning_badge.kernels import Backend, Factors
+from lightning_badge.ordering.engine import CENTERS, Counters, MinDistanceEngine
+from lightning_badge.ordering.selector import Selector
+
+FirstCenter: TypeAlias = Literal["uniform", "max_norm"]
+View: TypeAlias = Callable[[GradientEmbedding], Factors]
+
+
+def gradients(embedding: GradientEmbedding) -> Factors:
+    """Views an embedding as what it is: distances between gradients."""
+    return embedding.factors
+
+
+def activations(embedding: GradientEmbedding) -> Factors:
+    """Views the penultimate activations alone: the other factor is a one."""
+    ones = embedding.penultimate.new_ones(len(embedding), 1)
+    return Factors.of(ones, embedding.penultimate)
+
+
+class DistanceSelector(Selector):
+    """Base of the selectors that measure distances.
+
+    Args:
+        embedding: The pool.
+        view: Which factors of an embedding distances are measured between.
+        seed: Of every draw.
+        backend: Computes distances.
+        first_center: How the first row is chosen where there is no center yet.
+        labeled: Centers that are not rows of the pool.
+        prune: Whether to look for pairs that cannot matter.
+    """
+
+    def __init__(
+        self,
+        embedding: GradientEmbedding,
+        view: View,
+        *,
+        seed: int,
+        backend: Backend,
+        first_center: FirstCenter = "uniform",
+        labeled: GradientEmbedding | None = None,
+        prune: bool = True,
+    ) -> None:
+        super().__init__(embedding)
+        self._view = view
+        self._first_center = check_first_center(first_center)
+        self._draws = np.random.default_rng(seed)
+        rows = view(embedding).contiguous()
+        self._engine = MinDistanceEngine(rows, self.members, backend, prune=prune)
+        self._labeled = rows.take(slice(0)) if labeled is None else view(labeled)
+        self._engine.expect(self._labeled)
+        self._centers = self._engine.positions[:0]
+
+    @property
+    def counters(self) -> Counters:
+        """What the selector has cost so far."""
+        return self._engine.counters
+
+    def _n_centers(self) -> int:
+        return len(self._labeled) + len(self._centers)
+
+    def _centers_from(self, first: int) -> Iterator[Factors]:
+        """Yields the centers from the ``first`` on, the labeled ones before the chosen ones."""
+        n_labeled = len(self._labeled)
+        if first < n_labeled:
+            yield self._labeled.take(slice(first, None))
+        for part in torch.split(self._centers[max(first - n_labeled, 0) :], CENTERS):
+            yield self._engine.rows.take(part)
+
+    def _first_slot(self) -> tuple[Tensor, Tensor]:
+        """Returns the slot of the first center ``[1]`` and its gain ``[1]``."""
+        engine = self._engine
+        slots = engine.remaining_slots()
+        if self._first_center == "uniform":
+            first = int(self._draws.integers(len(slots)))
+            return slots[first : first + 1], engine.min_sq_dist.new_full((1,), torch.nan)
+        sq_norm = engine.rows.sq_norm[engine.positions[slots]]
+        longest = (sq_norm == sq_norm.amax()).nonzero()[0]
+        return slots[longest], sq_norm[longest]
+
+    def _add_centers(self, positions: npt.NDArray[np.int64]) -> None:
+        self._centers = torch.cat([self._centers, self._on_device(positions)])
+
+    def _on_device(self, positions: npt.NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(positions).to(self._engine.positions.device)
+
+    def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
+        self._engine.retire(self._engine.slots_of(self._on_device(positions)))
+
+    def _pool_state(self) -> dict[str, Any]:
+        return {
+            "engine": self._engine.state_dict(),
+            "centers": self._centers,
+            "draws": self._draws.bit_generator.state,
+        }
+
+    def _load_pool_state(self, state: dict[str, Any]) -> None:
+        self._engine.load_state_dict(state["engine"])
+        self._centers = state["centers"].to(self._centers.device)
+        self._draws.bit_generator.state = state["draws"]
+
+
+def to_host(*tensors: Tensor) -> list[npt.NDArray[np.float64]]:
+    """Returns what tensors hold as float64, each flat: one transfer, one host sync."""
+    flat = torch.cat([tensor.double().flatten() for tensor in tensors]).cpu().numpy()
+    return np.split(flat, np.cumsum([tensor.numel() for tensor in tensors])[:-1])
+
+
+def check_first_center(first_center: str) -> FirstCenter:
+    """Returns ``first_center``, or raises an OrderingError that lists what it may be."""
+    if first_center == "uniform":
+        return "uniform"
+    if first_center == "max_norm":
+        return "max_norm"
+    raise OrderingError(f"first_center: expected one of uniform, max_norm, got {first_center!r}")

@@ -1,0 +1,82 @@
+"""Which rows of a pool remain, were issued, or were discarded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lightning_badge.exceptions import OrderingError
+
+REMAINING, ISSUED, DISCARDED = 0, 1, 2
+
+
+class Members:
+    """The one record of what became of each row, on the device of the pool.
+
+    Attributes:
+        status: ``REMAINING``, ``ISSUED`` or ``DISCARDED``, ``[n]`` int8.
+        n_remaining: How many rows remain; known without asking the device.
+    """
+
+    def __init__(self, n: int, device: torch.device | str = "cpu") -> None:
+        self.status = torch.zeros(n, dtype=torch.int8, device=device)
+        self.n_remaining = n
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    @property
+    def remaining(self) -> Tensor:
+        """Which rows remain, ``[n]`` bool."""
+        return self.status == REMAINING
+
+    @property
+    def issued(self) -> npt.NDArray[np.bool_]:
+        """Which rows were issued, ``[n]``, on the host."""
+        flags: npt.NDArray[np.bool_] = (self.status == ISSUED).cpu().numpy()
+        return flags
+
+    @property
+    def discarded(self) -> npt.NDArray[np.bool_]:
+        """Which rows were discarded, ``[n]``, on the host."""
+        flags: npt.NDArray[np.bool_] = (self.status == DISCARDED).cpu().numpy()
+        return flags
+
+    def issue(self, positions: npt.NDArray[np.int64]) -> None:
+        """Marks remaining rows at distinct ``positions`` ``[m]`` as issued."""
+        self._mark(positions, ISSUED)
+
+    def discard(self, positions: npt.NDArray[np.int64]) -> None:
+        """Marks remaining rows at distinct ``positions`` ``[m]`` as discarded."""
+        self._mark(positions, DISCARDED)
+
+    def extend(self, n: int) -> None:
+        """Adds ``n`` remaining rows at the end."""
+        self.status = torch.cat([self.status, self.status.new_zeros(n)])
+        self.n_remaining += n
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Takes over a status that `state_dict` returned.
+
+        Raises:
+            OrderingError: One of another length, or with other values.
+        """
+        status = state["status"]
+        if status.shape != self.status.shape or not ((status >= 0) & (status <= DISCARDED)).all():
+            raise OrderingError(
+                f"state: expected the status of {len(self)} rows, got {list(status.shape)}"
+            )
+        self.status = status.to(self.status).clone()
+        self.n_remaining = int((status == REMAINING).sum())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns a copy of the status."""
+        return {"status": self.status.clone()}
+
+    def _mark(self, positions: npt.NDArray[np.int64], status: int) -> None:
+        self.status[torch.from_numpy(positions).to(self.status.device)] = status
+        self.n_remaining -= len(positions)

@@ -1,0 +1,76 @@
+"""The registry of strategies: names, and what each of them takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from lightning_badge.exceptions import OrderingError
+from lightning_badge.ordering.selector import Selector
+
+
+class Registered(NamedTuple):
+    """A strategy in the registry.
+
+    A strategy is a function ``(embedding, *, seed, backend, **own_arguments) -> Selector``. A
+    strategy that uses more than the pool's embedding has a parameter ``labeled`` or ``posterior``
+    too, which is needed where it has no default.
+
+    Attributes:
+        rule: The function.
+        uses: Which of ``labeled`` and ``posterior`` it takes.
+        needs: Which of them it cannot do without.
+        arguments: Names of the arguments of its own.
+        measures_coverage: Whether its orderings have a coverage.
+    """
+
+    rule: Callable[..., Selector]
+    uses: frozenset[str]
+    needs: frozenset[str]
+    arguments: frozenset[str]
+    measures_coverage: bool
+
+
+STRATEGIES: dict[str, Registered] = {}
+
+_CONTEXT = frozenset({"labeled", "posterior"})
+_COMMON = frozenset({"embedding", "seed", "backend"})
+
+
+def strategy(
+    name: str, *, measures_coverage: bool = False
+) -> Callable[[Callable[..., Selector]], Callable[..., Selector]]:
+    """Enters a function into the registry of strategies under ``name``."""
+
+    def register(rule: Callable[..., Selector]) -> Callable[..., Selector]:
+        parameters = inspect.signature(rule).parameters
+        uses = _CONTEXT & set(parameters)
+        needs = {used for used in uses if parameters[used].default is inspect.Parameter.empty}
+        own = frozenset(parameters) - _CONTEXT - _COMMON
+        STRATEGIES[name] = Registered(rule, uses, frozenset(needs), own, measures_coverage)
+        return rule
+
+    return register
+
+
+def check_strategy(name: str, arguments: Mapping[str, Any] | None = None) -> Registered:
+    """Returns the strategy called ``name``.
+
+    Raises:
+        OrderingError: No such strategy, or it does not take one of ``arguments``.
+    """
+    if name not in STRATEGIES:
+        raise OrderingError(
+            f"strategy: expected one of {', '.join(sorted(STRATEGIES))}, got {name!r}"
+        )
+    registered = STRATEGIES[name]
+    if unknown := sorted(set(arguments or ()) - registered.arguments):
+        takes = ", ".join(sorted(registered.arguments)) or "no arguments of its own"
+        raise OrderingError(f"strategy {name!r} takes {takes}; got {', '.join(unknown)}")
+    return registered
+
+
+def strategy_arguments(name: str) -> frozenset[str]:
+    """Returns the names of the arguments that a strategy takes of its own."""
+    return check_strategy(name).arguments
