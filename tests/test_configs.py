@@ -150,7 +150,19 @@ def test_strategies_reach_the_callback(composed: Compose, strategy: str) -> None
 
 def test_the_first_center_reaches_the_callback(composed: Compose) -> None:
     config = composed("strategy.first_center=max_norm")
-    assert instantiate(config.callbacks.badge).first_center == "max_norm"
+    assert instantiate(config.callbacks.badge).strategy_args == {"first_center": "max_norm"}
+
+
+def test_the_depth_reaches_the_callback(composed: Compose) -> None:
+    config = composed("strategy=batchbald", "strategy.depth=40", "strategy.posterior_samples=9")
+    callback = instantiate(config.callbacks.badge)
+    assert callback.strategy_args == {"depth": 40, "configurations": 1000}
+    assert callback.posterior_samples == 9
+
+
+def test_a_key_that_a_strategy_does_not_have_is_refused(composed: Compose) -> None:
+    with pytest.raises(ConfigCompositionException, match=r"Could not override 'strategy.depth'"):
+        composed("strategy=entropy", "strategy.depth=40")
 
 
 @pytest.mark.parametrize("budget", options("budget"))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 from lightning.fabric.utilities import rank_zero_warn
@@ -20,6 +20,7 @@ from lightning_badge.callback.context import strategy_context
 from lightning_badge.callback.duration import estimate_duration
 from lightning_badge.callback.logging import log_numbers, log_pictures
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
+from lightning_badge.callback.strategy_args import check_strategy_args
 from lightning_badge.callback.trainer_checks import (
     is_last_validation_of_epoch,
     is_trial,
@@ -36,18 +37,10 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import LOSSES, Loss
 from lightning_badge.kernels.registry import check_backend
-from lightning_badge.ordering import (
-    STRATEGIES,
-    Ordering,
-    check_strategy,
-    order,
-    strategy_arguments,
-)
-from lightning_badge.ordering.distance_selector import FirstCenter
+from lightning_badge.ordering import STRATEGIES, Ordering, order
 from lightning_badge.ordering_file import write_ordering
 
 _LARGE_POOL = 200_000
-_FIRST_CENTERS: tuple[str, ...] = get_args(FirstCenter)
 
 
 class BadgeCallback(Callback):
@@ -70,7 +63,8 @@ class BadgeCallback(Callback):
         head: Name of the classifier head, such as ``model.fc``; None finds it.
         loss: Whose gradient to embed: ``cross_entropy``; ``binary_cross_entropy``, for multi-label
             models too; ``auto`` takes the latter for a single output and the former for several.
-        first_center: ``uniform`` or ``max_norm``, for strategies that grow from a first center.
+        first_center: Short for ``strategy_args={"first_center": ...}``: ``uniform`` or
+            ``max_norm``, for strategies that grow from a first center.
         bias: Whether the gradient of the head's bias is embedded too.
         posterior_samples: Passes over the pool with the model's dropout layers at work, for
             strategies that need a posterior.
@@ -83,6 +77,7 @@ class BadgeCallback(Callback):
         round: Of a loop of rounds, for the file's metadata.
         log_pictures: Whether loggers that take images are shown the first picks, where samples are
             images, and the coverage.
+        strategy_args: The strategy's own arguments, such as ``{"depth": 40}`` of ``batchbald``.
 
     Attributes:
         ordering: The last ordering, None before the first one.
@@ -90,11 +85,13 @@ class BadgeCallback(Callback):
         n_orderings: How many orderings were made, over resumed runs too.
 
     Raises:
-        MisconfigurationException: Arguments out of range, no pool, more than one process.
+        MisconfigurationException: Arguments out of range, or that the strategy does not take; no
+            pool; more than one process.
 
     Example:
         >>> from lightning.pytorch import Trainer
-        >>> trainer = Trainer(callbacks=[BadgeCallback(k=1000)], logger=False)
+        >>> badge = BadgeCallback(k=1000, strategy_args={"first_center": "max_norm"})
+        >>> trainer = Trainer(callbacks=[badge], logger=False)
     """
 
     def __init__(
@@ -106,7 +103,7 @@ class BadgeCallback(Callback):
         filename: str = "ordering.parquet",
         head: str | None = None,
         loss: str = "auto",
-        first_center: str = "uniform",
+        first_center: str | None = None,
         bias: bool = False,
         posterior_samples: int = 20,
         every_n_epochs: int = 1,
@@ -116,16 +113,18 @@ class BadgeCallback(Callback):
         backend: str = "auto",
         round: int | None = None,
         log_pictures: bool = True,
+        strategy_args: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         _check_choice("loss", loss, ("auto", *LOSSES))
-        _check_choice("first_center", first_center, _FIRST_CENTERS)
         _check_integer("k", 1 if k is None else k, least=1)
         _check_integer("seed", seed, least=0)
         _check_integer("every_n_epochs", every_n_epochs, least=1)
         _check_integer("posterior_samples", posterior_samples, least=1)
         try:
-            check_strategy(strategy)
+            self.strategy_args = check_strategy_args(
+                strategy, strategy_args, first_center=first_center
+            )
             check_backend(backend)
         except BadgeError as error:
             raise MisconfigurationException(f"BadgeCallback: {error}") from error
@@ -136,7 +135,6 @@ class BadgeCallback(Callback):
         self.filename = filename
         self.head = head
         self.loss = loss
-        self.first_center = first_center
         self.bias = bias
         self.posterior_samples = posterior_samples
         self.every_n_epochs = every_n_epochs
@@ -158,6 +156,7 @@ class BadgeCallback(Callback):
         """Tells the states of several of these callbacks apart in one checkpoint."""
         return self._generate_state_key(
             strategy=self.strategy,
+            strategy_args=dict(sorted(self.strategy_args.items())),
             seed=self.seed,
             dirpath=None if self.dirpath is None else str(self.dirpath),
             filename=self.filename,
@@ -273,10 +272,7 @@ class BadgeCallback(Callback):
     @torch.inference_mode(False)
     @torch.no_grad()
     def _order(self, embedding: GradientEmbedding, context: dict[str, Any]) -> Ordering:
-        own = {"first_center": self.first_center}
-        takes = strategy_arguments(self.strategy)
-        arguments: dict[str, Any] = {name: own[name] for name in own if name in takes}
-        arguments |= {"seed": self.seed, "backend": self.backend, **context}
+        arguments = {"seed": self.seed, "backend": self.backend, **context, **self.strategy_args}
         run = partial(order, embedding, self.strategy, **arguments)
         self._tell_duration_once(embedding, run)
         return run(k=self.k)

@@ -201,6 +201,7 @@ def test_lightning_cli_builds_it_from_typed_primitives(
             "--trainer.callbacks=lightning_badge.callback.badge.BadgeCallback",
             "--trainer.callbacks.k=4",
             "--trainer.callbacks.bias=true",
+            "--trainer.callbacks.strategy_args={first_center: max_norm}",
             f"--trainer.callbacks.dirpath={tmp_path / 'out'}",
         ],
         trainer_defaults=QUIET,
@@ -211,3 +212,4 @@ def test_lightning_cli_builds_it_from_typed_primitives(
     read = read_ordering(tmp_path / "out" / "ordering.parquet")
     assert list(read) == list(callback.ordering)
     assert (len(read), read.metadata["bias"]) == (4, True)
+    assert read.metadata["strategy_args"] == {"first_center": "max_norm"}

@@ -74,7 +74,7 @@ class TestTheOrdering:
         assert list(read) == list(callback.ordering)
         expected = {
             "strategy": "badge",
-            "strategy_args": {"first_center": "uniform"},
+            "strategy_args": {},
             "seed": 5,
             "round": 2,
             "n_pool": 20,
@@ -128,11 +128,10 @@ class TestTheOrdering:
 
     @pytest.mark.parametrize("strategy", ["badge", "entropy", "random"])
     def test_is_that_of_any_strategy(self, tmp_path: Path, strategy: str) -> None:
-        callback = BadgeCallback(strategy, pool=loader(20), first_center="max_norm")
+        callback = BadgeCallback(strategy, pool=loader(20))
         validate(tmp_path, callback)
         assert sorted(callback.ordering) == list(range(20))
-        takes = {"first_center": "max_norm"} if strategy == "badge" else {}
-        assert callback.ordering.metadata["strategy_args"] == takes
+        assert callback.ordering.metadata["strategy"] == strategy
 
     @pytest.mark.parametrize(
         ("outputs", "loss", "embedded"),

@@ -154,6 +154,8 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         ("budget.typo=3", "Could not override 'budget.typo'"),
         ("+model.typo=3", "unexpected keyword argument 'typo'"),
         ("strategy.name=nope", "strategy: expected one of badge, "),
+        ("+strategy.depth=40", "strategy 'badge' takes first_center; got depth"),
+        ("strategy.first_center=last", "expected one of uniform, max_norm, got 'last'"),
         ("max_rounds=0", "max_rounds: expected a positive integer, or null for none, got 0"),
         ("metric=val/f1", "could not find the monitored key in the returned metrics"),
         ("initial_labels=1437", "the pool is empty at the start: all 1437 samples are labeled"),
@@ -173,6 +175,16 @@ def test_what_a_user_can_mend_is_said_in_one_line(script: Script, override: str,
     assert error.startswith("error: ")
     assert says in error
     assert "\n" not in error
+
+
+def test_an_argument_that_the_strategy_does_not_take_claims_no_run_directory(
+    script: Script, tmp_path: Path
+) -> None:
+    error = script("strategy=entropy", "+strategy.depth=40", "run_dir=run")
+    assert error == (
+        "error: BadgeCallback: strategy 'entropy' takes no arguments of its own; got depth"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_first_try_that_failed_may_be_corrected(script: Script) -> None:

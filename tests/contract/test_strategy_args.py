@@ -1,0 +1,103 @@
+"""What a strategy takes of its own is the same everywhere: in code, the callback and Hydra."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import OmegaConf
+from pools import context_of, make_pool
+
+from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.ordering import STRATEGIES, LazyOrdering, order
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+NOT_ARGUMENTS = {"name", "posterior_samples"}
+
+Place = Callable[..., Any]
+
+
+def in_order(strategy: str, **arguments: Any) -> Any:
+    pool = make_pool(4)
+    return order(pool, strategy, **context_of(strategy, pool), **arguments)
+
+
+def in_a_lazy_ordering(strategy: str, **arguments: Any) -> Any:
+    pool = make_pool(4)
+    return LazyOrdering(pool, strategy, **context_of(strategy, pool), **arguments).take()
+
+
+def in_the_callback(strategy: str, **arguments: Any) -> Any:
+    return BadgeCallback(strategy, strategy_args=arguments)
+
+
+def on_the_command_line(strategy: str, **arguments: Any) -> Any:
+    overrides = [f"++strategy.{name}={value}" for name, value in arguments.items()]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("al_loop", [f"strategy={strategy}", *overrides])
+    config.round = {"number": 0, "seed": 0, "directory": "."}
+    try:
+        return instantiate(config.callbacks.badge)
+    except InstantiationException as error:
+        raise (error.__cause__ or error) from None
+
+
+PLACES = (in_order, in_a_lazy_ordering, in_the_callback, on_the_command_line)
+REFUSALS = (BadgeError, MisconfigurationException)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_an_argument_it_does_not_take_is_refused_with_those_it_takes(
+    place: Place, strategy: str
+) -> None:
+    takes = ", ".join(sorted(STRATEGIES[strategy].arguments)) or "no arguments of its own"
+    with pytest.raises(REFUSALS, match=f"strategy {strategy!r} takes {takes}; got nonsense"):
+        place(strategy, nonsense=3)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("strategy", "arguments", "message"),
+    [
+        ("entropy", {"first_center": "max_norm"}, "'entropy' takes no .*; got first_center"),
+        ("badge", {"first_center": "last"}, "uniform, max_norm, got 'last'"),
+        ("coreset", {"first_center": "last"}, "uniform, max_norm, got 'last'"),
+        ("batchbald", {"depth": -1}, "depth: expected an integer from 0 on, got -1"),
+        ("batchbald", {"configurations": 1.5}, "configurations: expected an integer .* 1.5"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_anything_runs(
+    place: Place, strategy: str, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(REFUSALS, match=message):
+        place(strategy, **arguments)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("strategy", "arguments"),
+    [
+        ("badge", {"first_center": "max_norm"}),
+        ("batchbald", {"depth": 2, "configurations": 7}),
+    ],
+)
+def test_what_it_takes_reaches_it(place: Place, strategy: str, arguments: dict[str, Any]) -> None:
+    made = place(strategy, **arguments)
+    is_callback = isinstance(made, BadgeCallback)
+    assert (made.strategy_args if is_callback else made.metadata["strategy_args"]) == arguments
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_its_configuration_has_all_that_it_takes_with_the_defaults(strategy: str) -> None:
+    config: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"strategy/{strategy}.yaml"))
+    parameters = inspect.signature(STRATEGIES[strategy].rule).parameters
+    assert {name: value for name, value in config.items() if name not in NOT_ARGUMENTS} == {
+        name: parameters[name].default for name in STRATEGIES[strategy].arguments
+    }
