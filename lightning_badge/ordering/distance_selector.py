@@ -61,7 +61,8 @@ class DistanceSelector(Selector):
         self._draws = np.random.default_rng(seed)
         rows = view(embedding).contiguous()
         self._engine = MinDistanceEngine(rows, self.members, backend, prune=prune)
-        self._labeled = rows.take(slice(0)) if labeled is None else view(labeled)
+        # No rows, by an index: a slice would keep the pool's first tensors alive when it grows.
+        self._labeled = rows.take(self._engine.positions[:0]) if labeled is None else view(labeled)
         self._engine.expect(self._labeled)
         self._centers = self._engine.positions[:0]
 

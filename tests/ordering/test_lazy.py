@@ -1,6 +1,7 @@
 """Parts, extensions and discards, for every strategy; states that go on elsewhere."""
 
 import io
+import weakref
 
 import numpy as np
 import pytest
@@ -227,12 +228,20 @@ def test_a_saturated_model_gives_a_shuffle(backend: str, dtype: torch.dtype) -> 
 
 def test_after_an_extension_the_rows_are_held_once() -> None:
     whole = make_pool(60)
-    walk = LazyOrdering(whole.take(slice(0, 40)))
+    rows = np.random.default_rng(0).random((40, 6), dtype=np.float32)
+    memory = weakref.ref(rows)
+    walk = LazyOrdering(
+        GradientEmbedding.from_logits(
+            torch.from_numpy(rows), torch.eye(4).repeat(10, 1), sample_ids=whole.sample_ids[:40]
+        )
+    )
+    del rows
     walk.take(5)
     walk.extend(whole.take(slice(40, 60)))
     engine = walk._selector._engine
     assert engine.rows.penultimate.data_ptr() == walk._embedding.penultimate.data_ptr()
     assert engine.rows.logit_grad.data_ptr() == walk._embedding.logit_grad.data_ptr()
+    assert memory() is None, "nobody holds the rows of the smaller pool"
 
 
 def test_a_labeled_set_of_another_head_is_refused() -> None:
