@@ -5,6 +5,8 @@ figures of different days have the same denominator.
 """
 
 from functools import lru_cache
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,8 @@ import torch
 from torch import Tensor
 
 from lightning_badge import GradientEmbedding
-from lightning_badge.ordering import LazyOrdering
+from lightning_badge.kernels import Work, update_min_sq_dist
+from lightning_badge.ordering import LazyOrdering, min_distance
 
 
 def ours(pool: GradientEmbedding, k: int) -> LazyOrdering:
@@ -31,9 +34,13 @@ def ours_in_torch(pool: GradientEmbedding, k: int) -> LazyOrdering:
 
 def ours_unpruned(pool: GradientEmbedding, k: int) -> LazyOrdering:
     """Orders the first ``k`` by our own blocks, every pair multiplied."""
+
+    def multiply_all(*arguments: Any, **settings: Any) -> Work:
+        return update_min_sq_dist(*arguments, **settings | {"prune": False})
+
     lazy = LazyOrdering(pool, backend="torch")
-    lazy._started()._engine.prune = False
-    lazy.take(k)
+    with patch.object(min_distance, "update_min_sq_dist", multiply_all):
+        lazy.take(k)
     assert lazy.counters.multiplied == lazy.counters.pairs
     return lazy
 
@@ -116,7 +123,7 @@ def skactiveml_badge(pool: GradientEmbedding, k: int) -> None:
 
     # logit_grad is softmax - one_hot, and only the hallucinated label's entry is negative.
     grad = pool.logit_grad.cpu().numpy()
-    probabilities = grad + (grad == grad.min(axis=1, keepdims=True))
+    probabilities: npt.NDArray[np.float32] = grad + (grad == grad.min(axis=1, keepdims=True))
 
     class Known(SkactivemlClassifier):  # type: ignore[misc]
         """A classifier whose predictions for the pool are known."""
