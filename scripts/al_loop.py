@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from shared.command_line import one_line_errors, run
+from shared.data_facts import fill_in
+
 import hydra
-from command_line import one_line_errors, run
-from data_facts import fill_in
 from hydra.utils import instantiate
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf

@@ -19,12 +19,13 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from shared.pools import POOLS, make_pool
+
 import torch
-from bench_cases import CASES, GROWTH, Result
-from bench_compile import compile_report
-from bench_data import POOLS, make_pool
-from bench_picture import draw_times
-from bench_rates import print_rates
+from bench.cases import CASES, GROWTH, Result
+from bench.compile import compile_report
+from bench.picture import draw_times
+from bench.rates import print_rates
 
 TESTS = ["tests/kernels", "tests/ordering", "tests/contract", "tests/statistical"]
 

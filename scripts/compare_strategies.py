@@ -8,11 +8,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from shared.command_line import one_line_errors, run
 
 import hydra
-from command_line import one_line_errors, run
-from compare_cells import Cell, cells_of, run_cells
-from compare_results import rows_of, write_report, write_table
+from compare.cells import Cell, cells_of, run_cells
+from compare.results import rows_of, write_report, write_table
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -26,7 +28,7 @@ from lightning_badge.research.comparison.statistics import t_quantile
 def main(config: DictConfig) -> None:
     """Runs what is missing, then writes table, pictures and report."""
     out_dir = Path(config.out_dir or default_out_dir(config))
-    cells = cells_of(config, HydraConfig.get().overrides.task, out_dir)
+    cells = cells_of(config, out_dir)
     check(config, cells)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = run_missing(cells, config.jobs)
@@ -55,7 +57,7 @@ def check(config: DictConfig, cells: Sequence[Cell]) -> None:
 
 def default_out_dir(config: DictConfig) -> Path:
     """Returns a folder that is named after what is chosen."""
-    choices = HydraConfig.get().runtime.choices
+    choices: Any = HydraConfig.get().runtime.choices
     name = choices.experiment or f"{choices.data}-{choices.model}"
     return Path(config.paths.runs, f"compare-{name}")
 

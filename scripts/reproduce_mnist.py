@@ -1,19 +1,22 @@
 """Reproduces the figures and the claims of the post that this project began with, on MNIST.
 
 ``python scripts/reproduce_mnist.py data.path=DIR run_dir=DIR`` leaves ``report.md`` in ``run_dir``.
-``--multirun seed=0,1,2,3,4`` trains five times; ``summarise_claims.py`` joins what they found.
+``--multirun seed=0,1,2,3,4`` trains five times; ``reproduce/summarise_claims.py`` joins what they
+found.
 """
 
 import json
+from typing import Any
+
+from shared.command_line import one_line_errors, run
 
 import hydra
 import torch
-from command_line import one_line_errors, run
 from omegaconf import DictConfig, OmegaConf
-from reproduce_claims import measure, order_by_all, seconds_of_full_ordering
-from reproduce_figures import animate, draw_all, save
-from reproduce_pool import Pool, train_and_order
-from reproduce_report import Facts, as_facts, write_report
+from reproduce.claims import measure, order_by_all, seconds_of_full_ordering
+from reproduce.figures import animate, draw_all, save
+from reproduce.pool import Pool, train_and_order
+from reproduce.report import Facts, as_facts, write_report
 
 from lightning_badge import RunDirectory
 from lightning_badge.research.viz.embedding_map import map_embedding
@@ -29,8 +32,8 @@ def main(config: DictConfig) -> None:
         if config.fresh:
             run_directory.start_over()
         report = run_directory.path / "report.md"
-        kept = OmegaConf.to_container(config, resolve=True)
-        identity = [key for key in config if key not in NOT_IDENTITY]
+        kept: Any = OmegaConf.to_container(config, resolve=True)
+        identity = [str(key) for key in config if key not in NOT_IDENTITY]
         run_directory.ensure_identity(kept, identity, begun=report.exists())
         pool, ordering = train_and_order(config, run_directory.path)
         compared = order_by_all(pool, config.ordering_seeds)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from reproduce_claims import Measurement, interval, measure
-from reproduce_pool import Pool, divide
-from summarise_claims import summarise
+from reproduce.claims import Measurement, interval, measure
+from reproduce.pool import Pool, divide
+from reproduce.summarise_claims import summarise
 
 from lightning_badge import ActiveLearningDataModule, BadgeError, GradientEmbedding, order
 from lightning_badge.ordering_file import read_ordering

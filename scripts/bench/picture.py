@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from bench_cases import Result
+from bench.cases import Result
 
 
 def draw_times(results: list[Result], path: Path) -> None:
@@ -22,8 +22,8 @@ def draw_times(results: list[Result], path: Path) -> None:
     for (name, line), colour in zip(points.items(), mpl.color_sequences["petroff6"], strict=False):
         line.sort()
         axes.plot([n for n, _, _ in line], [s for _, s, _ in line], color=colour, label=name)
-        for n, seconds, hollow in line:
-            axes.plot(n, seconds, "o", color=colour, markerfacecolor="white" if hollow else colour)
+        for n, middle, hollow in line:
+            axes.plot(n, middle, "o", color=colour, markerfacecolor="white" if hollow else colour)
     axes.set(xscale="log", yscale="log", xlabel="rows of the pool", ylabel="seconds, whole pool")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)

@@ -1,14 +1,19 @@
 """Compares the volume of what a k-DPP and the strategies pick, on MNIST embeddings.
 
-``python scripts/compare_diversity.py --mnist DIR`` prints a table and draws a picture.
+``python scripts/compare/diversity.py --mnist DIR`` prints a table and draws a picture.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
+    sys.path[0] = str(Path(__file__).parents[1])
+
+from shared.command_line import one_line_errors
+from shared.pools import make_pool
+
 import numpy as np
-from bench_data import make_pool
-from command_line import one_line_errors
 
 from lightning_badge.research.k_dpp import compare_log_determinants
 from lightning_badge.research.viz.log_determinant import draw_log_determinant

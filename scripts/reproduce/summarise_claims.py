@@ -1,7 +1,8 @@
 """Joins what several runs of ``reproduce_mnist.py`` found: mean and 95 % interval over the runs.
 
-``python scripts/summarise_claims.py runs/reproduce_mnist-seed*/claims.json`` prints a Markdown
-table. A run's value is its mean over ordering seeds, so the interval is that of training seeds.
+``python scripts/reproduce/summarise_claims.py runs/reproduce_mnist-seed*/claims.json`` prints a
+Markdown table. A run's value is its mean over ordering seeds, so the interval is that of training
+seeds.
 """
 
 import argparse
@@ -11,7 +12,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from reproduce_claims import in_words, interval
+if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
+    sys.path[0] = str(Path(__file__).parents[1])
+
+from reproduce.claims import in_words, interval
 
 
 def main() -> None:

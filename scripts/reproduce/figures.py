@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from reproduce_claims import NINE
-from reproduce_pool import Pool
 
 from lightning_badge import Ordering
 from lightning_badge.durable.file import replacing
@@ -18,6 +16,8 @@ from lightning_badge.research.viz.gains import draw_gains
 from lightning_badge.research.viz.norms import draw_norms
 from lightning_badge.viz.coverage import draw_coverage
 from lightning_badge.viz.sample_grid import draw_sample_grids
+from reproduce.claims import NINE
+from reproduce.pool import Pool
 
 NUMBERED = 10
 

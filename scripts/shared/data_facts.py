@@ -1,6 +1,7 @@
 """What a model has to know of the data: filled into the configuration once they are loaded."""
 
 import math
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -29,6 +30,7 @@ def fill_in(config: DictConfig, datamodule: ActiveLearningDataModule) -> None:
 def _input_shape(datamodule: ActiveLearningDataModule) -> tuple[int, ...]:
     """Returns the shape of a sample's input; an empty one where it is no tensor."""
     loaders = datamodule.pool_dataloader(), datamodule.labeled_dataloader()
-    _, sample = next(loader.dataset[0] for loader in loaders if len(loader.dataset))
+    datasets: list[Any] = [loader.dataset for loader in loaders]
+    _, sample = next(dataset[0] for dataset in datasets if len(dataset))
     is_pair = isinstance(sample, tuple | list)
     return tuple(getattr(sample[0], "shape", ())) if is_pair else ()

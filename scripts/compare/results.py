@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from compare_cells import Cell
 from omegaconf import DictConfig
 
+from compare.cells import Cell
 from lightning_badge.durable.file import replacing
 from lightning_badge.research.comparison import (
     Setting,

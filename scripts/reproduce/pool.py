@@ -100,6 +100,7 @@ def train_and_order(config: DictConfig, folder: Path) -> tuple[Pool, Ordering]:
     )
     trainer.fit(instantiate(config.model), datamodule=datamodule)
     pool = make_pool(datamodule, keep.embedding, unseen)
+    assert badge.last_ordering_path is not None
     return pool, read_ordering(badge.last_ordering_path)
 
 

@@ -1,13 +1,18 @@
 """Shows where BatchBALD's marginal gains drown in the noise of their estimates.
 
-``python scripts/draw_batchbald_noise.py`` trains on 50 of scikit-learn's digits and draws.
+``python scripts/draw/batchbald_noise.py`` trains on 50 of scikit-learn's digits and draws.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
+    sys.path[0] = str(Path(__file__).parents[1])
+
+from shared.command_line import one_line_errors
+
 import numpy as np
-from command_line import one_line_errors
 from lightning.pytorch import Trainer, seed_everything
 from torch import Tensor
 

@@ -89,7 +89,7 @@ def mnist_activations(folder: Path, shifts: int = 1) -> tuple[Tensor, Tensor]:
         for batch in torch.split(seen[torch.randperm(len(seen))], 128):
             loss = functional.cross_entropy(head(body(images[batch])), labels[batch])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     with torch.no_grad():
         offsets = sorted(product(range(-2, 3), repeat=2), key=lambda offset: max(map(abs, offset)))

@@ -14,16 +14,17 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from command_line import STOPPED
+from shared.command_line import STOPPED
+
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lightning_badge import RunDirectory
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import BadgeError
 
-AL_LOOP = Path(__file__).with_name("al_loop.py")
+AL_LOOP = Path(__file__).parents[1] / "al_loop.py"
 # What a cell sets itself, and what sets it for all of them.
 TAKEN = {"strategy": "strategies", "seed": "seeds", "run_dir": "out_dir"}
 # Imported once; every cell starts from there.
@@ -86,22 +87,23 @@ class Cell:
         return self.run_directory.path / "finished.json"
 
 
-def cells_of(config: DictConfig, overrides: ListConfig, out_dir: Path) -> list[Cell]:
+def cells_of(config: DictConfig, out_dir: Path) -> list[Cell]:
     """Returns the cells of a comparison, one seed after the other.
 
     Args:
-        config: Of the comparison.
-        overrides: Its command line; what is no key of the comparison goes to all cells.
+        config: Of the comparison; what its command line sets beside its own keys goes to all cells.
         out_dir: Where they go.
 
     Raises:
         BadgeError: A key that every cell sets for itself, or a choice that is missing or repeated.
     """
     own = OmegaConf.load(AL_LOOP.parents[1] / "configs" / "compare_strategies.yaml")
+    hydra: Any = HydraConfig.get()  # OmegaConf's, which reads like the dataclass but is none
     taken = TAKEN | ({"budget": "budgets"} if config.budgets else {})
     shared = []
     # Unresolved: what refers to another value is to find that of its own run.
-    for override in OmegaConf.to_container(overrides, resolve=False):
+    overrides: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    for override in overrides:
         key = override.lstrip("+~").partition("=")[0].partition(".")[0]
         if key in taken:
             raise BadgeError(f"{override}: each run has its own; set {taken[key]}= instead")
@@ -111,8 +113,8 @@ def cells_of(config: DictConfig, overrides: ListConfig, out_dir: Path) -> list[C
         given = list(config[name])
         if not given or len(set(given)) < len(given):
             raise BadgeError(f"{name}: expected one or more, each once, got {given}")
-    budgets = OmegaConf.to_container(config.budgets, resolve=False)
-    budgets = budgets or {HydraConfig.get().runtime.choices.budget: []}
+    budgets: Any = OmegaConf.to_container(config.budgets, resolve=False)
+    budgets = budgets or {hydra.runtime.choices.budget: []}
     return [
         Cell(strategy, budget, seed, (*shared, *settings), out_dir.resolve())
         for seed, (budget, settings), strategy in product(

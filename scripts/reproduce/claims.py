@@ -7,11 +7,11 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
-from reproduce_pool import Pool
 
 from lightning_badge import Ordering, order
 from lightning_badge.research.comparison.statistics import mean_interval
 from lightning_badge.research.viz.norms import share_near_origin
+from reproduce.pool import Pool
 
 FIRST, NEAR = (10, 50, 100), (0.05, 0.1, 0.25)
 NINE, NEARLY_ALL = 9, 7

@@ -5,10 +5,10 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from reproduce_claims import NEARLY_ALL, NINE, Measurement, in_words, interval
-from reproduce_pool import Pool
 
 from lightning_badge import Ordering
+from reproduce.claims import NEARLY_ALL, NINE, Measurement, in_words, interval
+from reproduce.pool import Pool
 
 POST_GPU_SECONDS, POST_CPU_MINUTES = 20, 15
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

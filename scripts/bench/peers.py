@@ -126,7 +126,7 @@ def skactiveml_badge(pool: GradientEmbedding, k: int) -> None:
 
     # logit_grad is softmax - one_hot, and only the hallucinated label's entry is negative.
     grad = pool.logit_grad.cpu().numpy()
-    probabilities = grad + (grad == grad.min(axis=1, keepdims=True))
+    probabilities: npt.NDArray[np.float32] = grad + (grad == grad.min(axis=1, keepdims=True))
 
     class Known(SkactivemlClassifier):  # type: ignore[misc]
         """A classifier whose predictions for the pool are known."""

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-import bench_peers as peers
-
+from bench import peers
 from lightning_badge import GradientEmbedding
 
 COUNTED = ("pairs", "multiplied", "blocks", "candidates", "accepted")

@@ -1,12 +1,16 @@
 """Draws coverage against rank for ordering files.
 
-``python scripts/draw_coverage.py runs/*/rounds/000/ordering.parquet --out coverage.png``
+``python scripts/draw/coverage.py runs/*/rounds/000/ordering.parquet --out coverage.png``
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-from command_line import one_line_errors
+if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
+    sys.path[0] = str(Path(__file__).parents[1])
+
+from shared.command_line import one_line_errors
 
 from lightning_badge import Ordering, read_ordering
 from lightning_badge.viz.coverage import draw_coverage

@@ -1,0 +1,1 @@
+"""What ``bench_ordering.py`` measures, and how."""
