@@ -16,7 +16,17 @@ from lightning_badge.loop.budget import (
     VariableBudget,
 )
 from lightning_badge.oracle import DatasetOracle, Oracle
-from lightning_badge.ordering import STRATEGIES, LazyOrdering, Ordering, kmeans_pp, order
+from lightning_badge.ordering import (
+    STRATEGIES,
+    LazyOrdering,
+    OneShotSelector,
+    Ordering,
+    Selector,
+    kmeans_pp,
+    measure_coverage,
+    order,
+    strategy,
+)
 from lightning_badge.ordering_file import read_ordering, write_ordering
 from lightning_badge.pool_batch import PoolBatch
 from lightning_badge.store.label_store import LabelStore
@@ -36,16 +46,20 @@ __all__ = [
     "GradientEmbedding",
     "LabelStore",
     "LazyOrdering",
+    "OneShotSelector",
     "Oracle",
     "Ordering",
     "PoolBatch",
     "RunDirectory",
     "ScheduleBudget",
+    "Selector",
     "VariableBudget",
     "capture_pool",
     "find_head",
     "kmeans_pp",
+    "measure_coverage",
     "order",
     "read_ordering",
+    "strategy",
     "write_ordering",
 ]

@@ -41,7 +41,30 @@ _COMMON = frozenset({"embedding", "seed", "backend"})
 def strategy(
     name: str, *, measures_coverage: bool = False
 ) -> Callable[[Callable[..., Selector]], Callable[..., Selector]]:
-    """Enters a function into the registry of strategies under ``name``."""
+    """Enters a function into the registry of strategies under ``name``.
+
+    Args:
+        name: As ``strategy=`` and the configs spell it.
+        measures_coverage: Whether its orderings have a coverage.
+
+    Returns:
+        A decorator for ``rule(embedding, *, seed, backend, **own_arguments) -> Selector``. A
+        parameter ``labeled`` or ``posterior`` of the rule is passed what the caller of ``order``
+        gave; further parameters are the strategy's own arguments.
+
+    Example:
+        >>> from lightning_badge import OneShotSelector
+        >>> from lightning_badge.ordering import Picks
+        >>> class Reversed(OneShotSelector):
+        ...     def _rank(self, remaining):
+        ...         return Picks.of(remaining[::-1], float("nan"))
+        >>> @strategy("reversed")
+        ... def reversed_pool(embedding, *, seed, backend):
+        ...     return Reversed(embedding)
+        >>> check_strategy("reversed").arguments
+        frozenset()
+        >>> del STRATEGIES["reversed"]
+    """
 
     def register(rule: Callable[..., Selector]) -> Callable[..., Selector]:
         parameters = inspect.signature(rule).parameters
