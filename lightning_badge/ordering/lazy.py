@@ -16,7 +16,7 @@ from lightning_badge.kernels import resolve_backend
 from lightning_badge.ordering.base import Ordering, check_coverage, check_strategy
 from lightning_badge.ordering.posterior import check_posterior
 from lightning_badge.ordering.walk import Picks, Walk
-from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, name_ids
+from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, positions_of
 
 
 class LazyOrdering:
@@ -163,13 +163,11 @@ class LazyOrdering:
                 removed then.
         """
         ids = as_sample_ids(sample_ids, error=OrderingError)
-        known = np.isin(ids, self._embedding.sample_ids[~(self._gone | self._issued)])
-        if not known.all():
-            raise OrderingError(
-                "discard: expected ids that are in the pool and were not handed out, got "
-                f"{name_ids(ids[~known].tolist())}"
-            )
-        positions = np.flatnonzero(np.isin(self._embedding.sample_ids, ids))
+        left = np.flatnonzero(~(self._gone | self._issued))
+        among = self._embedding.sample_ids[left]
+        of = "the pool that were not handed out"
+        positions = left[positions_of(ids, among, what="discard", of=of, error=OrderingError)]
+        positions.sort()
         self._gone[positions] = True
         self._fingerprint = None
         if self._walk is not None:
