@@ -119,6 +119,13 @@ def test_an_id_is_in_or_missing(ids: list, among: list) -> None:
         assert len(positions_of(*arrays)) == len(ids)
 
 
+@pytest.mark.parametrize("kind", [np.str_, np.object_])
+def test_a_number_and_its_text_are_two_ids(kind: type) -> None:
+    numbers, texts = np.array([7, 8]), np.array(["7", "8"], dtype=kind)
+    assert not is_in(numbers, texts).any()
+    assert not is_in(texts, numbers).any()
+
+
 def test_missing_ids_are_named_in_one_line() -> None:
     pool = as_sample_ids(["a", "b", "c", "d"])
     with pytest.raises(OrderingError) as caught:
