@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.ordering import Ordering
-from lightning_badge.sample_ids import SampleId, name_ids, repeated_ids
+from lightning_badge.sample_ids import SampleId, SampleIds, is_str, name_ids, repeated_ids
 
 FORMAT_VERSION = "1.0"
 METADATA_KEY = b"lightning_badge"
@@ -105,12 +105,12 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def _id_type(sample_ids: npt.NDArray[Any]) -> pa.DataType:
-    return pa.string() if sample_ids.dtype.kind == "U" else pa.int64()
+def _id_type(sample_ids: SampleIds) -> pa.DataType:
+    return pa.string() if is_str(sample_ids) else pa.int64()
 
 
-def _id_dtype(table: pa.Table) -> type:
-    return np.int64 if pa.types.is_integer(table.schema.field("sample_id").type) else np.str_
+def _id_dtype(table: pa.Table) -> type[Any]:
+    return np.int64 if pa.types.is_integer(table.schema.field("sample_id").type) else np.object_
 
 
 def _read_table(path: Path) -> pa.Table:

@@ -104,6 +104,21 @@ def test_ids_are_positions_unless_given() -> None:
     assert named.sample_ids.tolist() == ["b", "a"]
 
 
+@pytest.mark.parametrize(("ids", "more"), [([3, 1], [2]), (["b", "long" * 99], ["a"])])
+def test_ids_are_joined_and_repeated_or_unlike_ones_refused(ids: list, more: list) -> None:
+    def rows(ids: list) -> GradientEmbedding:
+        ones = torch.ones(len(ids), 2)
+        return GradientEmbedding.from_logits(ones, ones, sample_ids=ids)
+
+    joined = rows(ids).concatenate(rows(more))
+    assert joined.sample_ids.tolist() == ids + more
+    assert joined.sample_ids.dtype == rows(ids).sample_ids.dtype
+    with pytest.raises(EmbeddingError, match="came more than once"):
+        joined.concatenate(rows(more))
+    with pytest.raises(EmbeddingError, match="all int or all str"):
+        rows([7]).concatenate(rows(["7"]))
+
+
 def test_a_dense_embedding_is_its_own_outer_product() -> None:
     rows = torch.arange(6.0).reshape(3, 2)
     embedding = GradientEmbedding.from_dense(rows)

@@ -64,6 +64,14 @@ def test_orderings_of_any_ids_and_of_none(tmp_path: Path, ids: list) -> None:
     assert read.sample_ids.tolist() == ids
 
 
+def test_ids_of_any_text_are_read_as_they_were_written(tmp_path: Path) -> None:
+    ids = ["a", "a\0", "a\0\0", "\0", "", "\U0001f600", "x" * 10_000, "a\n"]
+    path = write_ordering(Ordering(np.array(ids, dtype=np.object_)), tmp_path / "o.parquet")
+    read = read_ordering(path)
+    assert read.sample_ids.tolist() == ids
+    assert read.sample_ids.dtype == np.object_
+
+
 def test_pandas_and_pyarrow_read_it_plainly(tmp_path: Path) -> None:
     path = write_ordering(make_ordering(), tmp_path / "o.parquet")
     schema = pq.read_schema(path)

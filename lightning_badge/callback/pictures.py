@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from lightning_badge.capture.reader import pool_size, walks_in_order
 from lightning_badge.ordering import Ordering
 from lightning_badge.pool_batch import PoolBatch
-from lightning_badge.sample_ids import SampleIds
+from lightning_badge.sample_ids import SampleIds, positions_of
 from lightning_badge.viz.coverage import draw_coverage
 from lightning_badge.viz.sample_grid import draw_sample_grid
 
@@ -39,7 +39,7 @@ def draw_ordering(
         measures it, each with its figure.
     """
     picks = ordering.take(PICKS)
-    images = pool_images(loader, _positions(pool_ids, picks.sample_ids))
+    images = pool_images(loader, positions_of(picks.sample_ids, pool_ids).tolist())
     if images is not None:
         captions = _captions(picks, class_names)
         title = "hallucinated labels (confidence), best first" if captions else "best first"
@@ -107,10 +107,6 @@ def _drawable(images: Tensor) -> Tensor | None:
     if low < 0 or high > 1:
         images = (images - low) / (high - low).clamp(min=torch.finfo(images.dtype).tiny)
     return images
-
-
-def _positions(pool_ids: SampleIds, picks: SampleIds) -> list[int]:
-    return [int((pool_ids == pick).argmax()) for pick in picks]
 
 
 def _captions(picks: Ordering, class_names: Sequence[str] | None) -> list[str] | None:

@@ -24,7 +24,7 @@ from lightning_badge.datamodule.initial_draw import draw_initial
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
 from lightning_badge.pool_batch import PoolBatch
-from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids
+from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids, positions_of
 
 
 class ActiveLearningDataModule(LightningDataModule):
@@ -113,7 +113,6 @@ class ActiveLearningDataModule(LightningDataModule):
         self._ids = as_sample_ids(range(n) if sample_ids is None else sample_ids)
         _check_length("sample_ids", self._ids, n)
         self._known = _known_labels(train, labels)
-        self._position = {sample_id: row for row, sample_id in enumerate(self._ids.tolist())}
         self._is_labeled = np.zeros(n, dtype=np.bool_)
         self._is_discarded = np.zeros(n, dtype=np.bool_)
         self._given: dict[int, Label] = {}
@@ -184,12 +183,13 @@ class ActiveLearningDataModule(LightningDataModule):
         """
         positions = np.flatnonzero(self._is_labeled).tolist()
         items = self._view(self._evaluation_view, self._is_labeled)
-        return {
-            self._ids[position].item(): self._given[position]
+        labels = (
+            self._given[position]
             if position in self._given
             else as_label(target_of(items[row], self._target_key))
             for row, position in enumerate(positions)
-        }
+        )
+        return dict(zip(self.labeled_ids.tolist(), labels, strict=True))
 
     def held_back_labels(self) -> dict[SampleId, Label]:
         """Returns what a simulated labeler knows: the known target of every training sample.
@@ -263,13 +263,8 @@ class ActiveLearningDataModule(LightningDataModule):
         return DataLoader(data, batch_size=batch_size, **{**defaults, **arguments})
 
     def _positions_outside_labeled(self, ids: Iterable[SampleId]) -> list[int]:
-        asked: list[SampleId] = as_sample_ids(ids).tolist()
-        if unknown := [sample_id for sample_id in asked if sample_id not in self._position]:
-            raise LabelError(
-                f"unknown sample ids {name_ids(unknown)}; the training data have "
-                f"{len(self._ids)} ids such as {name_ids(self._ids[:3].tolist())}"
-            )
-        positions = [self._position[sample_id] for sample_id in asked]
+        asked = as_sample_ids(ids)
+        positions: list[int] = positions_of(asked, self._ids, of="the training data").tolist()
         if labeled := self._ids[positions][self._is_labeled[positions]].tolist():
             raise LabelError(
                 f"sample ids {name_ids(labeled)} are labeled already; pass ids from pool_ids"

@@ -27,7 +27,7 @@ from lightning_badge.loop.train_round import train_round
 from lightning_badge.oracle import Oracle
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
-from lightning_badge.sample_ids import SampleIds, fingerprint, name_ids
+from lightning_badge.sample_ids import SampleIds, fingerprint, is_in, name_ids
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
@@ -271,8 +271,8 @@ def _check_origin(ordering: Ordering, path: Path, round: int, pool: SampleIds) -
             raise ArtifactError(
                 f"{path}: expected an ordering with {key} {value!r}, got {found[key]!r}; {_AGAIN}"
             )
-    known = set(pool.tolist())
-    if strangers := [sample_id for sample_id in ordering if sample_id not in known]:
+    strangers = ordering.sample_ids[~is_in(ordering.sample_ids, pool)].tolist()
+    if strangers:
         raise ArtifactError(
             f"{path}: sample ids {name_ids(strangers)} are not in the pool of {len(pool)}; {_AGAIN}"
         )

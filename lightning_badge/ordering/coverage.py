@@ -16,7 +16,7 @@ from lightning_badge.ordering.engine import MinDistanceEngine
 from lightning_badge.ordering.members import Members
 from lightning_badge.ordering.ordering import Ordering
 from lightning_badge.ordering.scatter import Scatter
-from lightning_badge.sample_ids import name_ids
+from lightning_badge.sample_ids import positions_of
 
 LONGEST_BLOCK = 1024
 
@@ -41,19 +41,16 @@ def measure_coverage(
     Raises:
         OrderingError: Ids that are not in the pool.
     """
-    row_of = {sample_id: row for row, sample_id in enumerate(embedding.sample_ids.tolist())}
-    if strangers := [sample_id for sample_id in ordering if sample_id not in row_of]:
-        raise OrderingError(
-            f"ordering: expected ids of the pool's {len(embedding)} samples, got "
-            f"{name_ids(strangers)}"
-        )
+    chosen = positions_of(
+        ordering.sample_ids, embedding.sample_ids, what="ordering", error=OrderingError
+    )
     rows = gradients(embedding)
     device = rows.sq_norm.device
     computes = resolve_backend(backend, device, len(rows), embedding.dtype)
     engine = MinDistanceEngine(rows, Members(len(rows), device), computes)
     engine.compact()
     scatter = Scatter.of(rows)
-    positions = torch.tensor([row_of[i] for i in ordering], dtype=torch.int64).to(device)
+    positions = torch.from_numpy(chosen).to(device)
     parts = [np.zeros(0)]
     before = None
     for block in _blocks(len(positions)):

@@ -18,7 +18,7 @@ from lightning_badge.ordering.ordering import Ordering, check_coverage
 from lightning_badge.ordering.posterior import check_posterior
 from lightning_badge.ordering.registry import check_strategy
 from lightning_badge.ordering.selector import Picks, Selector
-from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, name_ids
+from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, positions_of
 
 
 class LazyOrdering:
@@ -166,14 +166,11 @@ class LazyOrdering:
         """
         ids = as_sample_ids(sample_ids, error=OrderingError)
         selector = self._started()
-        remaining = selector.members.remaining.cpu().numpy()
-        known = np.isin(ids, self._embedding.sample_ids[remaining])
-        if not known.all():
-            raise OrderingError(
-                "discard: expected ids that are in the pool and were not issued, got "
-                f"{name_ids(ids[~known].tolist())}"
-            )
-        selector.discard(np.flatnonzero(np.isin(self._embedding.sample_ids, ids)))
+        remaining = np.flatnonzero(selector.members.remaining.cpu().numpy())
+        among = self._embedding.sample_ids[remaining]
+        of = "the pool that were not issued"
+        positions = remaining[positions_of(ids, among, what="discard", of=of, error=OrderingError)]
+        selector.discard(np.sort(positions))
         self._fingerprint = None
 
     def state_dict(self) -> dict[str, Any]:

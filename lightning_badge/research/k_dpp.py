@@ -20,7 +20,7 @@ from torch import Tensor
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.ordering import order
-from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids
+from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, positions_of
 
 # Side of the matrix that is decomposed: eight times the time for twice the side, half a minute on
 # two cores at this one.
@@ -178,10 +178,8 @@ def log_determinant(embedding: GradientEmbedding, sample_ids: Iterable[SampleId]
         OrderingError: Ids that are not in the pool.
     """
     ids = as_sample_ids(sample_ids, error=OrderingError)
-    known = np.isin(ids, embedding.sample_ids)
-    if not known.all():
-        raise OrderingError(f"expected ids of the pool, got {name_ids(ids[~known].tolist())}")
-    rows = torch.from_numpy(np.flatnonzero(np.isin(embedding.sample_ids, ids)))
+    positions = positions_of(ids, embedding.sample_ids, error=OrderingError)
+    rows = torch.from_numpy(np.sort(positions))
     a, h = (factor[rows.to(factor.device)].double() for factor in _factors(embedding))
     norms = a.norm(dim=1) * h.norm(dim=1)
     if not (norms > 0).all():

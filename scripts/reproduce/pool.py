@@ -21,6 +21,7 @@ from lightning_badge import (
     read_ordering,
 )
 from lightning_badge.capture.pool import capture_pool
+from lightning_badge.sample_ids import is_in, positions_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +62,7 @@ class Pool:
 
     def rows(self, ordering: Ordering) -> npt.NDArray[np.int64]:
         """Returns the row of each rank ``[k]``."""
-        row_of = {sample_id: row for row, sample_id in enumerate(self.embedding.sample_ids)}
-        return np.array([row_of[sample_id] for sample_id in ordering], dtype=np.int64)
+        return positions_of(ordering.sample_ids, self.embedding.sample_ids)
 
 
 class KeepEmbedding(Callback):
@@ -137,7 +137,8 @@ def divide(
     if len(rest) < pool_size:
         raise BadgeError(f"pool_size: expected at most {len(rest)}, the rest, got {pool_size}")
     datamodule.label(each for each in train.tolist() if label_of[each] not in classes)
-    datamodule.discard(np.setdiff1d(datamodule.pool_ids, rest[:pool_size]))
+    left = datamodule.pool_ids
+    datamodule.discard(left[~is_in(left, rest[:pool_size])])
     return classes
 
 

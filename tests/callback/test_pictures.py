@@ -10,6 +10,7 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sequenti
 
 from lightning_badge.callback.pictures import draw_ordering, pool_images
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.exceptions import LabelError
 from lightning_badge.ordering import Ordering
 
 N = 12
@@ -137,3 +138,5 @@ def test_pictures_are_those_of_what_there_is() -> None:
     assert drawn(covered, vectors) == ["coverage"]
     assert drawn(Ordering(ids), images) == ["first_picks"]
     assert drawn(Ordering(ids), vectors) == []
+    with pytest.raises(LabelError, match="ids of the pool, got 'other'"):
+        drawn(Ordering(["s1", "other"]), images)

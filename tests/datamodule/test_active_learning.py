@@ -112,8 +112,8 @@ class TestLabelsAndPool:
     @pytest.mark.parametrize(
         ("ids", "labels", "message"),
         [
-            ([7, 60, 61], None, r"unknown sample ids 60, 61; the training data have 60 ids"),
-            (["7"], None, r"unknown sample ids '7'; .* such as 0, 1, 2"),
+            ([7, 60, 61], None, r"ids of the training data, got 60, 61; there are 60 such"),
+            (["7"], None, r"the training data, got '7'; .* such as 0, 1, 2"),
             ([7, 8, 7], None, r"7 came more than once"),
             ([7, 0, 1], None, r"sample ids 0, 1 are labeled already"),
             ([7, 8], [1], r"labels: expected one for each of 2 ids, got 1"),
@@ -131,6 +131,19 @@ class TestLabelsAndPool:
         with pytest.raises(LabelError, match=message):
             datamodule.label(ids, labels)
         assert pickle.dumps(vars(datamodule)) == before
+
+    def test_ids_may_be_texts_of_any_length(self) -> None:
+        ids = [f"s{row}" for row in range(59)] + ["long" * 1000]
+        datamodule = make(sample_ids=ids, initial_labeled=["s1"])
+        datamodule.label({ids[-1]: 2, "s0": 1})
+        datamodule.discard(np.array(["s5"]))
+        assert datamodule.labeled_ids.tolist() == ["s0", "s1", ids[-1]]
+        assert list(datamodule.labels_dict()) == ["s0", "s1", ids[-1]]
+        assert {type(sample_id) for sample_id in datamodule.labels_dict()} == {str}
+        assert len(datamodule.pool_ids) == 56
+        with pytest.raises(LabelError, match="got 's60', 's61'; there are 60 such as 's0'"):
+            datamodule.label(["s2", "s60", "s61"])
+        assert len(datamodule.labeled_ids) == 3
 
     def test_a_discarded_sample_leaves_the_pool_until_somebody_labels_it(self) -> None:
         datamodule = make(initial_labeled=[0])
@@ -192,7 +205,7 @@ class TestLabelsAndPool:
             ({"labels": [0]}, "labels: expected one for each of 60 training samples, got 1"),
             ({"evaluation_view": [1]}, "evaluation_view: expected one for each of 60"),
             ({"initial_labeled": 61}, "initial_labeled: expected a count from 0 to 60, got 61"),
-            ({"initial_labeled": [60]}, "unknown sample ids 60"),
+            ({"initial_labeled": [60]}, "training data, got 60"),
             ({"val": DataLoader([1])}, "val: expected a map-style data set"),
         ],
     )

@@ -45,5 +45,5 @@ def test_another_split_seed_validates_on_other_images() -> None:
 def test_ids_of_the_validation_split_cannot_be_labeled() -> None:
     datamodule = digits()
     held_out = sorted(set(range(1797)) - set(datamodule.held_back_labels()))
-    with pytest.raises(LabelError, match="unknown sample ids"):
+    with pytest.raises(LabelError, match="ids of the training data"):
         datamodule.label(held_out[:1])

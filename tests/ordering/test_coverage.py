@@ -107,7 +107,7 @@ def test_coverage_of_any_ordering_can_be_measured_afterwards(backend: str) -> No
 
 
 def test_coverage_of_ranks_from_elsewhere_is_refused() -> None:
-    with pytest.raises(OrderingError, match="pool's 5 samples, got 's7'"):
+    with pytest.raises(OrderingError, match="ids of the pool, got 's7'; there are 5"):
         measure_coverage(make_pool(5), Ordering(np.array(["s1", "s7"])))
 
 

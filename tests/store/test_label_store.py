@@ -32,6 +32,16 @@ def said(store: LabelStore) -> list[tuple[SampleId, Label | Skip, str, int]]:
     return [(a.sample_id, a.label, a.annotator, a.round) for a in store.answers()]
 
 
+def test_ids_of_any_text_stay_apart(tmp_path: Path) -> None:
+    ids = ["a", "a\0", "a\0\0", "\0", "", "\U0001f600", "x" * 10_000]
+    answers = [(sample_id, number) for number, sample_id in enumerate(ids)]
+    for _ in range(2):
+        with LabelStore(tmp_path / "labels.db") as store:
+            store.record(0, answers, annotator="ann")
+            assert store.labels() == dict(answers)
+            assert [answer.sample_id for answer in store.answers()] == ids
+
+
 def test_answers_come_back_in_the_order_of_commits(store: LabelStore) -> None:
     assert store.record(0, [(7, 1), (3, SKIP)], annotator="ann") == 2
     assert store.record(1, [(5, 2)], annotator="bob") == 1
@@ -101,8 +111,10 @@ def test_values_that_are_no_labels_leave_nothing(store: LabelStore) -> None:
         store.record(0, [(1, 0), (2, float("nan"))], annotator="ann")
     with pytest.raises(LabelError, match="sample ids: expected all int or all str"):
         store.record(0, [(1, 0), ("2", 0)], annotator="ann")
-    with pytest.raises(LabelError, match="surrogates not allowed"):
+    with pytest.raises(LabelError, match="UTF-8 can encode, got"):
         store.record(0, [("a", 0), ("\udc80", 0)], annotator="ann")
+    with pytest.raises(LabelError, match="surrogates not allowed"):
+        store.record(0, [("a", 0), ("b", "\udc80")], annotator="ann")
     assert store.answers() == []
 
 

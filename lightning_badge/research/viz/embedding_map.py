@@ -21,6 +21,7 @@ from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels.pairwise import pairwise_sq_dist
 from lightning_badge.ordering import order
 from lightning_badge.research.viz.placement import apart, outermost
+from lightning_badge.sample_ids import positions_of
 from lightning_badge.viz.style import INK, class_color
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def map_embedding(
 
 def _first_ranks(embedding: GradientEmbedding, k: int, seed: int) -> Tensor:
     first = order(embedding, k=k, seed=seed).sample_ids
-    positions = np.flatnonzero(np.isin(embedding.sample_ids, first))
+    positions = np.sort(positions_of(first, embedding.sample_ids))
     return torch.from_numpy(positions).to(embedding.sq_norm.device)
 
 
