@@ -5,14 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
@@ -35,7 +34,7 @@ from lightning_badge.capture.posterior import dropout_layers
 from lightning_badge.capture.reader import pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.kernels import LOSSES, Loss
+from lightning_badge.kernels import LOSSES
 from lightning_badge.kernels.registry import check_backend
 from lightning_badge.ordering import STRATEGIES, Ordering, order
 from lightning_badge.ordering_file import write_ordering
@@ -78,9 +77,13 @@ class BadgeCallback(Callback):
         log_pictures: Whether loggers that take images are shown the first picks, where samples are
             images, and the coverage.
         strategy_args: The strategy's own arguments, such as ``{"depth": 40}`` of ``batchbald``.
+        keep_embedding: Whether ``embedding`` stays after an ordering, on the model's device, until
+            the next one; as large as activations and logits of the whole pool.
 
     Attributes:
         ordering: The last ordering, None before the first one.
+        embedding: The `GradientEmbedding` of the last ordering, never in checkpoints; None before
+            the first one, and always None without ``keep_embedding``.
         last_ordering_path: The last file written.
         n_orderings: How many orderings were made, over resumed runs too.
 
@@ -114,6 +117,7 @@ class BadgeCallback(Callback):
         round: int | None = None,
         log_pictures: bool = True,
         strategy_args: dict[str, Any] | None = None,
+        keep_embedding: bool = False,
     ) -> None:
         super().__init__()
         _check_choice("loss", loss, ("auto", *LOSSES))
@@ -144,7 +148,9 @@ class BadgeCallback(Callback):
         self.backend = backend
         self.round = round
         self.log_pictures = log_pictures
+        self.keep_embedding = keep_embedding
         self.ordering: Ordering | None = None
+        self.embedding: GradientEmbedding | None = None
         self.last_ordering_path: Path | None = None
         self.n_orderings = 0
         self._checkpoint: dict[str, Any] = {}
@@ -220,6 +226,7 @@ class BadgeCallback(Callback):
         return self.during_fit and is_due and is_last_validation_of_epoch(trainer)
 
     def _order_pool(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.embedding = None  # before the next one is made, which may need its memory
         with untouched_random_state():
             loader = pool_source(trainer, pl_module, self.pool)()
             if pool_size(loader) == 0:
@@ -248,6 +255,7 @@ class BadgeCallback(Callback):
             ordered_at = time.perf_counter()
         origin = {**self._origin(trainer), "head": captured.head_name}
         self.ordering = replace(ordering, metadata={**ordering.metadata, **origin})
+        self.embedding = embedding if self.keep_embedding else None
         self.n_orderings += 1
         if not is_trial(trainer):
             self.last_ordering_path = write_ordering(self.ordering, self._path(trainer))
@@ -256,18 +264,8 @@ class BadgeCallback(Callback):
         if self.log_pictures:
             log_pictures(trainer, self.ordering, loader, captured.sample_ids)
 
-    # Not under the inference mode of trainer.validate: what came of it, autograd could never use.
-    @torch.inference_mode(False)
-    @torch.no_grad()
     def _embed(self, captured: CapturedPool) -> GradientEmbedding:
-        return GradientEmbedding.from_logits(
-            captured.penultimate,
-            captured.logits,
-            loss=_loss_for(captured.logits) if self.loss == "auto" else cast(Loss, self.loss),
-            bias=self.bias,
-            sample_ids=captured.sample_ids.tolist(),
-            backend=self.backend,
-        )
+        return captured.embedding(loss=self.loss, bias=self.bias, backend=self.backend)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -303,10 +301,6 @@ class BadgeCallback(Callback):
     def _path(self, trainer: Trainer) -> Path:
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "badge"
         return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename
-
-
-def _loss_for(logits: Tensor) -> Loss:
-    return "binary_cross_entropy" if logits.shape[1] == 1 else "cross_entropy"
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

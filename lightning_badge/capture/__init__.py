@@ -1,6 +1,11 @@
-"""One pass of a model over its pool: which layer is the head, what enters it, what leaves it."""
+"""One pass of a model over its pool: which layer is the head, what enters it, what leaves it.
+
+``from lightning_badge.capture import capture`` is the way in without a Trainer. The function has
+the name of this package, so ``lightning_badge`` itself does not export it.
+"""
 
 from lightning_badge.capture.head import Head, find_head
 from lightning_badge.capture.pool import CapturedPool, PenultimateCapture, capture_pool
+from lightning_badge.capture.without_trainer import capture
 
-__all__ = ["CapturedPool", "Head", "PenultimateCapture", "capture_pool", "find_head"]
+__all__ = ["CapturedPool", "Head", "PenultimateCapture", "capture", "capture_pool", "find_head"]

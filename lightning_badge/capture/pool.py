@@ -1,30 +1,31 @@
 """One pass of the model over the pool: what enters the classifier head, and what leaves it.
 
 A loop of our own rather than ``trainer.predict``, which must not be called inside another loop.
-Batches are converted, moved and run as Lightning's own loops do it.
+With a Trainer, batches are converted, moved and run as Lightning's own loops do it.
 """
 
-import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor, nn
 
+from lightning_badge.capture.batch import check_runs, run_batch
 from lightning_badge.capture.head import find_head
 from lightning_badge.capture.isolation import evaluation_mode, untouched_random_state
 from lightning_badge.capture.layer_calls import LayerCall, record_calls
 from lightning_badge.capture.progress import pool_progress
 from lightning_badge.capture.reader import loader_generators, pool_size, read_pool
 from lightning_badge.capture.rows import PoolRows
+from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import CaptureError
+from lightning_badge.kernels import Loss
 from lightning_badge.sample_ids import SampleIds
 
 
@@ -43,6 +44,34 @@ class CapturedPool:
     penultimate: Tensor
     logits: Tensor
     head_name: str
+
+    # Not under the inference mode of trainer.validate: what came of it, autograd could never use.
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def embedding(
+        self, *, loss: str = "auto", bias: bool = False, backend: str = "auto"
+    ) -> GradientEmbedding:
+        """Embeds the gradients of the head.
+
+        Args:
+            loss: ``cross_entropy``, ``binary_cross_entropy``, or ``auto``, which takes the latter
+                for a single output and the former for several.
+            bias: Whether the gradient of the head's bias is embedded too.
+            backend: Who computes gradients.
+
+        Raises:
+            EmbeddingError: What `GradientEmbedding.from_logits` refuses.
+        """
+        if loss == "auto":
+            loss = "binary_cross_entropy" if self.logits.shape[1] == 1 else "cross_entropy"
+        return GradientEmbedding.from_logits(
+            self.penultimate,
+            self.logits,
+            loss=cast(Loss, loss),
+            bias=bias,
+            sample_ids=self.sample_ids.tolist(),
+            backend=backend,
+        )
 
 
 class PenultimateCapture:
@@ -109,11 +138,9 @@ def capture_pool(
     head: str | None = None,
     sample_id_key: str | None = None,
 ) -> CapturedPool:
-    """Runs the model once over the pool and captures what passes through its head.
+    """Runs the model once over the pool, as its Trainer would, and captures at its head.
 
-    The model runs in evaluation mode without gradients. Where it overrides ``predict_step`` that is
-    called, else the model itself: with the first entry of a tuple or list, with the entries of a
-    dict that its ``forward`` accepts by keyword, with anything else as it comes. Afterwards modes,
+    The model runs as `run_batch` says, in evaluation mode without gradients. Afterwards modes,
     hooks and random states are as they were before, also after an exception.
 
     Args:
@@ -128,21 +155,59 @@ def capture_pool(
         CaptureError: Not one row for each sample, an empty pool, a loader that shuffles.
         HeadError: The head cannot be told.
     """
-    _check_runs(pl_module)
+    check_runs(pl_module)
+
+    def run(batch: Any, batch_idx: int) -> Any:
+        batch = trainer.precision_plugin.convert_input(batch)
+        batch = pl_module._on_before_batch_transfer(batch)
+        batch = trainer.strategy.batch_to_device(batch)
+        with trainer.precision_plugin.forward_context():
+            return run_batch(pl_module, batch, batch_idx, sample_id_key)
+
+    with pool_progress(trainer, sized_len(dataloader)) as advance:
+        return pass_over_pool(
+            pl_module, dataloader, run, head=head, sample_id_key=sample_id_key, advance=advance
+        )
+
+
+def pass_over_pool(
+    model: nn.Module,
+    dataloader: Iterable[Any],
+    run: Callable[[Any, int], Any],
+    *,
+    head: str | None = None,
+    sample_id_key: str | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> CapturedPool:
+    """Runs a model once over the pool, in evaluation mode without gradients.
+
+    Afterwards modes, hooks and random states are as they were before, also after an exception.
+
+    Args:
+        model: The model that ``run`` runs.
+        dataloader: The pool, in a fixed order.
+        run: Runs the model on a batch, given with its number, and returns what the model returned.
+        head: As in `capture_pool`.
+        sample_id_key: As in `capture_pool`.
+        advance: Called after each batch.
+
+    Raises:
+        CaptureError: As `capture_pool`.
+        HeadError: As `capture_pool`.
+    """
     rows = PoolRows(pool_size(dataloader))
     head_name = ""
     capture: PenultimateCapture | None = None
     with (
         untouched_random_state(*loader_generators(dataloader)),
-        evaluation_mode(pl_module),
+        evaluation_mode(model),
         torch.no_grad(),
-        pool_progress(trainer, sized_len(dataloader)) as advance,
         ExitStack() as hooks,
     ):
         for batch_idx, (ids, batch) in enumerate(read_pool(dataloader, sample_id_key)):
-            run_once = partial(_run, trainer, pl_module, batch, batch_idx, sample_id_key)
+            run_once = partial(run, batch, batch_idx)
             if capture is None:
-                found = find_head(pl_module, run_once, head)
+                found = find_head(model, run_once, head)
                 head_name, penultimate, logits = found.name, found.penultimate, found.logits
                 capture = hooks.enter_context(PenultimateCapture(found.module, found.name))
             else:
@@ -151,53 +216,3 @@ def capture_pool(
             rows.append(ids, penultimate, logits)
             advance()
     return CapturedPool(*rows.finish(), head_name)
-
-
-def _run(
-    trainer: Trainer,
-    pl_module: LightningModule,
-    batch: Any,
-    batch_idx: int,
-    sample_id_key: str | None,
-) -> Any:
-    """Returns what the model makes of a batch, on the way that Lightning's own loops take."""
-    batch = trainer.precision_plugin.convert_input(batch)
-    batch = pl_module._on_before_batch_transfer(batch)
-    batch = trainer.strategy.batch_to_device(batch)
-    with trainer.precision_plugin.forward_context():
-        if _overrides(pl_module, "predict_step"):
-            takes_number = is_param_in_hook_signature(
-                pl_module.predict_step, "batch_idx", min_args=2
-            )
-            return pl_module.predict_step(*((batch, batch_idx) if takes_number else (batch,)))
-        inputs = batch[0] if isinstance(batch, tuple | list) else batch
-        keywords = _accepted_keywords(pl_module, inputs, sample_id_key)
-        return pl_module(**keywords) if keywords else pl_module(inputs)
-
-
-def _accepted_keywords(
-    pl_module: LightningModule, inputs: Any, sample_id_key: str | None
-) -> dict[str, Any]:
-    if not isinstance(inputs, Mapping):
-        return {}
-    parameters = inspect.signature(pl_module.forward).parameters.values()
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    names = {parameter.name for parameter in parameters}
-    return {
-        key: value
-        for key, value in inputs.items()
-        if key != sample_id_key and (takes_any or key in names)
-    }
-
-
-def _check_runs(pl_module: LightningModule) -> None:
-    if not _overrides(pl_module, "forward") and not _overrides(pl_module, "predict_step"):
-        raise CaptureError(
-            f"{type(pl_module).__name__} defines neither forward nor predict_step; one of them "
-            "must run the model on a batch of the pool"
-        )
-
-
-def _overrides(pl_module: LightningModule, method: str) -> bool:
-    # On the class: compiling puts wrappers of Lightning's own methods on the instance.
-    return getattr(type(pl_module), method) is not getattr(LightningModule, method)

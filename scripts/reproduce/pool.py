@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -20,7 +20,6 @@ from lightning_badge import (
     Ordering,
     read_ordering,
 )
-from lightning_badge.capture.pool import capture_pool
 from lightning_badge.sample_ids import is_in, positions_of
 
 
@@ -65,23 +64,6 @@ class Pool:
         return positions_of(ordering.sample_ids, self.embedding.sample_ids)
 
 
-class KeepEmbedding(Callback):
-    """Keeps the gradient embedding that the last validation would order the pool by."""
-
-    embedding: GradientEmbedding
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Captures the pool on the device of the model."""
-        loader = trainer.datamodule.pool_dataloader()  # type: ignore[attr-defined]
-        captured = capture_pool(trainer, pl_module, loader)
-        with torch.inference_mode(False):
-            self.embedding = GradientEmbedding.from_logits(
-                captured.penultimate.clone(),
-                captured.logits.clone(),
-                sample_ids=captured.sample_ids.tolist(),
-            ).to("cpu")
-
-
 def train_and_order(config: DictConfig, folder: Path) -> tuple[Pool, Ordering]:
     """Trains the model on the classes it may see; the callback orders the pool at the end."""
     datamodule = instantiate(config.data)
@@ -93,14 +75,14 @@ def train_and_order(config: DictConfig, folder: Path) -> tuple[Pool, Ordering]:
     )
     config.classes = len(datamodule.class_names)
     seed_everything(config.seed, verbose=False)
-    badge, keep = BadgeCallback(dirpath=folder), KeepEmbedding()
-    callbacks = [badge, keep]
+    badge = BadgeCallback(dirpath=folder, keep_embedding=True)
     trainer = instantiate(
-        config.trainer, callbacks=callbacks, logger=False, enable_checkpointing=False
+        config.trainer, callbacks=[badge], logger=False, enable_checkpointing=False
     )
     trainer.fit(instantiate(config.model), datamodule=datamodule)
-    pool = make_pool(datamodule, keep.embedding, unseen)
+    assert badge.embedding is not None
     assert badge.last_ordering_path is not None
+    pool = make_pool(datamodule, badge.embedding.to("cpu"), unseen)
     return pool, read_ordering(badge.last_ordering_path)
 
 

@@ -1,0 +1,72 @@
+"""How a model runs on a batch of its pool: which method is called, with what of the batch."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+from torch import nn
+
+from lightning_badge.exceptions import CaptureError
+
+
+def check_runs(model: nn.Module) -> None:
+    """Raises a CaptureError where a model has nothing that could be called."""
+    if not _overrides_forward(model) and not _overrides_predict_step(model):
+        raise CaptureError(
+            f"{type(model).__name__} defines neither forward nor predict_step; one of them must "
+            "run the model on a batch of the pool"
+        )
+
+
+def run_batch(
+    model: nn.Module, batch: Any, batch_idx: int, sample_id_key: str | None = None
+) -> Any:
+    """Returns what a model makes of a batch that is on its device.
+
+    Where a LightningModule overrides ``predict_step`` that is called, else the model itself: with
+    the first entry of a tuple or list, with the entries of a dict that its ``forward`` accepts by
+    keyword, with anything else as it comes.
+
+    Args:
+        model: The model.
+        batch: Of the pool.
+        batch_idx: Its number.
+        sample_id_key: Key of dict batches that is not the model's.
+
+    Example:
+        >>> import torch
+        >>> run_batch(nn.Flatten(), [torch.ones(2, 3, 4), torch.zeros(2)], 0).shape
+        torch.Size([2, 12])
+    """
+    if isinstance(model, LightningModule) and _overrides_predict_step(model):
+        takes_number = is_param_in_hook_signature(model.predict_step, "batch_idx", min_args=2)
+        return model.predict_step(*((batch, batch_idx) if takes_number else (batch,)))
+    inputs = batch[0] if isinstance(batch, tuple | list) else batch
+    keywords = _accepted_keywords(model, inputs, sample_id_key)
+    return model(**keywords) if keywords else model(inputs)
+
+
+def _accepted_keywords(model: nn.Module, inputs: Any, sample_id_key: str | None) -> dict[str, Any]:
+    if not isinstance(inputs, Mapping):
+        return {}
+    parameters = inspect.signature(model.forward).parameters.values()
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    names = {parameter.name for parameter in parameters}
+    return {
+        key: value
+        for key, value in inputs.items()
+        if key != sample_id_key and (takes_any or key in names)
+    }
+
+
+# On the class: compiling puts wrappers of Lightning's own methods on the instance.
+def _overrides_forward(model: nn.Module) -> bool:
+    return type(model).forward not in (nn.Module.forward, LightningModule.forward)
+
+
+def _overrides_predict_step(model: nn.Module) -> bool:
+    if not isinstance(model, LightningModule):
+        return False
+    return type(model).predict_step is not LightningModule.predict_step

@@ -1,0 +1,110 @@
+"""``capture(model, loader)``: the gradient embedding of a pool, without a Trainer."""
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any
+
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from lightning_badge.capture.batch import check_runs, run_batch
+from lightning_badge.capture.pool import pass_over_pool
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import CaptureError, EmbeddingError
+from lightning_badge.kernels import LOSSES
+from lightning_badge.kernels.registry import resolve_backend
+
+
+def capture(
+    model: nn.Module,
+    loader: Iterable[Any],
+    head: str | None = None,
+    *,
+    loss: str = "auto",
+    bias: bool = False,
+    sample_id_key: str | None = None,
+    device: torch.device | str | None = None,
+    backend: str = "auto",
+) -> GradientEmbedding:
+    """Runs a model once over a pool and embeds the gradients of its head.
+
+    The pass is that of `BadgeCallback`. The model runs in evaluation mode without gradients, in
+    its own precision (``torch.autocast`` around the call sets another). Modes, hooks and random
+    states are afterwards as they were before, also after an exception.
+
+    A LightningModule's hooks of batch transfer are called. Where it overrides ``predict_step`` that
+    is called too, else the model itself: with the first entry of a tuple or list, with the entries
+    of a dict that its ``forward`` accepts by keyword, with anything else as it comes.
+
+    Args:
+        model: Any module that ends in a classifier head, on its device. A compiled one runs
+            eagerly.
+        loader: The pool: a ``DataLoader`` as a rule, or any iterable of batches; unshuffled.
+        head: Name of the classifier head, such as ``model.fc``; None finds it.
+        loss: Whose gradient to embed: ``cross_entropy``; ``binary_cross_entropy``, for multi-label
+            models too; ``auto`` takes the latter for a single output and the former for several.
+        bias: Whether the gradient of the head's bias is embedded too.
+        sample_id_key: Key of dict batches that holds the sample ids. Batches that are a `PoolBatch`
+            tell the ids themselves; for all others ids are positions in the loader's data set.
+        device: Where batches go; None takes the device of the model's first parameter.
+        backend: Who computes gradients: ``auto``, ``torch``, ``numba`` or ``triton``.
+
+    Returns:
+        One row for each sample, on the model's device, or in main memory where the rows would fill
+        more than half of what the device has left.
+
+    Raises:
+        CaptureError: Not one row for each sample, an empty pool, a loader that shuffles, a
+            ``device`` that the model is not on.
+        HeadError: The head cannot be told.
+        EmbeddingError: An unknown ``loss``, or values that nothing can be embedded of.
+        BadgeError: A back end that is unknown or cannot compute there.
+
+    Example:
+        >>> from torch.utils.data import DataLoader
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> embedding = capture(model, DataLoader(torch.randn(10, 4), batch_size=5))
+        >>> embedding.penultimate.shape, embedding.logit_grad.shape
+        (torch.Size([10, 8]), torch.Size([10, 3]))
+    """
+    if loss not in ("auto", *LOSSES):
+        raise EmbeddingError(f"loss: expected one of auto, {', '.join(LOSSES)}, got {loss!r}")
+    # torch.compile(model) wraps it, under another signature.
+    model = getattr(model, "_orig_mod", model)
+    check_runs(model)
+    target = _device_of(model, device)
+    resolve_backend(backend, target)
+    move = _mover(model, target)
+
+    def run(batch: Any, batch_idx: int) -> Any:
+        return run_batch(model, move(batch), batch_idx, sample_id_key)
+
+    captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
+    return captured.embedding(loss=loss, bias=bias, backend=backend)
+
+
+def _mover(model: nn.Module, device: torch.device) -> Callable[[Any], Any]:
+    """Returns what brings a batch to a device, on the way that the model's owner chose."""
+    if not isinstance(model, LightningModule):
+        return lambda batch: move_data_to_device(batch, device)
+    module = model
+    return lambda batch: module._apply_batch_transfer_handler(
+        module._on_before_batch_transfer(batch), device=device
+    )
+
+
+def _device_of(model: nn.Module, wanted: torch.device | str | None) -> torch.device:
+    tensors = chain(model.parameters(), model.buffers())
+    devices = list(dict.fromkeys(tensor.device for tensor in tensors))
+    if wanted is None:
+        return devices[0] if devices else torch.device("cpu")
+    target = torch.device(wanted)
+    fits = [d for d in devices if d.type == target.type and target.index in (None, d.index)]
+    if devices and not fits:
+        raise CaptureError(
+            f"device={str(wanted)!r}: the model is on {', '.join(map(str, devices))}; move it "
+            f"there first, with model.to({str(wanted)!r})"
+        )
+    return fits[0] if fits else target
