@@ -1,102 +1,224 @@
-"""The package imports only downwards, and each third party stays on its row."""
+"""Imports point downwards, siblings of one kind ignore each other, third parties have their users.
+
+The scripts are held to the same: shared parts below, one folder a task, four commands on top.
+"""
 
 import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "lightning_badge"
+ROOT = Path(__file__).parent.parent
+PACKAGE, SCRIPTS = ROOT / "lightning_badge", ROOT / "scripts"
 
-# Rows from the bottom up: the modules, and what of third party they add to the rows below.
-ROWS: list[tuple[set[str], set[str]]] = [
-    ({"exceptions"}, set()),
-    ({"sample_ids", "durable"}, {"numpy"}),
-    ({"labels", "pool_batch"}, set()),
-    ({"kernels", "oracle", "store"}, {"numba", "torch", "yaml"}),
-    ({"embedding"}, set()),
-    ({"ordering"}, set()),
-    (
-        {"ordering_file", "capture", "metrics", "viz"},
-        {"lightning", "matplotlib", "PIL", "pyarrow", "torchmetrics"},
-    ),
-    ({"callback", "datamodule"}, set()),
-    ({"loop"}, {"rich"}),
-    ({"research"}, {"scipy"}),
-    ({"examples"}, {"datasets", "PIL", "scipy", "sklearn", "tokenizers", "transformers"}),
-]
+# From the top down: a row may use the rows below it.
+ROWS = (
+    *("app", "examples", "research", "callback", "loop", "labelers", "oracle", "store"),
+    *("datamodule", "encoders", "capture", "ordering_file", "viz", "ordering", "embedding"),
+    *("kernels", "metrics", "durable", "pool_batch", "sample_ids", "labels", "exceptions"),
+)
+# Who may use what does not come with Python. A package that is not listed is everybody's.
+COMPUTING = {"callback", "capture", "datamodule", "embedding", "kernels", "metrics", "ordering"}
+USERS = {
+    "datasets": {"examples"},
+    "lightning": {"callback", "capture", "datamodule", "examples", "loop"},
+    "matplotlib": {"callback", "metrics", "research", "viz"},
+    "numba": {"kernels"},
+    "numpy": set(ROWS) - {"exceptions"},
+    "PIL": {"examples", "research", "viz"},
+    "pyarrow": {"ordering_file"},
+    "rich": {"loop"},
+    "scipy": {"examples", "research"},
+    "sklearn": {"examples"},
+    "tokenizers": {"examples"},
+    "torch": {*COMPUTING, "encoders", "examples", "loop", "research"},
+    "torchmetrics": {"examples", "loop", "metrics"},
+    "transformers": {"examples"},
+    "triton": {"kernels"},
+    "yaml": {"store"},
+}
+STDLIB_AND_NUMPY = ("loop/budget/", "oracle.py", "store/label_store.py")
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "scipy", "sklearn", "tokenizers", "transformers"),
     "triton",
 }
 # Compilers, and the one module that imports each of them, itself imported on first use.
-ALONE = {"numba": "compiled.py", "triton": "kernels.py"}
-STDLIB_ONLY = ("loop/budget/", "oracle.py", "store/label_store.py")
+ALONE = {
+    "numba": "kernels/numba_pruned/compiled.py",
+    "triton": "kernels/triton_tiled/kernels.py",
+}
+# Folders of several of one kind: who of it is no such thing, and may be imported by the others.
+KINDS = {
+    "lightning_badge.ordering.strategies": set(),
+    "lightning_badge.loop.budget": {"base"},
+    # Until its numerics are a module of their own, torch's are those of numba's, too.
+    "lightning_badge.kernels": {
+        *("backend", "factors", "gradient", "pairwise", "precision", "registry"),
+        "torch_blocked",
+    },
+}
+COMMANDS = {"al_loop", "bench_ordering", "compare_strategies", "reproduce_mnist"}
 
-MODULES = sorted(
-    path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE) != Path("__init__.py")
-)
+
+def name_of(path: Path, root: Path = ROOT) -> str:
+    """Returns the dotted name of a module."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def unit_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def row_of(unit: str) -> int:
-    return next(row for row, (units, _) in enumerate(ROWS) if unit in units)
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+MODULES = {name_of(path): path for path in sorted(TREES) if path.parent != PACKAGE} | {
+    name_of(path): path for path in sorted(PACKAGE.glob("[!_]*.py"))
+}
+SCRIPT_TREES = {
+    name_of(path, SCRIPTS): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted(SCRIPTS.rglob("*.py"))
+}
 
 
 def imports(tree: ast.AST) -> set[str]:
-    """Returns the dotted names that a syntax tree imports."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            names.add(node.module or "")
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    """Returns the dotted names that a syntax tree imports, anywhere in it."""
+    return {name for node in ast.walk(tree) for name in imported_by(node)}
 
 
-def parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def imported_by(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute"
+        assert node.module is not None
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def statements_at_once(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yields what runs when a module is imported: nothing in functions, nothing for types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from statements_at_once(node)
+
+
+def unit_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def circle_in(trees: dict[str, ast.Module]) -> list[str]:
+    """Returns a circle of modules that import each other at once; an empty list without one."""
+    graph: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        graph[module] = set()
+        for node in statements_at_once(tree):
+            names = {*imported_by(node)}
+            # `from package import module` needs no more of the package than its folder.
+            if isinstance(node, ast.ImportFrom) and names - {node.module} <= set(trees):
+                names.remove(str(node.module))
+            graph[module] |= names & set(trees) - {module}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [str(module) for module in error.args[1]]
+    return []
+
+
+@pytest.mark.parametrize("module", MODULES)
 class TestModule:
-    def test_imports_of_the_package_go_downwards(self, path: Path) -> None:
-        own = unit_of(path)
-        for name in imports(parse(path)):
-            if not name.startswith("lightning_badge."):
-                continue
-            unit = name.split(".")[1]
-            if unit != own:
-                assert row_of(unit) < row_of(own), f"{own} must not import {name}"
+    def test_imports_of_the_package_go_downwards(self, module: str) -> None:
+        own = unit_of(module)
+        for name in imports(TREES[MODULES[module]]):
+            if name.startswith("lightning_badge.") and unit_of(name) != own:
+                assert ROWS.index(own) < ROWS.index(unit_of(name)), f"{own} is not above {name}"
 
-    def test_third_party_is_what_the_row_may_use(self, path: Path) -> None:
-        own = unit_of(path)
-        third_party = set().union(*(added for _, added in ROWS))
-        allowed = set().union(*(added for _, added in ROWS[: row_of(own) + 1]))
-        if str(path.relative_to(PACKAGE)).startswith(STDLIB_ONLY):
-            allowed = {"numpy"}
-        used = {name.split(".")[0] for name in imports(parse(path))} & third_party
-        assert used <= allowed
-
-    def test_optional_packages_are_imported_inside_functions(self, path: Path) -> None:
-        if path.name in ALONE.values():
+    def test_siblings_of_one_kind_do_not_import_each_other(self, module: str) -> None:
+        folder = next((kind for kind in KINDS if module.startswith(f"{kind}.")), None)
+        if folder is None:
             return
-        top_level = ast.Module([n for n in parse(path).body if isinstance(n, ast.stmt)], [])
-        for node in top_level.body:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                assert not {name.split(".")[0] for name in imports(node)} & OPTIONAL
+        own = module.removeprefix(f"{folder}.").split(".")[0]
+        siblings = {
+            name.removeprefix(f"{folder}.").split(".")[0]
+            for name in imports(TREES[MODULES[module]])
+            if name.startswith(f"{folder}.")
+        }
+        siblings = {name for name in siblings if f"{folder}.{name}" in MODULES}
+        if own not in KINDS[folder]:
+            assert siblings <= KINDS[folder] | {own}
+
+    def test_third_parties_have_their_users(self, module: str) -> None:
+        used = {name.split(".")[0] for name in imports(TREES[MODULES[module]])} & set(USERS)
+        own = unit_of(module)
+        assert used <= {package for package, users in USERS.items() if own in users}
+        if str(MODULES[module].relative_to(PACKAGE)).startswith(STDLIB_AND_NUMPY):
+            assert used <= {"numpy"}
+
+    def test_optional_packages_are_imported_inside_functions(self, module: str) -> None:
+        path = MODULES[module]
+        if str(path.relative_to(PACKAGE)) not in ALONE.values():
+            at_once = statements_at_once(TREES[path])
+            names = {name for node in at_once for name in imported_by(node)}
+            assert not {name.split(".")[0] for name in names} & OPTIONAL
 
 
-@pytest.mark.parametrize(("package", "module"), ALONE.items())
-def test_compilers_are_imported_by_one_module_alone(package: str, module: str) -> None:
-    users = [path.name for path in MODULES if package in imports(parse(path))]
-    assert set(users) <= {module}
+@pytest.mark.parametrize(("package", "path"), ALONE.items())
+def test_compilers_are_imported_by_one_module_alone(package: str, path: str) -> None:
+    users = [module for module, file in MODULES.items() if package in imports(TREES[file])]
+    assert users == [name_of(PACKAGE / path)]
 
 
 def test_every_module_has_a_row() -> None:
-    known = set().union(*(units for units, _ in ROWS))
-    assert {unit_of(path) for path in MODULES} <= known
+    assert {unit_of(module) for module in MODULES} <= set(ROWS)
+
+
+def test_the_package_has_no_import_circle() -> None:
+    assert not circle_in({name_of(path): tree for path, tree in TREES.items()})
+
+
+@pytest.mark.parametrize(
+    ("sources", "circle"),
+    [
+        ({"a": "import b", "b": "def f():\n    import a"}, False),
+        ({"a": "import b", "b": "if TYPE_CHECKING:\n    import a"}, False),
+        ({"a": "from p import q", "p": "import a", "p.q": ""}, False),
+        ({"a": "import b", "b": "try:\n    import a\nexcept ImportError:\n    pass"}, True),
+        ({"a": "from p import q, x", "p": "import a", "p.q": ""}, True),
+        ({"a": "import b", "b": "import c", "c": "class C:\n    import a"}, True),
+    ],
+)
+def test_circles_are_found(sources: dict[str, str], circle: bool) -> None:
+    found = circle_in({name: ast.parse(source) for name, source in sources.items()})
+    assert bool(found) == circle
+
+
+@pytest.mark.parametrize("script", SCRIPT_TREES)
+class TestScript:
+    def test_imports_the_package_shared_parts_and_its_own_folder(self, script: str) -> None:
+        folders = {name.split(".")[0] for name in SCRIPT_TREES if "." in name}
+        own = script.split(".")[0]
+        used = {name.split(".")[0] for name in imports(SCRIPT_TREES[script])}
+        allowed = folders if own in COMMANDS else {"shared", own}
+        assert used & (folders | COMMANDS) <= allowed
+
+    def test_uses_nothing_private_of_others(self, script: str) -> None:
+        tree = SCRIPT_TREES[script]
+        private = {name for name in imports(tree) if "._" in name}
+        private |= {
+            ast.unparse(node)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and node.attr.startswith("_")
+            and not node.attr.endswith("__")
+            and not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls", "os"})
+        }
+        assert not private
+
+
+def test_only_commands_lie_on_top_of_scripts() -> None:
+    assert {path.stem for path in SCRIPTS.glob("*.py")} == COMMANDS
+
+
+def test_the_scripts_have_no_import_circle() -> None:
+    assert not circle_in(SCRIPT_TREES)
