@@ -25,6 +25,7 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_complete_script_runs_in_an_empty_folder(tmp_path: Path) -> None:
     done = run(complete_script(), tmp_path)
     assert done.returncode == 0, done.stderr

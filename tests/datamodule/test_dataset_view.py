@@ -124,6 +124,7 @@ def test_a_view_reads_whole_batches_from_data_sets_that_can() -> None:
     assert [view[0], view[1]] == view.__getitems__([0, 1]) == [{"x": 1, "y": 0}, {"x": 3, "y": 9}]
 
 
+@pytest.mark.slow
 def test_pairs_with_ids_become_pool_batches_in_worker_processes() -> None:
     data = [(float(row), row) for row in range(5)]
     view = WithSampleIds(DatasetView(data, np.array([4, 0, 2]), {}, 1), np.array(["e", "a", "c"]))

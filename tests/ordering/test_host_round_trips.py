@@ -48,6 +48,7 @@ def run(strategy: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "a_block"), [("badge", 16), ("kmeans_pp_penultimate", 16)])
 def test_a_block_waits_a_few_times_and_orders_as_the_cpu_does(strategy: str, a_block: int) -> None:
     found = run(strategy)
@@ -57,6 +58,7 @@ def test_a_block_waits_a_few_times_and_orders_as_the_cpu_does(strategy: str, a_b
     assert found["waits"] < a_block * found["blocks"] < found["positive"]
 
 
+@pytest.mark.slow
 def test_k_center_waits_less_often_than_it_picks() -> None:
     found = run("coreset")
     assert found["same"]

@@ -111,6 +111,7 @@ print(peak() - before, n * (h + c) * 4)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_ordering_takes_no_more_memory_than_one_copy_of_the_factors(backend: str) -> None:
     command = [sys.executable, "-c", MEMORY, backend]

@@ -36,6 +36,7 @@ def tiny_pool(route: str) -> GradientEmbedding:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("route", "k"), [("dual", 2), ("gram", 3)])
 def test_subsets_come_as_often_as_their_volume_says(route: str, k: int) -> None:
     pool = tiny_pool(route)

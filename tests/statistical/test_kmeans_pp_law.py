@@ -19,6 +19,13 @@ pytestmark = pytest.mark.no_cover  # tens of thousands of draws, all of lines co
 
 Points = np.ndarray
 ALL = 99
+FEW = DRAWS // 10  # enough to notice a walk that accepts every candidate
+
+
+@pytest.fixture(params=[FEW, pytest.param(DRAWS, marks=pytest.mark.long)])
+def n_draws(request: pytest.FixtureRequest) -> int:
+    """How often a law is drawn from."""
+    return int(request.param)
 
 
 def embed(points: Points) -> GradientEmbedding:
@@ -33,7 +40,7 @@ def select(
     return KMeansPP(pool, gradients, seed=seed, backend=computes, blocks=(block, block), **more)
 
 
-def draws(once: Callable[[int], np.ndarray], n: int = DRAWS) -> list[tuple[int, ...]]:
+def draws(once: Callable[[int], np.ndarray], n: int) -> list[tuple[int, ...]]:
     with torch.inference_mode():
         return [tuple(once(seed).tolist()) for seed in range(n)]
 
@@ -41,8 +48,8 @@ def draws(once: Callable[[int], np.ndarray], n: int = DRAWS) -> list[tuple[int, 
 def draws_of(
     pool: KMeansPP,
     depth: int,
+    n: int,
     once: Callable[[int], np.ndarray] | None = None,
-    n: int = DRAWS,
 ) -> list[tuple[int, ...]]:
     """Draws again and again from one selector, put back to its start with another seed."""
     start = pool.state_dict()
@@ -76,15 +83,17 @@ def test_the_law_of_three_points_on_a_line_by_hand() -> None:
     ],
 )
 def test_orderings_follow_the_law(
-    name: str, block: int, backend: str, depth: int, monkeypatch: pytest.MonkeyPatch
+    name: str, block: int, backend: str, depth: int, n_draws: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch_blocked, "CHUNK", {True: 2})  # so that a tiny pool has chunks to skip
     points = POOLS[name]
-    drawn = draws_of(select(points, 0, block, backend), depth)
+    drawn = draws_of(select(points, 0, block, backend), depth, n_draws)
     assert p_value(drawn, kmeans_pp_law(points, depth)) > THRESHOLD
 
 
-def test_a_pool_that_is_sorted_and_compacted_keeps_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_that_is_sorted_and_compacted_keeps_the_law(
+    n_draws: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kmeans_pp_module, "SORT_FROM", 1)
     points = POOLS["scales"]
     pool = select(points, 0, 3, "numba")
@@ -95,13 +104,13 @@ def test_a_pool_that_is_sorted_and_compacted_keeps_the_law(monkeypatch: pytest.M
         rows_kept.add(len(pool._engine.positions))
         return drawn
 
-    drawn = draws_of(pool, ALL, once)
+    drawn = draws_of(pool, ALL, n_draws, once)
     assert min(rows_kept) < len(points)  # it was compacted
     assert p_value(drawn, kmeans_pp_law(points)) > THRESHOLD
 
 
 @pytest.mark.parametrize(("backend", "block"), [("torch", 16), ("numba", 3)])
-def test_factored_float32_orderings_follow_the_law(backend: str, block: int) -> None:
+def test_factored_float32_orderings_follow_the_law(backend: str, block: int, n_draws: int) -> None:
     generator = np.random.default_rng(5)
     a, h = generator.integers(-3, 4, (6, 3)), generator.integers(0, 4, (6, 4))
     embedding = GradientEmbedding.from_dense(torch.tensor(h, dtype=torch.float32))
@@ -114,12 +123,12 @@ def test_factored_float32_orderings_follow_the_law(backend: str, block: int) -> 
         backend=resolve_backend(backend),
         blocks=(block, block),
     )
-    assert p_value(draws_of(pool, 3), kmeans_pp_law(dense, 3)) > THRESHOLD
+    assert p_value(draws_of(pool, 3, n_draws), kmeans_pp_law(dense, 3)) > THRESHOLD
 
 
 @pytest.mark.parametrize("with_labels", [False, True])
 def test_after_an_extension_the_law_is_that_of_the_new_pool_given_the_ranks_issued(
-    with_labels: bool,
+    with_labels: bool, n_draws: int
 ) -> None:
     old, new = POOLS["scales"][:4], POOLS["scales"][4:]
     both = np.concatenate([old, new])
@@ -137,10 +146,10 @@ def test_after_an_extension_the_law_is_that_of_the_new_pool_given_the_ranks_issu
     for head, share in kmeans_pp_law(old, 2, centers=labeled).items():
         for tail, probability in kmeans_pp_law(both, 2, chosen=head, centers=labeled).items():
             law[head + tail] = share * probability
-    assert p_value(draws(once), law) > THRESHOLD
+    assert p_value(draws(once, n_draws), law) > THRESHOLD
 
 
-def test_after_a_discard_the_law_is_that_of_the_rows_that_stay() -> None:
+def test_after_a_discard_the_law_is_that_of_the_rows_that_stay(n_draws: int) -> None:
     points = POOLS["square"]
     pool = select(points, 0, 3, "numba")
 
@@ -154,12 +163,12 @@ def test_after_a_discard_the_law_is_that_of_the_rows_that_stay() -> None:
         gone = (next(row for row in range(6) if row not in head),)
         for tail, probability in kmeans_pp_law(points, 2, chosen=head, gone=gone).items():
             law[head + tail] = share * probability
-    assert p_value(draws_of(pool, 4, once), law) > THRESHOLD
+    assert p_value(draws_of(pool, 4, n_draws, once), law) > THRESHOLD
 
 
-def test_a_labeled_set_is_centers_from_the_start() -> None:
+def test_a_labeled_set_is_centers_from_the_start(n_draws: int) -> None:
     points, labeled = POOLS["scales"], np.array([[2.0], [500.0]])
-    drawn = draws_of(select(points, 0, 3, "numba", labeled=embed(labeled)), 3)
+    drawn = draws_of(select(points, 0, 3, "numba", labeled=embed(labeled)), 3, n_draws)
     assert p_value(drawn, kmeans_pp_law(points, 3, centers=labeled)) > THRESHOLD
 
 
@@ -175,12 +184,11 @@ def test_accepting_every_candidate_is_noticed(
 
     points = POOLS["scales"]
     monkeypatch.setattr(resolve_backend("numba"), "accept", accept_all)
-    few = DRAWS // 10
-    drawn = draws_of(select(points, 0, 16, "numba"), 3, n=few)
-    assert p_value(drawn, kmeans_pp_law(points, 3)) < THRESHOLD, "a tenth of the draws is enough"
+    drawn = draws_of(select(points, 0, 16, "numba"), 3, FEW)
+    assert p_value(drawn, kmeans_pp_law(points, 3)) < THRESHOLD
 
 
-def test_the_public_function_draws_the_same_ordering_as_the_select() -> None:
+def test_the_public_function_draws_the_same_ordering_as_the_selector() -> None:
     points = POOLS["square"]
     walked = (
         KMeansPP(embed(points), gradients, seed=3, backend=resolve_backend("torch"))

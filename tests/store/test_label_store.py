@@ -309,6 +309,7 @@ for batch in itertools.count():
 """
 
 
+@pytest.mark.slow
 def test_a_kill_loses_no_answer_that_was_reported_and_leaves_no_half_batch(tmp_path: Path) -> None:
     path = tmp_path / "labels.db"
     with subprocess.Popen(

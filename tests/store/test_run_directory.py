@@ -131,6 +131,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_free_although_its_workers_live_on(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_AND_FORK, str(tmp_path)],
