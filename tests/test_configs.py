@@ -80,6 +80,7 @@ NEED_PATH = ("huggingface", "mnist", "text")
 CLASSES = {"scipy_topics": 9, "tabular": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", options("data"))
 def test_data(composed: Compose, folder: Path, data: str) -> None:
     overrides = [f"data.path={folder}"] if data in NEED_PATH else []
@@ -207,6 +208,7 @@ def test_the_data_of_experiments_with_mnist(
     assert len(datamodule.labeled_ids) == config.initial_labels
 
 
+@pytest.mark.slow
 def test_the_initial_labels_follow_from_the_seed_whatever_strategy_and_budget(
     composed: Compose,
 ) -> None:

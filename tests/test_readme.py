@@ -38,6 +38,7 @@ def test_the_complete_script_is_short() -> None:
     assert len(complete_script().splitlines()) <= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "rows"), [(RUNS[0], 100), (RUNS[1], 200)], ids=["keep_embedding", "capture"]
 )

@@ -88,6 +88,7 @@ def expected(callback: BadgeCallback) -> dict[str, Any]:
     return {"badge/first_picks": rendered(grid), "badge/coverage": rendered(curve)}
 
 
+@pytest.mark.slow
 def test_tensorboards_file_holds_the_grid_the_curve_and_the_numbers(tmp_path: Path) -> None:
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     pil = pytest.importorskip("PIL.Image")

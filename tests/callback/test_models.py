@@ -149,6 +149,7 @@ def test_a_transformer_whose_head_runs_on_tokens_needs_another_head(tmp_path: Pa
         order_pool(tmp_path, model, DataLoader(Texts(), batch_size=8), sample_id_key="id")
 
 
+@pytest.mark.slow
 class TestCompiled:
     @pytest.mark.parametrize("head", [None, "network.3"])
     def test_a_compiled_network(self, tmp_path: Path, head: str | None) -> None:

@@ -113,6 +113,7 @@ class FlattensImages(Noisy):
         return super().forward(x.flatten(1))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the pool's first item differs")
 def test_pictures_for_loggers_are_no_exception(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")

@@ -245,6 +245,7 @@ class TestErrors:
             capture(model, loader())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "imports",
     [

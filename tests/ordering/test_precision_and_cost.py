@@ -56,6 +56,7 @@ def tight_clusters(n: int, noise: float) -> GradientEmbedding:
     return GradientEmbedding.from_logits(activations.relu(), logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_tight_clusters_cost_no_more_products_than_four_times_a_loose_pool(backend: str) -> None:
     costs = []
@@ -66,6 +67,7 @@ def test_tight_clusters_cost_no_more_products_than_four_times_a_loose_pool(backe
     assert costs[0] < 4 * costs[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [1e-2, 1e-5])
 def test_tight_clusters_gather_few_rows_pair_by_pair(
     noise: float, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +88,7 @@ def test_tight_clusters_gather_few_rows_pair_by_pair(
     assert gathered < 100 * 4_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_many_classes(backend: str) -> None:
     generator = torch.Generator().manual_seed(0)
