@@ -29,11 +29,13 @@ def test_the_pool_is_ordered_by_what_the_models_dropout_says(tmp_path: Path, str
 
 def test_training_goes_on_as_without(tmp_path: Path) -> None:
     weights = []
-    for callbacks in ([], [BadgeCallback(strategy="batchbald", pool=loader(20))]):
+    badge = BadgeCallback(strategy="batchbald", pool=loader(20))
+    for callbacks in ([], [badge]):
         torch.manual_seed(0)
         model = Classifier()
         fit(tmp_path, *callbacks, model=model, max_epochs=2)
         weights.append([weight.detach().clone() for weight in model.parameters()])
+    assert badge.ordering is not None
     assert all(torch.equal(*pair) for pair in zip(*weights, strict=True))
 
 

@@ -13,13 +13,6 @@ from lightning_badge.ordering import LazyOrdering, order
 BACKENDS = ["torch", "numba"]
 
 
-def logits_pool(penultimate: torch.Tensor, seed: int = 0) -> GradientEmbedding:
-    generator = torch.Generator().manual_seed(seed)
-    return GradientEmbedding.from_logits(
-        penultimate, 3 * torch.randn(len(penultimate), 10, generator=generator)
-    )
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_copy_stands_before_the_last_original(backend: str) -> None:
     generator = torch.Generator().manual_seed(0)
