@@ -14,7 +14,8 @@ from lightning_badge.kernels import numba_pruned
 torch.set_num_threads(1)
 
 TESTS = Path(__file__).parent
-SLOW_FOLDERS = {"e2e", "statistical"}  # whole runs, and thousands of orderings each
+# Whole runs, data sets and models of other libraries, thousands of orderings each.
+SLOW_FOLDERS = {"e2e", "examples", "statistical"}
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 

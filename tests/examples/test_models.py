@@ -14,7 +14,6 @@ pytestmark = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model_class", [SmallCNN, MLP])
 def test_four_hundred_labels_make_more_than_ninety_percent(
     model_class: type[Classifier], tmp_path: Path

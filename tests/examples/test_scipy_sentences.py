@@ -8,8 +8,6 @@ import pytest
 pytest.importorskip("scipy")
 from lightning_badge.examples.scipy_sentences import TOPICS, _docstrings, scipy_sentences
 
-pytestmark = pytest.mark.slow  # imports all of SciPy for its documentation
-
 
 def test_sentences_are_distinct_and_so_are_their_ids() -> None:
     sentences = scipy_sentences()

@@ -279,6 +279,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return whole
 
 
+@pytest.mark.slow
 class TestAKilledRun:
     def assert_ends_as(self, run: Run, whole: Run) -> None:
         assert run.labels() == whole.labels()
