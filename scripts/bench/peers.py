@@ -15,8 +15,9 @@ from torch import Tensor
 from lightning_badge import GradientEmbedding
 from lightning_badge.kernels import Work
 from lightning_badge.kernels.torch_blocked import TorchBackend
-from lightning_badge.ordering import LazyOrdering, Selector
-from lightning_badge.ordering.strategies.kmeans_pp import badge
+from lightning_badge.ordering import LazyOrdering
+from lightning_badge.ordering.distance_selector import gradients
+from lightning_badge.ordering.strategies.kmeans_pp import KMeansPP
 
 
 def ours(pool: GradientEmbedding, k: int) -> LazyOrdering:
@@ -41,10 +42,11 @@ class Unpruned(TorchBackend):
         return super().update(*arguments, **{**options, "prune": False})
 
 
-def ours_unpruned(pool: GradientEmbedding, k: int) -> Selector:
+def ours_unpruned(pool: GradientEmbedding, k: int) -> KMeansPP:
     """Orders the first ``k`` by our own blocks, every pair multiplied."""
-    selector = badge(pool, seed=0, backend=Unpruned())
+    selector = KMeansPP(pool, gradients, seed=0, backend=Unpruned())
     selector.take(k)
+    assert selector.counters.multiplied == selector.counters.pairs
     return selector
 
 
