@@ -67,7 +67,7 @@ class Backend(ABC):
         return f"is not installed; pip install 'lightning-badge[{self.package}]'"
 
     @abstractmethod
-    def available(self, device: torch.device, dtype: torch.dtype) -> str | None:
+    def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
         """Returns why it cannot compute there and how to fix that, or None where it can.
 
         Args:

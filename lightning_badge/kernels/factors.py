@@ -62,6 +62,10 @@ class Factors:
         """Returns the rows at positions ``[m]``, or a slice of them."""
         return Factors(*(tensor[rows] for tensor in self.tensors))
 
+    def first(self, number: Tensor | None) -> Factors:
+        """Returns the first ``number`` ``[]`` of the rows, all of them where it is None."""
+        return self if number is None else self.take(slice(int(number)))
+
     def contiguous(self) -> Factors:
         """Returns the same rows in contiguous memory."""
         return Factors(*(tensor.contiguous() for tensor in self.tensors))

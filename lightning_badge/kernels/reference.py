@@ -17,8 +17,8 @@ class ReferenceBackend(Backend):
 
     name = "reference"
 
-    def available(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """Computes anywhere that has float64."""
+    def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """See `Backend.unavailable`: computes anywhere that has float64."""
         del dtype
         return "needs float64, which MPS lacks" if device.type == "mps" else None
 
@@ -41,7 +41,7 @@ class ReferenceBackend(Backend):
     ) -> Work:
         """See `Backend.update`; every pair is multiplied."""
         del signed, prune, starts
-        centers = centers.take(slice(None if number is None else int(number)))
+        centers = centers.first(number)
         work = len(positions) * len(centers)
         if work:
             sq_dist = pairwise(_dense(rows.take(positions)), _dense(centers))

@@ -70,7 +70,7 @@ def resolve_backend(
     device = torch.device(device)
     if backend != "auto":
         chosen = backends()[backend]
-        if problem := chosen.available(device, dtype):
+        if problem := chosen.unavailable(device, dtype):
             raise BadgeError(f"backend {backend!r} {problem}; backend='torch' computes anywhere")
         return chosen
     able = [
@@ -78,7 +78,7 @@ def resolve_backend(
         for candidate in backends().values()
         if candidate.preference(device, n) > 0
         and not candidate.not_installed()
-        and not candidate.available(device, dtype)
+        and not candidate.unavailable(device, dtype)
     ]
     chosen = max(able, key=lambda candidate: candidate.preference(device, n))
     if device.type != "cpu":

@@ -41,8 +41,8 @@ class TorchBackend(Backend):
 
     name = "torch"
 
-    def available(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """Computes anywhere."""
+    def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """See `Backend.unavailable`: computes anywhere."""
         del device, dtype
         return None
 
@@ -65,7 +65,7 @@ class TorchBackend(Backend):
     ) -> Work:
         """See `Backend.update`."""
         del signed, starts
-        centers = centers.take(slice(None if number is None else int(number)))
+        centers = centers.first(number)
         if not len(positions) or not len(centers):
             return Work(0, 0)
         centers = centers.take(torch.argsort(centers.sq_norm, stable=True))

@@ -35,7 +35,6 @@ from lightning_badge.ordering import LazyOrdering, order
 from lightning_badge.ordering.distance_selector import to_host
 from lightning_badge.ordering_file import read_ordering
 
-SPECIFIED = reference.logit_grad_and_sq_norm
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 MAP_NORESERVE = 0x4000  # of Linux
 

@@ -24,8 +24,8 @@ class NumbaBackend(Backend):
     block_limit = 1024
     block_limit_large = 4096
 
-    def available(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """Computes on the CPU."""
+    def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """See `Backend.unavailable`: computes on the CPU."""
         del dtype
         return None if device.type == "cpu" else f"computes on the CPU, but the pool is on {device}"
 
@@ -47,15 +47,18 @@ class NumbaBackend(Backend):
     ) -> Work:
         """See `Backend.update`; torch multiplies where pruning does not pay."""
         del starts
-        centers = centers.take(slice(None if number is None else int(number)))
+        centers = centers.first(number)
         if not len(positions) or not len(centers):
             return Work(0, 0)
         by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
-        if not prune or not self._pruning_pays(min_sq_dist, rows, positions, by_norm, signed):
-            return torch_blocked.BACKEND.update(min_sq_dist, rows, positions, by_norm, prune=prune)
-        from lightning_badge.kernels.numba_pruned import compiled
+        if prune and self._pruning_pays(min_sq_dist, rows, positions, by_norm, signed):
+            from lightning_badge.kernels.numba_pruned import compiled
 
-        multiplied = compiled.update(min_sq_dist, rows, positions, by_norm, signed=signed)
+            multiplied = compiled.update(min_sq_dist, rows, positions, by_norm, signed=signed)
+        else:
+            multiplied = torch_blocked.update_min_sq_dist(
+                min_sq_dist, rows, positions, by_norm, prune=prune
+            )
         return Work(len(positions) * len(centers), multiplied)
 
     def _pruning_pays(

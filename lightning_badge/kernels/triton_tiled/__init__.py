@@ -32,8 +32,8 @@ class TritonBackend(Backend):
     block_limit_large = 2048
     picks_farthest = True
 
-    def available(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """Computes float32 on NVIDIA GPUs of compute capability 8.0 or more."""
+    def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """See `Backend.unavailable`: float32, NVIDIA GPUs of compute capability 8.0 or more."""
         if dtype == torch.float64:
             return "computes in float32, but the embeddings are float64"
         if os.environ.get("TRITON_INTERPRET") == "1":
