@@ -15,7 +15,6 @@ from lightning_badge.ordering.registry import (
     STRATEGIES,
     check_strategy,
     strategy,
-    strategy_arguments,
 )
 from lightning_badge.ordering.selector import Block, OneShotSelector, Picks, Selector
 
@@ -32,7 +31,6 @@ __all__ = [
     "measure_coverage",
     "order",
     "strategy",
-    "strategy_arguments",
 ]
 
 

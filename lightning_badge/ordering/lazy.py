@@ -61,7 +61,6 @@ class LazyOrdering:
     ) -> None:
         self._rule = check_strategy(strategy, strategy_args)
         labeled = None if labeled is None else labeled.like(embedding)
-        self._labeled = None if labeled is None else labeled.content_fingerprint()
         if posterior is not None:
             check_posterior(posterior, len(embedding))
         self._context: dict[str, Any] = {
@@ -209,7 +208,7 @@ class LazyOrdering:
                 )
         selector = None
         if state["selector"] is not None:
-            selector = self._new_selector(state["backend"])
+            selector = self._new_selector(self._resolved(state["backend"]))
             try:
                 selector.load_state_dict(state["selector"])
             except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as e:
@@ -227,32 +226,30 @@ class LazyOrdering:
 
     def _identity(self) -> dict[str, Any]:
         """Returns what a state must agree in; the ids in their order, for it holds positions."""
+        posterior: Tensor | None = self._context.get("posterior")
+        labeled: GradientEmbedding | None = self._context.get("labeled")
         return {
             "strategy": self._strategy,
             "strategy_args": self._strategy_args,
             "seed": self._seed,
             "fingerprint": fingerprint(self._embedding.sample_ids, ordered=True),
             "content": self._embedding.content_fingerprint(),
-            "posterior": self._posterior_fingerprint(),
-            "labeled": self._labeled,
+            "posterior": None if posterior is None else content_digest([posterior]),
+            "labeled": None if labeled is None else labeled.content_fingerprint(),
         }
-
-    def _posterior_fingerprint(self) -> str | None:
-        posterior: Tensor | None = self._context.get("posterior")
-        return None if posterior is None else content_digest([posterior])
 
     def _started(self) -> Selector:
         if self._selector is None:
-            self._selector = self._new_selector(self._backend)
             # Resolved with the first rows: a pool that grows keeps its back end.
-            self._backend = self._resolved(self._backend).name
+            backend = self._resolved(self._backend)
+            self._selector, self._backend = self._new_selector(backend), backend.name
         return self._selector
 
-    def _new_selector(self, backend: str) -> Selector:
+    def _new_selector(self, backend: Backend) -> Selector:
         return self._rule.rule(
             self._embedding,
             seed=self._seed,
-            backend=self._resolved(backend),
+            backend=backend,
             **self._context,
             **self._strategy_args,
         )
@@ -276,8 +273,8 @@ class LazyOrdering:
 
     def _metadata(self, first_rank: int) -> dict[str, Any]:
         embedding = self._embedding
-        discarded = self._started().members.discarded
         if self._fingerprint is None:
+            discarded = self._started().members.discarded
             self._fingerprint = fingerprint(embedding.sample_ids[~discarded])
         return {
             "strategy": self._strategy,
@@ -285,7 +282,7 @@ class LazyOrdering:
             "seed": self._seed,
             "backend": self._backend,
             "first_rank": first_rank,
-            "n_pool": len(embedding) - int(discarded.sum()),
+            "n_pool": self._n_issued + len(self),
             "pool_fingerprint": self._fingerprint,
             "classes": embedding.logit_grad.shape[1],
             "width": embedding.penultimate.shape[1],

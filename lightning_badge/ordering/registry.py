@@ -92,8 +92,3 @@ def check_strategy(name: str, arguments: Mapping[str, Any] | None = None) -> Reg
         takes = ", ".join(sorted(registered.arguments)) or "no arguments of its own"
         raise OrderingError(f"strategy {name!r} takes {takes}; got {', '.join(unknown)}")
     return registered
-
-
-def strategy_arguments(name: str) -> frozenset[str]:
-    """Returns the names of the arguments that a strategy takes of its own."""
-    return check_strategy(name).arguments
