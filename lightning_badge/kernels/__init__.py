@@ -86,9 +86,9 @@ def logit_grad_and_sq_norm(
         ``|logit_grad|^2 |penultimate|^2`` ``[n]`` in float64.
     """
     if backend == "triton":
-        from lightning_badge.kernels import triton_tiled
+        from lightning_badge.kernels.triton_tiled import embed
 
-        return triton_tiled.logit_grad_and_sq_norm(penultimate, logits, loss=loss)
+        return embed.logit_grad_and_sq_norm(penultimate, logits, loss=loss)
     if logits.dtype != torch.float64:
         logits = logits.float()
     factors = Factors.of(torch_blocked.logit_grad(logits, loss), penultimate)
@@ -125,11 +125,11 @@ def update_min_sq_dist(
         return Work(0, 0)
     pairs = len(positions) * len(centers)
     if backend == "triton":
-        from lightning_badge.kernels import triton_tiled
+        from lightning_badge.kernels.triton_tiled import update
 
         if prune:
-            centers = centers.take(triton_tiled.by_label_and_norm(centers, number))
-        multiplied = triton_tiled.update_min_sq_dist(
+            centers = centers.take(update.by_label_and_norm(centers, number))
+        multiplied = update.update_min_sq_dist(
             min_sq_dist,
             rows,
             positions,
@@ -197,9 +197,9 @@ def accept(
 
         return Accepted(*numba_pruned.accept(stale, uniforms, candidates, signed=signed))
     if backend == "triton":
-        from lightning_badge.kernels import triton_tiled
+        from lightning_badge.kernels.triton_tiled import accept as on_device
 
-        return Accepted(*triton_tiled.accept(stale, uniforms, candidates))
+        return Accepted(*on_device.accept(stale, uniforms, candidates))
     return Accepted(*torch_blocked.accept(stale, uniforms, candidates))
 
 
@@ -217,6 +217,6 @@ def pick_farthest(now: Tensor, cutoff: Tensor, candidates: Factors) -> Accepted:
     Returns:
         Which were picked, and their gains.
     """
-    from lightning_badge.kernels import triton_tiled
+    from lightning_badge.kernels.triton_tiled import accept as on_device
 
-    return Accepted(*triton_tiled.pick_farthest(now, cutoff, candidates))
+    return Accepted(*on_device.pick_farthest(now, cutoff, candidates))

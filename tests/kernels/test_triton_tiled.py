@@ -50,6 +50,9 @@ if find_spec("triton") is None:
 if not IS_INTERPRETED and not torch.cuda.is_available():
     pytest.skip("needs TRITON_INTERPRET=1 or a CUDA device", allow_module_level=True)
 
+# Imports triton.
+from lightning_badge.kernels.triton_tiled import arithmetic, update
+
 pytestmark = [] if IS_INTERPRETED else [pytest.mark.gpu]
 
 
@@ -114,6 +117,17 @@ class TestUpdate:
         rows, centers = on(device, rows), on(device, centers)
         assert_near(min_sq_dist(rows, centers), wanted)
         assert_near(min_sq_dist(rows, centers, prune=False), wanted)
+
+    @pytest.mark.parametrize("architecture", [80, 90])
+    @pytest.mark.parametrize("prune", [True, False])
+    def test_the_tiles_of_all_architectures(self, device, architecture, prune, monkeypatch) -> None:
+        monkeypatch.setattr(update, "architecture", lambda device: architecture)
+        rows, centers = random_factors(150, 7, 41), random_factors(97, 7, 41, seed=1)
+        centers = centers.concatenate(rows.take(slice(0, 30, 3)))
+        rows, centers = on(device, rows), on(device, centers)
+        found = min_sq_dist(rows, centers, prune=prune)
+        assert_near(found, expected(rows, centers))
+        assert (found[:30:3] == 0).all()
 
     def test_every_entry_is_written_and_none_beside(self, device: str) -> None:
         rows, centers = random_factors(100, 7, 41), random_factors(5, 7, 41, seed=1)
@@ -401,10 +415,17 @@ def _counted(accepted: Any) -> tuple[Tensor, Tensor]:
     return accepted.candidates[:number].cpu(), accepted.gains[:number].cpu()
 
 
-class TestWalks:
+@pytest.mark.parametrize("architecture", [75, 80, 89, 90, 100, 120])
+def test_tiles_are_deep_enough_for_all_versions_of_triton(architecture: int) -> None:
+    # Triton below 3.8 compiles no product whose sum has fewer terms.
+    assert min(update.update_tile(architecture).depth, arithmetic.EXACT_DEPTH) >= 16
+    assert arithmetic.SHALLOWEST == 16
+
+
+class TestBlocks:
     @pytest.mark.parametrize("b", [1, 2, 63, 64, 65, 200])
     @pytest.mark.parametrize("spread", [0.5, 30.0])
-    def test_a_block_accepts_what_the_walk_one_by_one_accepts(self, device, b, spread) -> None:
+    def test_a_block_accepts_what_is_accepted_one_by_one(self, device, b, spread) -> None:
         rows = small_integers(b, 3, 5, seed=b)
         generator = torch.Generator().manual_seed(b)
         stale = (spread * torch.randint(0, 9, (b,), generator=generator)).double()
@@ -504,7 +525,7 @@ class TestOrderings:
         homes = []
         for module in ("kmeans_pp", "k_center"):
             monkeypatch.setattr(
-                sys.modules[f"lightning_badge.ordering.{module}"],
+                sys.modules[f"lightning_badge.ordering.strategies.{module}"],
                 "to_host",
                 lambda *tensors: homes.append(1) or to_host(*tensors),
             )
