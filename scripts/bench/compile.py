@@ -4,11 +4,18 @@ import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from inspect import signature
 from multiprocessing import get_context
 from typing import Any
 
+import torch
+
 ARCHITECTURES = (80, 90)
+# Arguments that are no multiples of 16: Triton makes other code for them.
+CLASSES, WIDTHS = ("c", "a_stride", "logits_stride"), ("h", "h_stride", "penultimate_stride")
+ODD = {"": (), ", odd classes": CLASSES, ", odd sizes": (*CLASSES, *WIDTHS, "b")}
 # Shapes that choose other code: classes, width, whether binary, dtype of what comes in.
 EMBEDDINGS = [
     (10, 256, False, "fp32"),
@@ -18,7 +25,6 @@ EMBEDDINGS = [
     (16384, 2048, False, "bf16"),
     (128000, 2048, False, "bf16"),
 ]
-PRECISIONS = ("ieee", "tf32x3")
 LARGEST_BLOCK = 2048
 DOUBLES = [
     "min_sq_dist",
@@ -50,22 +56,28 @@ class Case:
 
     Attributes:
         name: The kernel and what chooses its code.
-        kernel: Which one of ``kernels.triton_tiled``.
+        module: Which one of ``kernels.triton_tiled``.
+        kernel: Its name there.
         constants: What it is specialised to.
         warps: Of a program.
-        stages: Of its loops.
+        options: Others of the compiler.
         types: Of arguments whose type is a choice.
-        aligned: Whether all sizes are multiples of 16, as well as all addresses: Triton makes other
-            code of them.
+        odd: Which of `ODD`; all other sizes are multiples of 16, and so are all addresses.
     """
 
     name: str
+    module: str
     kernel: str
     constants: dict[str, Any]
     warps: int
-    stages: int = 3
+    options: dict[str, int] = field(default_factory=dict)
     types: tuple[tuple[str, str], ...] = ()
-    aligned: bool = True
+    odd: str = ""
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the number of classes is among the arguments."""
+        return self.kernel not in ("accept_kernel", "gain_kernel", "farthest_kernel")
 
 
 @dataclass(frozen=True)
@@ -94,48 +106,49 @@ class Compiled:
         )
 
 
-def cases() -> Iterator[Case]:
-    """Every kernel, with every choice of tuning."""
-    from lightning_badge.kernels.triton_tiled import kernels as triton_tiled
+def cases(architecture: int) -> Iterator[Case]:
+    """Every kernel as it is started on an architecture, with every choice that makes other code."""
+    from lightning_badge.kernels.triton_tiled import accept, arithmetic, embed, update
 
     for c, h, binary, dtype in EMBEDDINGS:
-        classes, rows, width, warps = triton_tiled.logit_grad_tile(c, h, binary)
+        classes, rows, width, warps = embed.logit_grad_tile(c, h, binary)
         constants = {"ROWS": rows, "CLASSES": classes, "WIDTH": width, "BINARY": binary}
         yield Case(
             f"embedding, {c} classes, {dtype}{', binary' if binary else ''}",
+            "embed",
             "logit_grad_kernel",
             {**constants, "WHOLE": c <= classes},
             warps,
+            {"maxnreg": arithmetic.most_registers(warps)},
             types=(("logits", f"*{dtype}"), ("penultimate", f"*{dtype}")),
         )
-    tile = {"ROWS": triton_tiled.ROWS, "CENTERS": triton_tiled.CENTERS}
-    for precision in PRECISIONS:
-        for prune in (True, False):
-            for config in triton_tiled.CONFIGS:
-                kind = "pruned" if prune else "dense"
-                yield Case(
-                    f"update, {precision}, {kind}, {config.num_stages} stages",
-                    "update_kernel",
-                    {
-                        **tile,
-                        "DEPTH": triton_tiled.DEPTH,
-                        "SIGNED": True,
-                        "PRUNE": prune,
-                        "PRECISION": precision,
-                        # k-center does not prune, and starts each row where it stopped.
-                        "starts" if prune else "number": None,
-                    },
-                    config.num_warps,
-                    config.num_stages,
-                )
-    exact = {"SIDE": triton_tiled.EXACT, "DEPTH": triton_tiled.EXACT_DEPTH}
-    yield Case("update in float64", "settle_kernel", {**exact, **tile}, triton_tiled.EXACT_WARPS)
-    yield Case("distances in a block", "pairwise_kernel", exact, triton_tiled.EXACT_WARPS)
-    stride = {"STRIDE": triton_tiled.STRIDE}
-    yield Case("accept walk", "walk_kernel", stride, triton_tiled.WALK_WARPS)
-    yield Case("gains of a block", "gain_kernel", stride, triton_tiled.WALK_WARPS)
-    block = {"BLOCK": LARGEST_BLOCK}
-    yield Case("farthest picks", "farthest_kernel", block, triton_tiled.WALK_WARPS)
+    tile = update.update_tile(architecture)
+    sides = {"ROWS": tile.rows, "CENTERS": tile.centers}
+    for prune, signed in ((True, True), (True, False), (False, True)):
+        yield Case(
+            f"update, {'pruned' if prune else 'dense'}{', signed' if prune and signed else ''}",
+            "update",
+            "update_kernel",
+            {
+                **sides,
+                "DEPTH": tile.depth,
+                "SIGNED": signed,
+                "PRUNE": prune,
+                "PRECISION": update.input_precision(torch.device("cuda")),
+                # k-center does not prune, and starts each row where it stopped.
+                "starts" if prune else "number": None,
+            },
+            tile.warps,
+            {"num_stages": tile.stages, "maxnreg": arithmetic.most_registers(tile.warps)},
+        )
+    exact = {"SIDE": arithmetic.EXACT_SIDE, "DEPTH": arithmetic.EXACT_DEPTH}
+    warps = arithmetic.EXACT_WARPS
+    yield Case("update in float64", "settle", "settle_kernel", {**exact, **sides}, warps)
+    yield Case("distances in a block", "accept", "pairwise_kernel", exact, warps)
+    stride, block = {"STRIDE": accept.STRIDE}, {"BLOCK": LARGEST_BLOCK}
+    yield Case("accepted candidates", "accept", "accept_kernel", stride, accept.WARPS)
+    yield Case("gains of a block", "accept", "gain_kernel", stride, accept.WARPS)
+    yield Case("farthest picks", "accept", "farthest_kernel", block, accept.WARPS)
 
 
 def compiled(case: Case, architecture: int) -> Compiled:
@@ -144,42 +157,41 @@ def compiled(case: Case, architecture: int) -> Compiled:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from lightning_badge.kernels.triton_tiled import kernels as triton_tiled
-
-    kernel = getattr(triton_tiled, case.kernel)
-    kernel = getattr(kernel, "fn", kernel) if case.kernel == "update_kernel" else kernel
+    module = import_module(f"lightning_badge.kernels.triton_tiled.{case.module}")
+    kernel = getattr(module, case.kernel)
     known = TYPES | dict(case.types)
-    signature = {
+    types = {
         argument: "constexpr" if argument in case.constants else known.get(argument, "i32")
         for argument in kernel.arg_names
     }
     attributes = {
         (position,): [["tt.divisibility", 16]]
-        for position, (argument, kind) in enumerate(signature.items())
+        for position, (argument, kind) in enumerate(types.items())
         if kind.startswith("*")
-        or (kind == "i32" and case.aligned and argument not in kernel.do_not_specialize)
+        or (kind == "i32" and argument not in (*kernel.do_not_specialize, *ODD[case.odd]))
     }
     made = triton.compile(
-        ASTSource(kernel, signature, case.constants, attributes),
+        ASTSource(kernel, types, case.constants, attributes),
         target=GPUTarget("cuda", architecture, 32),
         options={
             "num_warps": case.warps,
-            "num_stages": case.stages,
             "enable_fp_fusion": True,
+            **case.options,
         },
     )
     registers, spilled = _registers(made.asm["ptx"], architecture)
-    name = f"{case.name}{'' if case.aligned else ', odd sizes'}"
-    return Compiled(name, architecture, registers, made.metadata.shared, spilled)
+    return Compiled(case.name + case.odd, architecture, registers, made.metadata.shared, spilled)
 
 
 def _registers(ptx: str, architecture: int) -> tuple[int, int]:
     """Asks the assembler that Triton uses for registers and spilled bytes."""
     from triton.backends.nvidia.compiler import get_ptxas
 
+    # Triton 3.5 has one assembler for all architectures.
+    ptxas = (get_ptxas(architecture) if signature(get_ptxas).parameters else get_ptxas()).path
     name = f"sm_{architecture}{'a' if architecture >= 90 else ''}"
     done = subprocess.run(
-        [get_ptxas(architecture).path, "-v", f"--gpu-name={name}", "/dev/stdin", "-o", "/dev/null"],
+        [ptxas, "-v", f"--gpu-name={name}", "/dev/stdin", "-o", "/dev/null"],
         input=ptx,
         capture_output=True,
         text=True,
@@ -196,10 +208,10 @@ def compile_report(processes: int = 2) -> bool:
     print("| kernel | for | registers | shared memory, bytes | spilled bytes |")
     print("|---|---|---|---|---|")
     jobs = [
-        (replace(case, aligned=aligned), architecture)
+        (replace(case, odd=odd), architecture)
         for architecture in ARCHITECTURES
-        for case in cases()
-        for aligned in (True, False)
+        for case in cases(architecture)
+        for odd in (ODD if case.has_classes else ("", ", odd sizes"))
     ]
     spills = []
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:

@@ -43,6 +43,9 @@ if find_spec("triton") is None:
 if not IS_INTERPRETED and not torch.cuda.is_available():
     pytest.skip("needs TRITON_INTERPRET=1 or a CUDA device", allow_module_level=True)
 
+# Imports triton.
+from lightning_badge.kernels.triton_tiled import arithmetic, update
+
 pytestmark = [] if IS_INTERPRETED else [pytest.mark.gpu]
 
 
@@ -99,6 +102,17 @@ def assert_near(found: Tensor, wanted: Tensor, rtol: float = 1e-3) -> None:
 
 
 class TestUpdate:
+    @pytest.mark.parametrize("architecture", [80, 90])
+    @pytest.mark.parametrize("prune", [True, False])
+    def test_the_tiles_of_all_architectures(self, device, architecture, prune, monkeypatch) -> None:
+        monkeypatch.setattr(update, "architecture", lambda device: architecture)
+        rows, centers = random_factors(150, 7, 41), random_factors(97, 7, 41, seed=1)
+        centers = centers.concatenate(rows.take(slice(0, 30, 3)))
+        rows, centers = on(device, rows), on(device, centers)
+        found = min_sq_dist(rows, centers, prune=prune)
+        assert_near(found, expected(rows, centers))
+        assert (found[:30:3] == 0).all()
+
     def test_every_entry_is_written_and_none_beside(self, device: str) -> None:
         rows, centers = random_factors(100, 7, 41), random_factors(5, 7, 41, seed=1)
         room = torch.full((102,), torch.nan, dtype=torch.float64, device=device)
@@ -295,6 +309,13 @@ def _counted(accepted: Any) -> tuple[Tensor, Tensor]:
     number = int(accepted.number)
     assert (accepted.candidates[number:] == accepted.candidates[0]).all()
     return accepted.candidates[:number].cpu(), accepted.gains[:number].cpu()
+
+
+@pytest.mark.parametrize("architecture", [75, 80, 89, 90, 100, 120])
+def test_tiles_are_deep_enough_for_all_versions_of_triton(architecture: int) -> None:
+    # Triton below 3.8 compiles no product whose sum has fewer terms.
+    assert min(update.update_tile(architecture).depth, arithmetic.EXACT_DEPTH) >= 16
+    assert arithmetic.SHALLOWEST == 16
 
 
 class TestAccept:

@@ -4,6 +4,7 @@
 - ``update``: tiles of rows and centers that hold two sums, over classes and over the width, and
   write nothing but the minimum. A tile compares norms first, then the class sides, and multiplies
   the long sides only where one of its pairs may matter.
+- ``settle``: in float64, what ``update`` cannot tell in float32.
 - ``accept``: the sequential part of a block, on the device.
 
 Only the modules of this folder import Triton, and they are imported on first use.
@@ -59,9 +60,9 @@ class TritonBackend(Backend):
 
     def embed(self, penultimate: Tensor, logits: Tensor, *, loss: Loss) -> tuple[Tensor, Tensor]:
         """See `Backend.embed`."""
-        from lightning_badge.kernels.triton_tiled import kernels
+        from lightning_badge.kernels.triton_tiled import embed
 
-        return kernels.logit_grad_and_sq_norm(penultimate, logits, loss=loss)
+        return embed.logit_grad_and_sq_norm(penultimate, logits, loss=loss)
 
     def row_order(self, rows: Factors, positions: Tensor) -> Tensor:
         """Orders by hallucinated label, then by norm: a tile is skipped as a whole."""
@@ -83,12 +84,12 @@ class TritonBackend(Backend):
         """See `Backend.update`; ``starts`` is used where ``prune`` is off."""
         if not len(positions) or not len(centers):
             return Work(0, 0)
-        from lightning_badge.kernels.triton_tiled import kernels
+        from lightning_badge.kernels.triton_tiled import update
 
         number = None if number is None else number.to(positions.device)
         if prune:
-            centers = centers.take(kernels.by_label_and_norm(centers, number))
-        multiplied = kernels.update_min_sq_dist(
+            centers = centers.take(update.by_label_and_norm(centers, number))
+        multiplied = update.update_min_sq_dist(
             min_sq_dist,
             rows,
             positions,
@@ -105,15 +106,15 @@ class TritonBackend(Backend):
     ) -> Accepted:
         """See `Backend.accept`."""
         del signed
-        from lightning_badge.kernels.triton_tiled import kernels
+        from lightning_badge.kernels.triton_tiled import accept
 
-        return Accepted(*kernels.accept(sq_dist, limit, candidates))
+        return Accepted(*accept.accept(sq_dist, limit, candidates))
 
     def pick_farthest(self, now: Tensor, cutoff: Tensor, candidates: Factors) -> Accepted:
         """See `Backend.pick_farthest`."""
-        from lightning_badge.kernels.triton_tiled import kernels
+        from lightning_badge.kernels.triton_tiled import accept
 
-        return Accepted(*kernels.pick_farthest(now, cutoff, candidates))
+        return Accepted(*accept.pick_farthest(now, cutoff, candidates))
 
 
 BACKEND = TritonBackend()

@@ -1,0 +1,110 @@
+"""What the Triton kernels share: products of tiles, distances in float64, the launch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW
+
+# Terms of a sum that one ``tl.dot`` takes; Triton below 3.8 compiles none with fewer than 16.
+SHALLOWEST = 16
+# The side of a tile in float64, its depth, and its warps.
+EXACT_SIDE, EXACT_DEPTH, EXACT_WARPS = 32, 16, 4
+# Counts that change from call to call: no code of its own for a 1, or for multiples of 16.
+CHANGING = ["n", "r", "m"]
+
+INF = tl.constexpr(float("inf"))
+_SHALLOWEST = tl.constexpr(SHALLOWEST)
+_DIFFERENCE_FORM_BELOW = tl.constexpr(DIFFERENCE_FORM_BELOW)
+
+
+@triton.jit
+def add_product(
+    total, x, x_at, x_stride, x_here, y, y_at, y_stride, y_here, width, scale,
+    DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Adds the inner products of rows ``x_at`` of ``x`` and ``y_at`` of ``y`` to ``total``."""
+    tl.static_assert(DEPTH >= _SHALLOWEST)
+    for start in range(0, width, DEPTH):
+        k = start + tl.arange(0, DEPTH)
+        inside = k < width
+        x_part = tl.load(
+            x + x_at[:, None] * x_stride + k[None, :], x_here[:, None] & inside[None, :], other=0.0
+        )
+        y_part = tl.load(
+            y + y_at[None, :] * y_stride + k[:, None], y_here[None, :] & inside[:, None], other=0.0
+        )
+        x_part, y_part = x_part.to(total.dtype) * scale, y_part.to(total.dtype) * scale
+        total = tl.dot(x_part, y_part, total, input_precision=PRECISION, out_dtype=total.dtype)
+    return total
+
+
+@triton.jit
+def exact_sq_dist(
+    a, h_, n_i, row, here, a_stride, h_stride,
+    other_a, other_h, n_j, at, there, other_a_stride, other_h_stride,
+    known, c, h,
+    SIDE: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Returns squared distances ``[SIDE, SIDE]`` in float64; exactly 0 for copies.
+
+    The difference form is used where a distance may be below ``known`` and float64 has lost its
+    digits to cancellation.
+    """
+    one: tl.constexpr = 1.0
+    zeros = tl.zeros([SIDE, SIDE], tl.float64)
+    a_a = add_product(
+        zeros, a, row, a_stride, here, other_a, at, other_a_stride, there, c, one, DEPTH, "ieee"
+    )
+    h_h = add_product(
+        zeros, h_, row, h_stride, here, other_h, at, other_h_stride, there, h, one, DEPTH, "ieee"
+    )
+    norms = n_i[:, None] + n_j[None, :]
+    sq_dist = norms - 2.0 * a_a * h_h
+    near = (sq_dist < norms * _DIFFERENCE_FORM_BELOW) & (
+        sq_dist - norms * _DIFFERENCE_FORM_BELOW < known[:, None]
+    )
+    if tl.max(near.to(tl.int32)) > 0:
+        ss, tt, st = zeros, zeros, zeros
+        for k in range(c):
+            x = tl.load(a + row * a_stride + k, here, other=0.0).to(tl.float64)[:, None]
+            y = tl.load(other_a + at * other_a_stride + k, there, other=0.0).to(tl.float64)[None, :]
+            s, t = 0.5 * (x + y), x - y
+            ss += s * s
+            tt += t * t
+            st += s * t
+        uu, vv, uv = zeros, zeros, zeros
+        for k in range(h):
+            x = tl.load(h_ + row * h_stride + k, here, other=0.0).to(tl.float64)[:, None]
+            y = tl.load(other_h + at * other_h_stride + k, there, other=0.0).to(tl.float64)[None, :]
+            u, v = 0.5 * (x + y), x - y
+            uu += u * u
+            vv += v * v
+            uv += u * v
+        sq_dist = tl.where(near, ss * vv + tt * uu + 2.0 * st * uv, sq_dist)
+    return tl.maximum(sq_dist, 0.0)
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+    """Starts a kernel on the device of its first argument, which need not be the current one."""
+    with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]
+        # Explicit, because Triton warns that its default may change.
+        kernel[grid](*arguments, enable_fp_fusion=True, **constants)
+
+
+def most_registers(warps: int) -> int:
+    """Returns how many registers a thread may use where one program fits on a multiprocessor.
+
+    Without a limit of its own ptxas spills some registers in order to fit one more program.
+    """
+    return min(255, 2**16 // (32 * warps))
+
+
+def with_contiguous_rows(matrix: Tensor) -> Tensor:
+    """Returns the matrix, or a copy where the entries of a row are not adjacent in memory."""
+    return matrix if matrix.stride(1) == 1 else matrix.contiguous()

@@ -1,0 +1,109 @@
+"""The float64 part of an update: tiles in which float32 lost its digits to cancellation."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from lightning_badge.kernels.factors import Factors
+from lightning_badge.kernels.triton_tiled.arithmetic import (
+    CHANGING,
+    EXACT_DEPTH,
+    EXACT_SIDE,
+    EXACT_WARPS,
+    INF,
+    exact_sq_dist,
+    launch,
+)
+
+
+@triton.jit(do_not_specialize=CHANGING)
+def settle_kernel(
+    min_sq_dist,
+    doubtful_tiles,
+    positions,
+    number,
+    a,
+    h_,
+    sq_norm,
+    center_a,
+    center_h,
+    center_sq_norm,
+    r,
+    m,
+    c,
+    h,
+    a_stride,
+    h_stride,
+    ROWS: tl.constexpr,
+    CENTERS: tl.constexpr,
+    SIDE: tl.constexpr,
+    DEPTH: tl.constexpr,
+):
+    """Lowers ``min_sq_dist`` ``[r]`` by all pairs of the marked tiles, in float64.
+
+    ``CENTERS`` and ``ROWS`` are those of the tiles that were marked, multiples of ``SIDE``.
+    """
+    first = tl.program_id(0).to(tl.int64) * SIDE
+    slot = first + tl.arange(0, SIDE)
+    here = slot < r
+    row = tl.load(positions + slot, here, other=0)
+    n_i = tl.load(sq_norm + row, here, other=0.0)
+    known = tl.load(min_sq_dist + slot, here, other=0.0)
+    n_tiles = tl.cdiv(m, CENTERS)
+    marks = doubtful_tiles + first // ROWS * n_tiles
+    stop = m
+    if number is not None:
+        stop = tl.minimum(m, tl.load(number).to(tl.int32))
+    for tile in range(n_tiles):
+        if (tl.load(marks + tile) != 0) & (tl.max(known, axis=0) > 0):
+            for part in range(0, CENTERS, SIDE):
+                j = tile * CENTERS + part + tl.arange(0, SIDE)
+                there = j < stop
+                at = j.to(tl.int64)
+                n_j = tl.load(center_sq_norm + j, there, other=0.0)
+                sq_dist = exact_sq_dist(
+                    a, h_, n_i, row, here, a_stride, h_stride,
+                    center_a, center_h, n_j, at, there, c, h,
+                    known, c, h, SIDE, DEPTH,
+                )  # fmt: skip
+                nearest = tl.min(tl.where(there[None, :], sq_dist, INF), axis=1)
+                known = tl.minimum(known, nearest)
+    tl.store(min_sq_dist + slot, known, here)
+
+
+def settle(
+    min_sq_dist: Tensor,
+    doubtful_tiles: Tensor,
+    positions: Tensor,
+    number: Tensor | None,
+    rows: Factors,
+    centers: Factors,
+    *,
+    tile_rows: int,
+    tile_centers: int,
+) -> None:
+    """Lowers ``min_sq_dist`` in place by all pairs of the marked tiles, in float64.
+
+    Args:
+        min_sq_dist: ``[r]`` float64, contiguous.
+        doubtful_tiles: int8, not 0 where a tile is marked; the tiles of one group of rows are
+            adjacent.
+        positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64, contiguous.
+        number: How many of the centers count, ``[]`` int64; None: all of them.
+        rows: All rows ``[n]``, each of them contiguous.
+        centers: ``m`` of them, contiguous.
+        tile_rows: Rows of a marked tile, a multiple of ``EXACT_SIDE``.
+        tile_centers: Centers of it, likewise.
+    """
+    r, m = len(positions), len(centers)
+    a, h_ = rows.logit_grad, rows.penultimate
+    launch(
+        settle_kernel, (triton.cdiv(r, EXACT_SIDE),),
+        min_sq_dist, doubtful_tiles, positions, number, a, h_, rows.sq_norm,
+        centers.logit_grad, centers.penultimate, centers.sq_norm,
+        r, m, a.shape[1], h_.shape[1], a.stride(0), h_.stride(0),
+        ROWS=tile_rows, CENTERS=tile_centers, SIDE=EXACT_SIDE, DEPTH=EXACT_DEPTH,
+        num_warps=EXACT_WARPS,
+    )  # fmt: skip
