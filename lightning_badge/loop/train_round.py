@@ -12,6 +12,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer, see
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labels import as_plain
+from lightning_badge.loop.round_progress import RoundProgress
 from lightning_badge.loop.round_report import RoundReport
 
 
@@ -36,6 +37,7 @@ def train_round(
     checkpoint: Path,
     seed: int,
     metric: str,
+    progress: bool = True,
 ) -> RoundReport:
     """Trains a fresh model with a fresh Trainer and validates its best checkpoint.
 
@@ -49,6 +51,7 @@ def train_round(
             validation and so knows of none, the last weights go there.
         seed: Of every draw, together with the round.
         metric: What validation has to log.
+        progress: Whether to show a progress bar on a terminal, where the Trainer shows none.
 
     Raises:
         MisconfigurationException: Another checkpoint than ``checkpoint``, or no ``metric``.
@@ -56,6 +59,8 @@ def train_round(
     started = time.perf_counter()
     seed_everything(round_seed(seed, round), workers=True, verbose=False)
     model, trainer = make_model(), make_trainer(round, directory)
+    if progress and trainer.progress_bar_callback is None:
+        trainer.callbacks.append(RoundProgress(round))  # type: ignore[attr-defined]
     trainer.fit(model, datamodule=datamodule)
     if not checkpoint.is_file():
         _save_last_weights(trainer, checkpoint)
