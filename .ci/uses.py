@@ -1,0 +1,81 @@
+"""Uses what an extra is for, in an environment that has this extra alone."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import lightning_badge as badge
+
+
+def main(extra: str) -> None:
+    """Orders a small pool, then does what only this extra allows."""
+    pool = badge.GradientEmbedding.from_logits(torch.randn(200, 8), torch.randn(200, 5))
+    ordering = badge.order(pool)
+    assert len(ordering) == 200
+    {
+        "core": core,
+        "numba": lambda: badge.order(pool, backend="numba"),
+        "viz": lambda: picture(ordering),
+        "examples": examples,
+        "loggers": loggers,
+        "safetensors": safetensors,
+        "compare": compare,
+    }[extra]()
+
+
+def core() -> None:
+    """The command line, from files."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "p.npy", np.random.rand(50, 4).astype(np.float32))
+        command = [sys.executable, "-m", "lightning_badge", "order", "--k", "5"]
+        command += ["--penultimate", "p.npy", "--logits", "p.npy"]
+        subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        assert len(badge.read_ordering(Path(folder) / "ordering.parquet")) == 5
+
+
+def picture(ordering: "badge.Ordering") -> None:
+    """A coverage curve."""
+    from lightning_badge.viz.coverage import draw_coverage
+
+    assert draw_coverage({"badge": ordering}) is not None
+
+
+def examples() -> None:
+    """The data and models of the main job."""
+    from lightning_badge.examples.digits import digits
+    from lightning_badge.examples.models import SmallCNN
+
+    assert len(digits(initial_labeled=10).labeled_ids) == 10
+    assert SmallCNN(num_classes=10) is not None
+
+
+def loggers() -> None:
+    """What Lightning's loggers import."""
+    import mlflow  # noqa: F401
+    import tensorboard  # noqa: F401
+    import wandb  # noqa: F401
+
+
+def safetensors() -> None:
+    """A pool in one safetensors file."""
+    from safetensors.torch import save_file
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pool.safetensors"
+        save_file({"penultimate": torch.randn(50, 4), "logits": torch.randn(50, 3)}, path)
+        assert len(badge.order_files(file=path)) == 50
+
+
+def compare() -> None:
+    """Intervals of a comparison."""
+    from lightning_badge.research.comparison.statistics import t_quantile
+
+    assert t_quantile(5, 0.9) > 2
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,109 @@
+"""What README, CONTRIBUTING and docs show is what runs, and their links lead somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+MARK = "<!-- test: runs -->"
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(rf"{MARK}\n```python\n(.*?)```", text_of(page), re.DOTALL)
+
+
+def run(code: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.slow
+class TestCallbackPage:
+    @pytest.fixture
+    def marked(self) -> list[str]:
+        return blocks("docs/callback.md")
+
+    def test_the_complete_script(self, tmp_path: Path, marked: list[str]) -> None:
+        done = run(marked[0], tmp_path)
+        assert "samples ordered, best first" in done.stdout
+        assert "87 labeled" in done.stdout
+        assert pq.read_table(tmp_path / "badge" / "ordering.parquet").num_rows == 1387
+        assert len(marked[0].splitlines()) <= 20
+
+    @pytest.mark.parametrize(("number", "rows"), [(1, 100), (2, 200)])
+    def test_the_others(self, tmp_path: Path, marked: list[str], number: int, rows: int) -> None:
+        run(marked[number], tmp_path)
+        (path,) = tmp_path.rglob("ordering.parquet")
+        assert pq.read_table(path).num_rows == rows
+
+
+@pytest.mark.slow
+def test_the_strategy_of_the_contributors_page(tmp_path: Path) -> None:
+    """It is short, ranks by norm, and takes what arrives."""
+    (code, _) = blocks("CONTRIBUTING.md")
+    check = """
+import torch
+from lightning_badge import LazyOrdering
+
+pool = GradientEmbedding.from_logits(torch.rand(30, 4), torch.randn(30, 3))
+more = GradientEmbedding.from_logits(9 * torch.ones(1, 4), torch.zeros(1, 3), sample_ids=[99])
+lazy = LazyOrdering(pool, "loud")
+first = lazy.take(5)
+assert list(first.gains) == sorted(pool.sq_norm.tolist(), reverse=True)[:5]
+lazy.extend(more)
+assert lazy.take(1).sample_ids[0] == 99
+assert len(lazy.take()) == 25
+"""
+    run(code + check, tmp_path)
+    body = [line for line in code.partition("class ")[2].splitlines() if line.strip()]
+    assert len(body) <= 20
+
+
+@pytest.mark.slow
+def test_the_budget_of_the_contributors_page(tmp_path: Path) -> None:
+    (_, code) = blocks("CONTRIBUTING.md")
+    size = (
+        "TenthBudget().query_size(round=0, labeled=5, pool=95, ordering=Ordering(sample_ids=[1]))"
+    )
+    run(f"{code}\nassert {size} == 9\n", tmp_path)
+
+
+def test_every_marked_block_is_run_by_a_test() -> None:
+    marked = {page.name: page.read_text(encoding="utf-8").count(MARK) for page in PAGES}
+    assert {name: n for name, n in marked.items() if n} == {"callback.md": 3, "CONTRIBUTING.md": 2}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text_of("README.md").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {slug(heading) for heading in headings}, target
+
+
+def slug(heading: str) -> str:
+    """Returns the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
