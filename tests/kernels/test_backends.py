@@ -76,11 +76,11 @@ def test_an_old_gpu_and_a_missing_compiler_leave_it_to_torch(monkeypatch) -> Non
     monkeypatch.delenv("CC")
     monkeypatch.setattr(triton_tiled, "which", lambda name: None)
     assert resolve_backend("auto", "cuda").name == "torch"
-    with pytest.raises(BadgeError, match="install gcc, or name one in CC; backend='torch'"):
+    with pytest.raises(BadgeError, match="install gcc or set CC; backend='torch'"):
         resolve_backend("triton", "cuda")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert resolve_backend("auto", "cuda").name == "torch"
-    with pytest.raises(BadgeError, match="capability 8.0 or more, and cuda has 7.5; backend="):
+    with pytest.raises(BadgeError, match="capability 8.0 or higher, and cuda has 7.5; backend="):
         resolve_backend("triton", "cuda")
 
 
