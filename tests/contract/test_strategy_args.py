@@ -69,7 +69,7 @@ def test_an_argument_it_does_not_take_is_refused_with_those_it_takes(
         ("entropy", {"first_center": "max_norm"}, "'entropy' takes no .*; got first_center"),
         ("badge", {"first_center": "last"}, "uniform, max_norm, got 'last'"),
         ("coreset", {"first_center": "last"}, "uniform, max_norm, got 'last'"),
-        ("batchbald", {"depth": -1}, "depth: expected an integer from 0 on, got -1"),
+        ("batchbald", {"depth": -1}, "depth: expected an integer of 0 or more, got -1"),
         ("batchbald", {"configurations": 1.5}, "configurations: expected an integer .* 1.5"),
     ],
 )

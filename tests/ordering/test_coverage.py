@@ -84,7 +84,7 @@ def test_what_is_discarded_is_no_part_of_the_pool_that_is_covered() -> None:
 def test_strategies_without_distances_know_no_coverage() -> None:
     pool = make_pool(9)
     assert order(pool, "entropy").coverage is None
-    with pytest.raises(OrderingError, match="'entropy' knows no coverage"):
+    with pytest.raises(OrderingError, match="'entropy' does not measure coverage"):
         LazyOrdering(pool, "entropy").take(coverage=0.5)
     with pytest.raises(OrderingError, match="this ordering has none"):
         Ordering(np.array([1])).take(coverage=0.5)

@@ -134,7 +134,7 @@ class TestEveryStrategy:
         walk.take(3)
         state = walk.state_dict()
         del state[missing]
-        with pytest.raises(OrderingError, match="state: expected what state_dict"):
+        with pytest.raises(OrderingError, match="state: expected a result of state_dict"):
             lazy(make_pool(12), name).load_state_dict(state)
 
     def test_a_state_that_contradicts_itself_is_refused_and_changes_nothing(self, name) -> None:

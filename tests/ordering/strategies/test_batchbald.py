@@ -167,9 +167,9 @@ def test_large_pools_are_looked_at_in_blocks(monkeypatch: pytest.MonkeyPatch) ->
         (torch.ones(4, 0, 2), r"got \[4, 0, 2\]"),
         (torch.ones(4, 2, 2, dtype=torch.int64), "class probabilities"),
         (np.ones((4, 2, 2)), "got ndarray"),
-        (torch.full((4, 2, 2), 0.6), "row 0 has others"),
-        (torch.tensor([1.5, -0.5]).expand(4, 2, 2), "row 0 has others"),
-        (torch.full((4, 2, 2), torch.nan), "row 0 has others"),
+        (torch.full((4, 2, 2), 0.6), "row 0 does not"),
+        (torch.tensor([1.5, -0.5]).expand(4, 2, 2), "row 0 does not"),
+        (torch.full((4, 2, 2), torch.nan), "row 0 does not"),
     ],
 )
 def test_what_is_no_posterior_of_the_pool_is_refused(posterior: object, message: str) -> None:
@@ -180,7 +180,7 @@ def test_what_is_no_posterior_of_the_pool_is_refused(posterior: object, message:
 @pytest.mark.parametrize("argument", [{"depth": -1}, {"depth": 2.0}, {"configurations": 0}])
 def test_depth_and_configurations_are_natural_numbers(argument: dict) -> None:
     pool = make_pool(4)
-    with pytest.raises(OrderingError, match="expected an integer from"):
+    with pytest.raises(OrderingError, match="expected an integer of [01] or more"):
         order(pool, "batchbald", posterior=posterior_of(pool), **argument)
 
 
