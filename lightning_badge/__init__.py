@@ -1,4 +1,4 @@
-"""BADGE active learning for PyTorch Lightning: the whole pool ordered, batches of any size."""
+"""BADGE active learning for PyTorch Lightning: orders the whole pool, for batches of any size."""
 
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.capture.head import find_head
