@@ -38,7 +38,7 @@ _OPTIONAL = {
 
 
 def write_ordering(ordering: Ordering, path: str | os.PathLike[str]) -> Path:
-    """Writes an ordering file atomically: after a crash the old file or the new one is there.
+    """Writes an ordering file atomically: a reader sees the old or the complete new file.
 
     Args:
         ordering: The ordering.

@@ -65,7 +65,7 @@ class Block:
 
     Attributes:
         picks: The ranks.
-        pending: Tensors and plain values by name; only the selector's ``_commit`` reads them.
+        pending: Tensors and plain values by name, for the selector's ``_commit``.
     """
 
     picks: Picks

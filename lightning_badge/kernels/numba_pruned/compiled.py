@@ -183,9 +183,9 @@ def _units(a: Any, a_norm: Any, sq_norm: Any, order: Any) -> Any:
 
 @_jit
 def _boxes(units: Any, norms: Any, signed: bool) -> Any:
-    """Returns the ranges of unit vectors ``[c, boxes]`` and norms ``[boxes]`` of ``BOX`` centers.
+    """Returns each box's bounds of unit vectors ``[c, boxes]`` and norms ``[boxes]``, low and high.
 
-    If products may be negative, the ranges of unit vectors are symmetric about 0.
+    If products may be negative, the bounds of unit vectors are symmetric about 0.
     """
     c, m = units.shape
     n_boxes = (m + BOX - 1) // BOX

@@ -204,7 +204,7 @@ class Joint:
 
     @property
     def sample_weights(self) -> Tensor:
-        """Posterior weights of the posterior samples given each configuration, ``[m, s]``."""
+        """Weights of the posterior samples given each configuration, ``[m, s]``."""
         return self.log_likelihood.softmax(dim=1)
 
     def with_pick(self, probabilities: Tensor, draws: np.random.Generator) -> Joint:
