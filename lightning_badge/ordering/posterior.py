@@ -35,7 +35,7 @@ def check_posterior(posterior: Tensor, n: int, *, like: Tensor | None = None) ->
     wrong = ~((posterior >= 0).all(dim=2) & (off < SUM_TO_ONE)).all(dim=1)
     if wrong.any():
         raise OrderingError(
-            f"posterior: expected values of 0 or more that sum to 1 over the classes, but row "
-            f"{int(wrong.nonzero()[0])} does not; apply softmax"
+            f"posterior: expected values of 0 or more that sum to 1 over the classes, which row "
+            f"{int(wrong.nonzero()[0])} violates; apply softmax"
         )
     return posterior

@@ -167,9 +167,9 @@ def test_block_size_does_not_change_the_ordering(monkeypatch: pytest.MonkeyPatch
         (torch.ones(4, 0, 2), r"got \[4, 0, 2\]"),
         (torch.ones(4, 2, 2, dtype=torch.int64), "class probabilities"),
         (np.ones((4, 2, 2)), "got ndarray"),
-        (torch.full((4, 2, 2), 0.6), "row 0 does not"),
-        (torch.tensor([1.5, -0.5]).expand(4, 2, 2), "row 0 does not"),
-        (torch.full((4, 2, 2), torch.nan), "row 0 does not"),
+        (torch.full((4, 2, 2), 0.6), "row 0 violates"),
+        (torch.tensor([1.5, -0.5]).expand(4, 2, 2), "row 0 violates"),
+        (torch.full((4, 2, 2), torch.nan), "row 0 violates"),
     ],
 )
 def test_an_invalid_posterior_is_refused(posterior: object, message: str) -> None:
