@@ -1,4 +1,4 @@
-"""BADGE active learning for PyTorch Lightning: the whole pool ordered, batches of any size.
+"""BADGE active learning for PyTorch Lightning: orders the whole pool, for batches of any size.
 
 The public names are listed in `__init__.pyi`. Each is imported on first use, so that importing the
 package, and the help of the command `lightning-badge`, does not import torch.

@@ -1,7 +1,7 @@
-"""Gradient embeddings (BADGE, arXiv 1906.03671, section 3), kept as rank-one factors.
+"""Gradient embeddings (BADGE, arXiv 1906.03671, section 3), stored as rank-one factors.
 
 The gradient of the loss with respect to the head's weight is the outer product of dL/dlogits and
-the activations that enter the head. The product, ``[n, c * h]``, is never formed.
+the activations that enter the head. The products ``[n, c * h]`` are never formed.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from lightning_badge.kernels.factors import row_blocks
 from lightning_badge.kernels.registry import resolve_backend
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, fingerprint, name_ids
 
-# Rows whose factors the fingerprint of a state reads.
+# Number of rows whose factors enter a content fingerprint.
 FINGERPRINT_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class GradientEmbedding:
-    """The gradients that the hallucinated labels of ``n`` samples would give the head.
+    """The loss gradients of the head for ``n`` samples at their hallucinated labels.
 
     Attributes:
         logit_grad: dL/dlogits at the hallucinated label, ``[n, c]``.
-        penultimate: Activations that enter the head, ``[n, h]``; one column of ones more where the
-            head's bias is embedded too.
+        penultimate: Activations that enter the head, ``[n, h]``, with an additional column of ones
+            if the bias is embedded.
         sq_norm: Squared norm of each embedding, ``[n]`` float64.
-        sample_ids: Whose gradient, ``[n]``.
+        sample_ids: Ids of the samples, ``[n]``.
         hallucinated_label: Predicted class, ``[n]`` int64; None for multi-label and dense data.
         confidence: Probability of the hallucinated label, ``[n]``; for multi-label the smallest
             over the classes; None for dense data.
-        loss: Whose gradient; None for dense data.
-        bias: Whether the head's bias is embedded.
+        loss: The loss that is differentiated; None for dense data.
+        bias: Whether the gradient of the head's bias is embedded too.
     """
 
     logit_grad: Tensor
@@ -64,19 +64,22 @@ class GradientEmbedding:
         sample_ids: Iterable[SampleId] | None = None,
         backend: str = "auto",
     ) -> GradientEmbedding:
-        """Builds the embedding from what enters the head and what leaves it.
+        """Builds the embedding from the input and the output of the head.
 
         Args:
-            penultimate: ``[n, h]``, any floating dtype; half precision is upcast to float32.
-            logits: ``[n, c]``; ``-inf`` marks a masked class.
+            penultimate: Input of the head, ``[n, h]``, any floating dtype; half precision is upcast
+                to float32.
+            logits: Output of the head, ``[n, c]``; ``-inf`` marks a masked class.
             loss: ``cross_entropy`` or ``binary_cross_entropy`` (binary and multi-label).
-            bias: Whether to embed the gradient of the head's bias as well.
+            bias: Whether to embed the gradient of the head's bias too.
             sample_ids: ``[n]``, all int or all str; ``0..n-1`` by default.
-            backend: Who computes gradients: ``auto``, ``torch``, ``numba`` or ``triton``.
+            backend: The back end that computes gradients: ``auto``, ``torch``, ``numba`` or
+                ``triton``.
 
         Raises:
-            EmbeddingError: Wrong shapes, NaN or infinite values, one class under cross entropy.
-            BadgeError: A back end that is unknown or cannot compute there.
+            EmbeddingError: Wrong shapes, NaN or infinite values, or fewer than two classes with
+                cross entropy.
+            BadgeError: A back end that is unknown or cannot compute on this device and dtype.
 
         Example:
             >>> embedding = GradientEmbedding.from_logits(torch.ones(2, 4), torch.eye(2, 3))
@@ -93,8 +96,8 @@ class GradientEmbedding:
             ones = penultimate.new_ones(len(penultimate), 1)
             penultimate = torch.cat([penultimate, ones], dim=1)
         dtype = torch.promote_types(penultimate.dtype, logits.dtype)
-        computes = resolve_backend(backend, logits.device, len(logits), dtype)
-        logit_grad, sq_norm = computes.embed(penultimate, logits, loss=loss)
+        resolved = resolve_backend(backend, logits.device, len(logits), dtype)
+        logit_grad, sq_norm = resolved.embed(penultimate, logits, loss=loss)
         _reject_rows(~sq_norm.isfinite(), ids, "penultimate: too large to be squared")
         label, confidence = _hallucinate(logits, logit_grad, loss)
         return cls(logit_grad, penultimate, sq_norm, ids, label, confidence, loss=loss, bias=bias)
@@ -103,7 +106,7 @@ class GradientEmbedding:
     def from_dense(
         cls, rows: Tensor, *, sample_ids: Iterable[SampleId] | None = None
     ) -> GradientEmbedding:
-        """Wraps any dense embedding ``[n, d]``: the other factor is a one.
+        """Wraps a dense embedding ``[n, d]``; the other factor is a column of ones.
 
         Raises:
             EmbeddingError: Wrong shape, NaN or infinite values.
@@ -123,18 +126,19 @@ class GradientEmbedding:
 
     @cached_property
     def factors(self) -> Factors:
-        """The numeric part: what distances are computed from, sharing these tensors."""
+        """The factors for the kernels; they share memory with these tensors."""
         return Factors.of(self.logit_grad, self.penultimate, self.sq_norm)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision that distances between rows deserve."""
+        """The wider dtype of the two factors, which determines the precision of distances."""
         return torch.promote_types(self.logit_grad.dtype, self.penultimate.dtype)
 
     def content_fingerprint(self) -> str:
-        """Returns a hexadecimal digest of ids and numbers that is cheap for large pools.
+        """Returns a hexadecimal digest of ids and values.
 
-        Of the factors it reads all norms and 1,024 rows, evenly spaced.
+        It reads all norms, but only about 1,024 evenly spaced rows of the factors, so it is fast
+        for large pools.
         """
         shape = (*self.logit_grad.shape, *self.penultimate.shape, self.loss, self.bias, self.dtype)
         ids = fingerprint(self.sample_ids, ordered=True)
@@ -158,7 +162,7 @@ class GradientEmbedding:
         """Returns these rows on the device and in the dtype of ``other``.
 
         Raises:
-            EmbeddingError: Another head or another loss.
+            EmbeddingError: A different number of classes, width, loss or bias.
         """
         ours = (self.logit_grad.shape[1], self.penultimate.shape[1], self.loss, self.bias)
         theirs = (other.logit_grad.shape[1], other.penultimate.shape[1], other.loss, other.bias)
@@ -173,7 +177,7 @@ class GradientEmbedding:
         """Returns these rows followed by those of ``other``.
 
         Raises:
-            EmbeddingError: Another head, another loss, or ids that are in both.
+            EmbeddingError: A different number of classes, width, loss or bias, or ids in both.
         """
         other = other.like(self)
         ids = as_sample_ids(
@@ -186,19 +190,19 @@ class GradientEmbedding:
         return dataclasses.replace(self, sample_ids=ids, **tensors)
 
     def dense(self) -> Tensor:
-        """Returns the outer products ``[n, c * h]``: for tests and tiny pools only."""
+        """Returns the outer products ``[n, c * h]``; for tests and tiny pools only."""
         return torch.einsum("nc,nh->nch", self.logit_grad, self.penultimate).flatten(1)
 
 
 def content_digest(
     tensors: Iterable[Tensor], every: Tensor | None = None, names: object = ()
 ) -> str:
-    """Returns a hexadecimal digest of 1,024 rows of each tensor, evenly spaced.
+    """Returns a hexadecimal digest of about 1,024 evenly spaced rows of each tensor.
 
     Args:
         tensors: ``[n, ...]`` each.
-        every: A small tensor that is read as a whole.
-        names: Plain values that belong to it.
+        every: A small tensor that is read completely.
+        names: Plain values to include; their ``repr`` must be stable.
     """
     digest = hashlib.blake2b(repr(names).encode(), digest_size=16)
     sampled = [tensor[:: max(1, len(tensor) // FINGERPRINT_ROWS)] for tensor in tensors]
@@ -210,7 +214,7 @@ def content_digest(
 def _upcast(values: Tensor) -> Tensor:
     values = values.detach()
     values = values if values.dtype == torch.float64 else values.to(torch.float32)
-    return values.contiguous()  # here, so that nobody downstream keeps a second copy
+    return values.contiguous()  # here, so that later stages need no second copy
 
 
 def _ids_of_rows(sample_ids: Iterable[SampleId] | None, n: int) -> SampleIds:
@@ -244,11 +248,11 @@ def _check_values(penultimate: Tensor, logits: Tensor, ids: SampleIds, loss: Los
     _reject_rows((logits == torch.inf).any(dim=1), ids, f"logits: +inf{diverged}")
     if loss == "cross_entropy":
         masked = (logits == -torch.inf).all(dim=1)
-        _reject_rows(masked, ids, "logits: every class masked with -inf; leave one class open")
+        _reject_rows(masked, ids, "logits: every class masked with -inf; leave one class unmasked")
 
 
 def _not_finite(rows: Tensor) -> Tensor:
-    """Returns which rows ``[n]`` hold NaN or inf, without a temporary as large as ``rows``."""
+    """Returns which rows ``[n]`` contain NaN or inf, without a temporary as large as ``rows``."""
     bad = rows.new_empty(len(rows), dtype=torch.bool)
     for block in row_blocks(len(rows)):
         bad[block] = ~rows[block].isfinite().all(dim=1)

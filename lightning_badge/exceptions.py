@@ -1,33 +1,32 @@
-"""The errors that this package raises on its own account.
+"""The exceptions of this package.
 
-Each carries one message: what was expected, what came (shape, type, path), how to mend it.
-Wrong use of the callback raises Lightning's ``MisconfigurationException`` instead, as its users
-expect.
+A message says what was expected, what came (shape, type, path) and how to fix it. Wrong use of the
+callback raises Lightning's ``MisconfigurationException`` instead, as usual for callbacks.
 """
 
 
 class BadgeError(Exception):
-    """Base of every error below: ``except BadgeError`` catches them all."""
+    """Base class of all exceptions of this package."""
 
 
 class EmbeddingError(BadgeError, ValueError):
-    """Logits, activations or sample ids that no gradient embedding can be built from."""
+    """Logits, activations or sample ids from which no gradient embedding can be built."""
 
 
 class OrderingError(BadgeError, ValueError):
-    """An ordering that was asked for in a way that has no answer."""
+    """Invalid arguments or state of an ordering."""
 
 
 class ArtifactError(BadgeError, ValueError):
-    """A file that is not an ordering, or an ordering of something else."""
+    """A file that is not a valid ordering, or an ordering of another pool."""
 
 
 class HeadError(BadgeError, ValueError):
-    """The classifier head cannot be told from the model's other layers."""
+    """The classifier head cannot be identified among the model's layers."""
 
 
 class CaptureError(BadgeError, RuntimeError):
-    """The pool pass did not give one activation row and one logit row per sample."""
+    """The pool pass did not produce one activation row and one logit row per sample."""
 
 
 class LabelError(BadgeError, ValueError):
@@ -39,4 +38,4 @@ class BudgetError(BadgeError, ValueError):
 
 
 class RunDirectoryError(BadgeError, RuntimeError):
-    """A run directory that is in use, broken, or of another configuration."""
+    """A run directory that is in use, damaged, or belongs to another configuration."""

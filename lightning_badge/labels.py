@@ -1,7 +1,7 @@
-"""Labels: what may be said about a sample, as plain values that a text file can keep.
+"""Labels as plain Python values that can be stored as text.
 
-An answer is a label or ``SKIP``. Numpy and torch values become plain Python values here and
-nowhere else, so that what is stored is what is trained on, before a crash and after it.
+An answer is a label or ``SKIP``. Only this module converts numpy and torch values to plain Python
+values. So training sees exactly the stored values, with or without a restart.
 """
 
 import math
@@ -24,15 +24,14 @@ class Skip(Enum):
 
 
 SKIP: Final = Skip.SKIP
-"""The answer of a labeler who saw the sample and gave no label."""
+"""The answer of a labeler who saw the sample but did not label it."""
 
 
 def as_label(value: Any) -> Label:
     """Returns a label as a plain value: arrays and tensors become numbers or nested lists.
 
     Raises:
-        LabelError: Anything but int, float, str, bool and lists of them, or a number that is not
-            finite.
+        LabelError: A value that is not an int, finite float, str, bool or list of these.
 
     Example:
         >>> import numpy as np
@@ -51,14 +50,14 @@ def as_label(value: Any) -> Label:
 
 
 def as_plain(value: Any, *, error: type[BadgeError]) -> Any:
-    """Returns facts or metrics as strict JSON knows them.
+    """Returns values such as metrics as plain values that strict JSON can represent.
 
-    Arrays and tensors become numbers or lists, numbers that are not finite ``None`` (JSON has no
-    word for them).
+    Arrays and tensors become numbers or lists. NaN and infinite numbers, which JSON cannot
+    represent, become ``None``.
 
     Args:
         value: A number, str, bool, None, array, tensor, or mappings and lists of these.
-        error: What to raise for anything else.
+        error: Exception class for any other value.
 
     Example:
         >>> as_plain({"loss": float("nan")}, error=LabelError)

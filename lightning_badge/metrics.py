@@ -1,4 +1,4 @@
-"""What a learning curve and a query are worth: functions, and torchmetrics classes around them."""
+"""Metrics of learning curves and queries, as functions and as torchmetrics classes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def area_under_learning_curve(labels: Tensor, values: Tensor) -> Tensor:
-    """Returns the mean height of a learning curve: its area over the labels that it spans.
+    """Returns the mean height of a learning curve: its area divided by the range of its labels.
 
-    Curves of the same labels are compared by it; a constant curve gives its constant.
+    It compares curves over the same numbers of labels. For a constant curve it is that constant.
 
     Args:
-        labels: Numbers of labels ``[r]``, in any order. Values at the same number are averaged.
-        values: The metric at each of them ``[r]``; NaN where it is not known.
+        labels: Numbers of labels ``[r]``, in any order. Values at equal numbers are averaged.
+        values: The metric at each number of labels ``[r]``; NaN if unknown.
 
     Returns:
-        A float64 scalar; NaN where no value is known.
+        A float64 scalar; NaN if no value is known.
 
     Raises:
         BadgeError: Unequal lengths, or no points.
@@ -42,15 +42,15 @@ def area_under_learning_curve(labels: Tensor, values: Tensor) -> Tensor:
 def labels_to_reach(labels: Tensor, values: Tensor, target: float) -> Tensor:
     """Returns the smallest number of labels at which a learning curve reaches a value.
 
-    Between its points the curve is linear.
+    The curve is interpolated linearly between its points.
 
     Args:
         labels: As in `area_under_learning_curve`.
-        values: Likewise.
+        values: As in `area_under_learning_curve`.
         target: The value to reach.
 
     Returns:
-        A float64 scalar; NaN where the curve stays below.
+        A float64 scalar; NaN if the curve does not reach the value.
 
     Raises:
         BadgeError: Unequal lengths, or no points.
@@ -70,7 +70,7 @@ def class_histogram(targets: Tensor, num_classes: int) -> Tensor:
     """Returns how often each class occurs in ``targets`` ``[k]``, ``[num_classes]`` int64.
 
     Raises:
-        BadgeError: Targets that are no classes.
+        BadgeError: Targets that are not integers in ``[0, num_classes)``.
     """
     targets = targets.detach().reshape(-1)
     if targets.is_floating_point() or (
@@ -81,7 +81,7 @@ def class_histogram(targets: Tensor, num_classes: int) -> Tensor:
 
 
 def normalized_entropy(counts: Tensor) -> Tensor:
-    """Returns the entropy of a class histogram ``[c]`` over ``log(c)``: 1 for equal shares.
+    """Returns the entropy of a class histogram ``[c]`` divided by ``log(c)``; 1 if uniform.
 
     Returns:
         A float64 scalar in [0, 1]; NaN for an empty histogram, 0 for a single class.
@@ -91,7 +91,7 @@ def normalized_entropy(counts: Tensor) -> Tensor:
 
 
 def _curve(labels: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the known points in the order of their labels, equal numbers of labels averaged."""
+    """Returns the known points sorted by labels, averaging values at equal numbers of labels."""
     labels, values = labels.detach().double().reshape(-1), values.detach().double().reshape(-1)
     if len(labels) != len(values) or not len(labels):
         raise BadgeError(
@@ -105,7 +105,7 @@ def _curve(labels: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _LearningCurveMetric(Metric):
-    """Collects points of a learning curve; several processes may hold parts of it, or all of it."""
+    """Collects points of a learning curve; each process may hold a part of them or all of them."""
 
     is_differentiable = False
     full_state_update = False
@@ -119,7 +119,7 @@ class _LearningCurveMetric(Metric):
         self.add_state("values", default=[], dist_reduce_fx="cat")
 
     def update(self, labels: float | Tensor, values: float | Tensor) -> None:
-        """Adds points: numbers of labels, a number or ``[r]``, and the metric at each of them."""
+        """Adds points: numbers of labels and the metric at each, both a number or ``[r]``."""
         for state, added in ((self.labels, labels), (self.values, values)):
             tensor = torch.as_tensor(added, dtype=torch.float64, device=self.device)
             state.append(tensor.reshape(-1))
@@ -127,11 +127,11 @@ class _LearningCurveMetric(Metric):
     def plot(
         self, val: Tensor | Sequence[Tensor] | None = None, ax: Axes | None = None
     ) -> tuple[Figure | None, Axes]:
-        """Draws one value or several, as torchmetrics does.
+        """Plots one or several values, as torchmetrics does.
 
         Args:
-            val: What ``compute`` or ``forward`` returned; computed where None.
-            ax: Where to draw; a new figure where None.
+            val: Result of ``compute`` or ``forward``; None computes it.
+            ax: Axes to draw into; None creates a figure.
 
         Returns:
             The new figure, or None, and the axes.
@@ -159,11 +159,11 @@ class AreaUnderLearningCurve(_LearningCurveMetric):
 
 
 class LabelsToReach(_LearningCurveMetric):
-    """Labels that it takes to reach a value, see `labels_to_reach`.
+    """Number of labels needed to reach a value, see `labels_to_reach`.
 
     Args:
         target: The value to reach.
-        **kwargs: As every torchmetrics class takes them.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
     Example:
         >>> needed = LabelsToReach(0.6)
@@ -185,11 +185,11 @@ class LabelsToReach(_LearningCurveMetric):
 
 
 class QueryComposition(Metric):
-    """Class histogram of what was asked, and its entropy: 1 where all classes came equally often.
+    """Class histogram of queried samples, and its entropy, which is 1 if the classes are balanced.
 
     Args:
-        num_classes: Classes, counted from 0.
-        **kwargs: As every torchmetrics class takes them.
+        num_classes: Number of classes; a class is an integer from 0 on.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
     Example:
         >>> composition = QueryComposition(num_classes=2)
@@ -213,7 +213,7 @@ class QueryComposition(Metric):
         self.add_state("counts", default=counts, dist_reduce_fx="sum")
 
     def update(self, targets: Tensor) -> None:
-        """Adds the classes ``[k]`` of samples that were asked for."""
+        """Adds the classes ``[k]`` of queried samples."""
         self.counts += class_histogram(targets, self.num_classes)
 
     def compute(self) -> dict[str, Tensor]:
@@ -223,11 +223,11 @@ class QueryComposition(Metric):
     def plot(
         self, val: dict[str, Tensor] | None = None, ax: Axes | None = None
     ) -> tuple[Figure | None, Axes]:
-        """Draws the histogram as bars.
+        """Plots the histogram as bars.
 
         Args:
-            val: What ``compute`` or ``forward`` returned; computed where None.
-            ax: Where to draw; a new figure where None.
+            val: Result of ``compute`` or ``forward``; None computes it.
+            ax: Axes to draw into; None creates a figure.
 
         Returns:
             The new figure, or None, and the axes.
@@ -237,5 +237,5 @@ class QueryComposition(Metric):
 
         figure, axes = pyplot.subplots() if ax is None else (None, ax)
         axes.bar(range(self.num_classes), histogram.tolist())
-        axes.set(xlabel="class", ylabel="asked for", title=type(self).__name__)
+        axes.set(xlabel="class", ylabel="queried samples", title=type(self).__name__)
         return figure, axes

@@ -1,9 +1,9 @@
-"""The ordering file: one Parquet table and one JSON value, all that callback and loop share.
+"""The ordering file: a Parquet table with JSON metadata, the only interface of callback and loop.
 
-Columns: ``rank`` int64 from 0, ``sample_id`` int64 or string, and where known ``gain`` float64,
-``hallucinated_label`` int32, ``confidence`` float32, ``coverage`` float32. How the ordering came
-about stands as JSON in the file's metadata under ``lightning_badge``. Any Parquet reader reads the
-file; a file of somebody else's with ``rank`` and ``sample_id`` is an ordering too.
+Required columns: ``rank`` int64 from 0, ``sample_id`` int64 or string. Optional columns: ``gain``
+float64, ``hallucinated_label`` int32, ``confidence`` float32, ``coverage`` float32. The file's
+metadata key ``lightning_badge`` describes in JSON how the ordering was computed. Any Parquet file
+with the required columns, also one from another program, can be read as an ordering.
 """
 
 import json
@@ -38,11 +38,11 @@ _OPTIONAL = {
 
 
 def write_ordering(ordering: Ordering, path: str | os.PathLike[str]) -> Path:
-    """Writes an ordering so that a reader sees all of it or none, whatever happens meanwhile.
+    """Writes an ordering file atomically: a reader sees the old or the complete new file.
 
     Args:
-        ordering: What to write.
-        path: Where; missing folders are made.
+        ordering: The ordering.
+        path: The file; missing folders are created.
 
     Returns:
         The path.
@@ -58,12 +58,12 @@ def read_ordering(path: str | os.PathLike[str]) -> Ordering:
     """Reads and validates an ordering file.
 
     Args:
-        path: A file that ``write_ordering`` wrote, or any Parquet file with the columns ``rank``
-            and ``sample_id``.
+        path: A file from ``write_ordering``, or any Parquet file with the columns ``rank`` and
+            ``sample_id``.
 
     Raises:
-        ArtifactError: No such file, a torn one, another format, or rows that are not an ordering;
-            the message names file, column and first bad row.
+        ArtifactError: A missing or truncated file, another format, or rows that are not an
+            ordering; the message names the file, the column and the first invalid row.
     """
     path = Path(path)
     table = _read_table(path)
@@ -124,13 +124,13 @@ def _id_dtype(table: pa.Table) -> type[Any]:
 
 def _read_table(path: Path) -> pa.Table:
     if not path.is_file():
-        raise ArtifactError(f"{path}: expected an ordering file, but there is no such file")
+        raise ArtifactError(f"{path}: expected an ordering file, but the file does not exist")
     try:
         return pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
-            f"{path}: expected a Parquet ordering file, but it is torn or of another kind "
+            f"{path}: expected a Parquet ordering file, but it is truncated or of another format "
             f"({reason}); delete it and let the callback write it again"
         ) from error
 
@@ -139,7 +139,7 @@ def _read_metadata(table: pa.Table, path: Path) -> dict[str, Any]:
     raw = (table.schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
         warn(
-            f"{path}: no lightning_badge metadata, so it is read as somebody else's ordering",
+            f"{path}: no lightning_badge metadata; reading it as an ordering of another program",
             stacklevel=3,
         )
         return {}
@@ -191,7 +191,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _check_rows(table: pa.Table, path: Path) -> None:
-    """Checks a table that is sorted by rank."""
+    """Checks the rows of a table that is sorted by rank."""
     if nulls := table["rank"].null_count:
         raise ArtifactError(f"{path}: column rank: expected a value in each row, got {nulls} nulls")
     if table["sample_id"].null_count:
@@ -213,7 +213,7 @@ def _check_rows(table: pa.Table, path: Path) -> None:
     if repeated := repeated_ids(np.array(ids, dtype=_id_dtype(table))):
         rank = len(ids) - 1 - ids[::-1].index(repeated[0])
         raise ArtifactError(
-            f"{path}: column sample_id, rank {rank}: expected each id once, but "
+            f"{path}: column sample_id, rank {rank}: expected distinct ids, but "
             f"{name_ids(repeated)} came more than once"
         )
 
@@ -223,7 +223,7 @@ def _fits(sample_id: SampleId) -> bool:
 
 
 def _unknown(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Returns where a column is null in the file: NaN here, or a negative label."""
+    """Returns which values are unknown and written as null: NaN, or a negative label."""
     return np.isnan(values) if values.dtype.kind == "f" else values < 0
 
 

@@ -1,4 +1,4 @@
-"""What a pool data loader yields: a batch that says whose samples it holds."""
+"""`PoolBatch`: a batch together with the ids of its samples, for pool data loaders."""
 
 from typing import Any, NamedTuple
 
@@ -6,14 +6,14 @@ from lightning_badge.sample_ids import SampleId
 
 
 class PoolBatch(NamedTuple):
-    """Samples of the pool, and what their data set gives for them.
+    """A batch of pool samples with their ids.
 
-    A ``batch`` alone goes to the model; the ids stay in plain Python, so that pinning memory and
-    moving to a device leave them as they are.
+    Only ``batch`` is passed to the model. The ids are plain Python values, so pinning memory and
+    moving to a device do not change them.
 
     Attributes:
-        sample_ids: One id for each sample of the batch, in its order.
-        batch: The collated samples, just as a data loader over the data set alone yields them.
+        sample_ids: The id of each sample, in the order of the batch.
+        batch: The collated samples, as the data loader of the data set yields them without ids.
 
     Example:
         >>> PoolBatch(sample_ids=(3, 17), batch=[0.1, 0.7]).sample_ids

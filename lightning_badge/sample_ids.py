@@ -1,8 +1,8 @@
-"""Sample ids: the stable keys under which everything public speaks of samples.
+"""Sample ids: the stable keys that identify samples in the whole public interface.
 
-Ids are all ``int`` or all ``str``. Inside the package they travel as one-dimensional numpy arrays:
-``int64``, or ``object`` that holds Python ``str``, so that one long id costs its own length only.
-Row numbers of tensors at hand are called positions and never leave ``ordering/``.
+Ids are all ``int`` or all ``str``. Internally they are one-dimensional numpy arrays of dtype
+``int64``, or ``object`` with Python ``str``, in which a long id does not enlarge the others. Row
+numbers of tensors are called positions; they are internal to ``ordering/``.
 """
 
 import hashlib
@@ -26,20 +26,20 @@ _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 def as_sample_ids(
     ids: Iterable[Any], *, unique: bool = True, error: type[BadgeError] = LabelError
 ) -> SampleIds:
-    """Returns ids as an array, or says what is wrong with them.
+    """Validates ids and returns them as an array.
 
     Args:
         ids: Any iterable of ids: list, numpy array, integer tensor, pyarrow array.
         unique: Whether a repeated id is an error.
-        error: What to raise.
+        error: Exception class to raise.
 
     Returns:
-        An array ``[n]`` of dtype ``int64``, or ``object`` that holds ``str``; ``int64`` where there
-        are no ids.
+        An array ``[n]`` of dtype ``int64``, or ``object`` with ``str``; ``int64`` if there are no
+        ids.
 
     Raises:
-        BadgeError: Ids that are neither all int nor all str, repeated ones, or text that UTF-8
-            cannot encode, which no file could hold.
+        BadgeError: Ids that are neither all int nor all str, repeated ids, or text that cannot be
+            encoded as UTF-8 and therefore not be written to a file.
 
     Example:
         >>> as_sample_ids(["b", "a"]).tolist()
@@ -56,7 +56,9 @@ def as_sample_ids(
             "replace the lone surrogates"
         )
     if unique and (repeated := repeated_ids(array)):
-        raise error(f"sample ids: expected each once, but {name_ids(repeated)} came more than once")
+        raise error(
+            f"sample ids: expected distinct ids, but {name_ids(repeated)} came more than once"
+        )
     return array
 
 
@@ -81,7 +83,7 @@ def _from_items(ids: Iterable[Any], error: type[BadgeError]) -> SampleIds:
             "convert them to one type"
         )
     if kinds == {"str"}:
-        # Of a subclass, such as numpy.str_, the text alone.
+        # Subclasses such as numpy.str_ become plain str.
         return np.array([str.__str__(item) for item in plain], dtype=np.object_)
     return _as_int64(np.array(plain, dtype=np.object_), error)
 
@@ -106,7 +108,7 @@ def _with_lone_surrogates(texts: list[str]) -> list[str]:
 
 
 def is_str(ids: SampleIds) -> bool:
-    """Whether these ids are ``str``, in an array of Python objects or of numpy's text.
+    """Returns whether the ids are ``str``, in an array of dtype ``object`` or numpy's ``U``.
 
     Example:
         >>> is_str(as_sample_ids(["7"])), is_str(as_sample_ids([7]))
@@ -116,7 +118,7 @@ def is_str(ids: SampleIds) -> bool:
 
 
 def is_in(ids: SampleIds, among: SampleIds) -> npt.NDArray[np.bool_]:
-    """Returns which ids ``[k]`` are among others ``[n]``; 7 and ``"7"`` are two ids.
+    """Returns which of the ids ``[k]`` occur in ``among`` ``[n]``; 7 and ``"7"`` are different ids.
 
     Example:
         >>> is_in(as_sample_ids(["b", "x"]), as_sample_ids(["a", "b"])).tolist()
@@ -138,14 +140,14 @@ def positions_of(
     of: str = "the pool",
     error: type[BadgeError] = LabelError,
 ) -> npt.NDArray[np.int64]:
-    """Returns where each id stands among others.
+    """Returns the position of each id in ``among``.
 
     Args:
-        ids: Which ids, ``[k]``, in any order.
+        ids: Ids to look up, ``[k]``, in any order.
         among: Distinct ids, ``[n]``.
-        what: What the error message is about.
-        of: What ``among`` holds the ids of, for the error message.
-        error: What to raise.
+        what: Subject of the error message.
+        of: Description of ``among`` for the error message.
+        error: Exception class to raise.
 
     Returns:
         Positions ``[k]``, such that ``among[positions]`` equals ``ids``.
@@ -157,7 +159,7 @@ def positions_of(
         >>> positions_of(as_sample_ids(["c", "a"]), as_sample_ids(["a", "b", "c"])).tolist()
         [2, 0]
     """
-    # Only the asked ids become Python objects in a dict: of a large pool they are a small part.
+    # Only the requested ids become Python objects; they are a small part of a large pool.
     asked = np.flatnonzero(is_in(among, ids))
     position_of = dict(zip(among[asked].tolist(), asked.tolist(), strict=True))
     listed = ids.tolist()
@@ -168,7 +170,7 @@ def positions_of(
 
 
 def repeated_ids(ids: SampleIds) -> list[SampleId]:
-    """Returns the ids that stand in ``ids`` more than once, each once, sorted."""
+    """Returns the distinct ids that occur more than once in ``ids``, sorted."""
     if is_str(ids):
         listed: list[str] = ids.tolist()
         if len(set(listed)) == len(listed):
@@ -180,9 +182,9 @@ def repeated_ids(ids: SampleIds) -> list[SampleId]:
 
 
 def name_ids(ids: Iterable[SampleId], at_most: int = 5) -> str:
-    """Returns the first few ids for an error message, and how many more there are.
+    """Formats the first few ids, and the number of further ones, for an error message.
 
-    A long id is shortened.
+    Long ids are shortened.
 
     Example:
         >>> name_ids(range(8))
@@ -200,13 +202,13 @@ def _name(sample_id: SampleId) -> str:
 
 
 def fingerprint(ids: SampleIds, *, ordered: bool = False) -> str:
-    """Returns a hexadecimal digest of a set of ids, whatever their order, or of a sequence.
+    """Returns a hexadecimal digest of ids, as a set or, if ``ordered``, as a sequence.
 
     Example:
         >>> fingerprint(np.array([1, 2])) == fingerprint(np.array([2, 1]))
         True
     """
-    # The digest goes into files: "U" for str is numpy's name of the arrays that ids were once.
+    # Digests are stored in files, so they must not change. "U" marks str ids.
     if is_str(ids):
         names: list[str] = ids.tolist() if ordered else sorted(ids.tolist())
         return _digest("\n".join(map(repr, names)).encode(), b"U")

@@ -1,10 +1,10 @@
-"""Test workers run side by side, so each of them computes on one thread."""
+"""Test markers and shared fixtures. Test workers run in parallel, so each uses one thread."""
 
 import math
 import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start, too
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by processes that tests start
 
 import pytest
 import torch
@@ -14,14 +14,14 @@ from lightning_badge.kernels import numba_pruned
 torch.set_num_threads(1)
 
 TESTS = Path(__file__).parent
-# Whole runs, data sets and models of other libraries, thousands of orderings each.
+# Tests of complete runs, of data sets and models of other libraries, of thousands of orderings.
 SLOW_FOLDERS = {"e2e", "examples", "statistical"}
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @pytest.hookimpl(tryfirst=True)  # before ``-m`` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks as slow what lies in a slow folder, what is interpreted, and what is long."""
+    """Marks as slow: tests in slow folders, interpreted Triton tests, and long tests."""
     for item in items:
         in_slow_folder = any(item.path.is_relative_to(TESTS / name) for name in SLOW_FOLDERS)
         is_interpreted = IS_INTERPRETED and "triton" in item.nodeid
@@ -31,6 +31,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=["torch", "numba"])
 def either_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Makes ``backend="auto"`` mean one of the two, whatever the size of the pool."""
+    """Makes ``backend="auto"`` choose torch or numba, regardless of the pool size."""
     monkeypatch.setattr(numba_pruned, "LEAST_ROWS", 0 if request.param == "numba" else math.inf)
     return request.param

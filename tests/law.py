@@ -1,4 +1,4 @@
-"""Exact laws of orderings of tiny pools, and the test that samples follow them."""
+"""Exact probability laws of orderings of tiny pools, and a test that samples follow a law."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -19,39 +19,39 @@ def kmeans_pp_law(
     depth: int | None = None,
     *,
     chosen: tuple[int, ...] = (),
-    gone: tuple[int, ...] = (),
+    discarded: tuple[int, ...] = (),
     centers: npt.NDArray[np.float64] | None = None,
 ) -> Law:
-    """Enumerates the law of sequential k-means++, from the definition.
+    """Enumerates the law of sequential k-means++ from its definition.
 
     Args:
         points: Dense embeddings ``[n, d]``.
-        depth: Ranks to enumerate; None for all.
+        depth: Number of ranks to enumerate; None for all.
         chosen: Rows that have been issued already.
-        gone: Rows that are not to be issued.
-        centers: Dense embeddings ``[m, d]`` that are centers without being rows.
+        discarded: Rows that must not be issued.
+        centers: Dense embeddings ``[m, d]`` of additional centers, which are not rows.
 
     Returns:
-        Every continuation of ``chosen`` with its probability.
+        The probability of every continuation of ``chosen``.
     """
     n = len(points)
     depth = n if depth is None else depth
-    rest = [row for row in range(n) if row not in chosen and row not in gone]
-    if depth == 0 or not rest:
+    remaining = [row for row in range(n) if row not in chosen and row not in discarded]
+    if depth == 0 or not remaining:
         return {(): 1.0}
-    anchors = np.concatenate([points[list(chosen)], points[:0] if centers is None else centers])
-    if len(anchors):
-        gaps = points[rest][:, None, :] - anchors[None, :, :]
+    all_centers = np.concatenate([points[list(chosen)], points[:0] if centers is None else centers])
+    if len(all_centers):
+        gaps = points[remaining][:, None, :] - all_centers[None, :, :]
         mass = (gaps**2).sum(axis=2).min(axis=1)
     else:
-        mass = np.ones(len(rest))
-    # Where nothing has mass the rest is a uniform shuffle.
-    shares = mass / mass.sum() if mass.sum() > 0 else np.full(len(rest), 1 / len(rest))
+        mass = np.ones(len(remaining))
+    # Without mass, the remaining rows are shuffled uniformly.
+    shares = mass / mass.sum() if mass.sum() > 0 else np.full(len(remaining), 1 / len(remaining))
     law: Law = {}
-    for row, share in zip(rest, shares, strict=True):
+    for row, share in zip(remaining, shares, strict=True):
         if share > 0:
             tails = kmeans_pp_law(
-                points, depth - 1, chosen=(*chosen, row), gone=gone, centers=centers
+                points, depth - 1, chosen=(*chosen, row), discarded=discarded, centers=centers
             )
             for tail, probability in tails.items():
                 law[(row, *tail)] = share * probability
@@ -59,9 +59,9 @@ def kmeans_pp_law(
 
 
 def p_value(draws: Iterable[tuple[int, ...]], law: Law) -> float:
-    """Returns the chi-square p-value of draws under a law; 0 for an impossible draw.
+    """Returns the chi-square p-value of draws under a law; 0 if a draw is impossible.
 
-    Cells are pooled until each is expected five times.
+    Cells are pooled until the expected count of each is at least five.
     """
     counts = Counter(draws)
     if not set(counts) <= set(law):
@@ -77,7 +77,7 @@ def p_value(draws: Iterable[tuple[int, ...]], law: Law) -> float:
     return float(stats.chisquare(observed, expected).pvalue) if len(observed) > 1 else 1.0
 
 
-# Tiny pools that between them hold ties, copies, a far outlier, a zero row and many scales.
+# Tiny pools; together they contain ties, copies, a far outlier, a zero row and many scales.
 POOLS: dict[str, npt.NDArray[np.float64]] = {
     "line": np.array([[0.0], [1.0], [3.0], [7.0]]),
     "copies": np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]),

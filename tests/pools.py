@@ -28,17 +28,17 @@ def make_pool(
 
 
 def context_of(name: str, pool: GradientEmbedding) -> dict[str, Any]:
-    """Returns what a strategy needs beside the pool's embedding."""
+    """Returns the arguments that a strategy requires in addition to the pool's embedding."""
     shape = {"classes": pool.logit_grad.shape[1], "width": pool.penultimate.shape[1]}
-    given = {
+    arguments = {
         "labeled": lambda: make_pool(5, **shape, seed=9, prefix="l", loss=pool.loss),
         "posterior": lambda: posterior_of(pool),
     }
-    return {need: given[need]() for need in STRATEGIES[name].needs}
+    return {need: arguments[need]() for need in STRATEGIES[name].needs}
 
 
 def posterior_of(pool: GradientEmbedding, s: int = 3) -> torch.Tensor:
-    """Returns class probabilities that follow from a row's embedding, so that copies have equal."""
+    """Returns class probabilities computed from the embeddings, so copies have equal ones."""
     a, h = pool.logit_grad, pool.penultimate
     tilt = torch.linspace(-1, 1, s)[None, :, None] * h.sum(dim=1)[:, None, None]
     return (5 * a[:, None, :] * (1 + tilt)).softmax(dim=2)

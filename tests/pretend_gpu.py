@@ -1,10 +1,10 @@
-"""Tensors that say they are on a GPU and compute on the CPU.
+"""Tensors that pretend to be on a GPU but compute on the CPU.
 
-They refuse what real ones refuse, an operation across devices, and what a real one waits for is
-counted: everything that brings a value home. So the host round trips of a path can be counted, and
-tensors that were made on the wrong device found, on a machine without a GPU.
+Operations across devices raise an error, as on a GPU. Operations that would force a host sync are
+counted: all that make a value available to the host. So tests without a GPU can count the host
+syncs of a code path and find tensors created on the wrong device.
 
-The name of the device is entered into torch for good: use this in a process of its own.
+The name of the device cannot be unregistered from torch, so use this in a separate process.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from torch.utils.backend_registration import (
 )
 
 NAME = "pretend"
-# What makes the host wait: values that Python needs, sizes that depend on values, copies home.
-WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "isin"}
+# Operations that force a host sync: values read by Python, and sizes that depend on values.
+SYNCS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "isin"}
 
 
 class _Module(_DummyBackendModule):
@@ -34,7 +34,7 @@ class _Module(_DummyBackendModule):
 
 
 class OnGPU(Tensor):
-    """A tensor of the CPU under another name."""
+    """A CPU tensor that reports the pretended device."""
 
     inner: Tensor
 
@@ -63,36 +63,36 @@ class OnGPU(Tensor):
 
 
 class _Pretend(TorchDispatchMode):
-    """Makes tensors asked for on the GPU ones of ours, and counts what is waited for."""
+    """Creates tensors for the pretended GPU as `OnGPU`, and counts host syncs."""
 
-    def __init__(self, waits: Counter[str]) -> None:
+    def __init__(self, syncs: Counter[str]) -> None:
         super().__init__()
-        self.waits = waits
+        self.syncs = syncs
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _run(func, args, kwargs or {}, self.waits)
+        return _run(func, args, kwargs or {}, self.syncs)
 
 
-def _run(func: Any, args: Any, kwargs: Any, waits: Counter[str] | None) -> Any:
+def _run(func: Any, args: Any, kwargs: Any, syncs: Counter[str] | None) -> Any:
     leaves = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
     ours = [leaf for leaf in leaves if isinstance(leaf, OnGPU)]
     name = func.overloadpacket.__name__
     target = kwargs.get("device")
     moves = name in ("_to_copy", "copy_")
     if ours and not moves:
-        strangers = [leaf for leaf in leaves if not isinstance(leaf, OnGPU) and leaf.ndim]
-        # A real GPU takes positions from the host, and brings them over on the way.
-        if strangers and name not in ("index", "index_put_", "index_put"):
+        on_cpu = [leaf for leaf in leaves if not isinstance(leaf, OnGPU) and leaf.ndim]
+        # A real GPU accepts indices on the host and copies them.
+        if on_cpu and name not in ("index", "index_put_", "index_put"):
             raise RuntimeError(f"{name}: expected all tensors on the same device")
     to_gpu = torch.device(target).type == NAME if target is not None else bool(ours)
-    if waits is not None and ours:
-        comes_home = name == "_to_copy" and not to_gpu
-        comes_home |= name == "copy_" and not isinstance(args[0], OnGPU)
+    if syncs is not None and ours:
+        to_host = name == "_to_copy" and not to_gpu
+        to_host |= name == "copy_" and not isinstance(args[0], OnGPU)
         by_mask = name in ("index", "index_put_") and any(
             isinstance(at, Tensor) and at.dtype == torch.bool for at in args[1]
         )
-        if name in WAITS or comes_home or by_mask:
-            waits[name] += 1
+        if name in SYNCS or to_host or by_mask:
+            syncs[name] += 1
     if target is not None and to_gpu:
         kwargs = {**kwargs, "device": torch.device("cpu")}
     plain = tree_map_only(OnGPU, lambda leaf: leaf.inner, (args, kwargs))
@@ -108,13 +108,13 @@ def _run(func: Any, args: Any, kwargs: Any, waits: Counter[str] | None) -> Any:
 
 @contextmanager
 def pretend_gpu() -> Iterator[Counter[str]]:
-    """Pretends that there is a GPU, and yields what has been waited for so far, by operation."""
-    waits: Counter[str] = Counter()
+    """Pretends that there is a GPU; yields a counter of the host syncs by operation."""
+    syncs: Counter[str] = Counter()
     _setup_privateuseone_for_python_backend(NAME, _Module())
-    with _Pretend(waits):
-        yield waits
+    with _Pretend(syncs):
+        yield syncs
 
 
 def on_gpu(tensor: Tensor) -> Tensor:
-    """Returns the tensor under its other name."""
+    """Returns the tensor as one on the pretended GPU."""
     return OnGPU(tensor)

@@ -1,4 +1,4 @@
-"""Sequential k-means++ and naive k-center by their definitions: the oracles of the fast walks.
+"""Sequential k-means++ and naive k-center from their definitions, to test the fast selectors.
 
 Dense, float64, one center at a time.
 """
@@ -16,7 +16,7 @@ def sq_dist(rows: Rows, center: Rows) -> npt.NDArray[np.float64]:
 
 
 def kmeans_pp(rows: Rows, first: int, uniform: Callable[[], float], k: int) -> list[int]:
-    """Draws each row with probability proportional to its squared distance to those before."""
+    """Draws rows with probability proportional to the squared distance to the nearest drawn row."""
     chosen = [first]
     nearest = sq_dist(rows, rows[first])
     while len(chosen) < k and nearest.sum() > 0:
@@ -27,15 +27,18 @@ def kmeans_pp(rows: Rows, first: int, uniform: Callable[[], float], k: int) -> l
 
 
 def k_center_radii(rows: Rows, first: int, centers: Sequence[Rows] = ()) -> list[float]:
-    """Returns the squared distance at which each further rank of naive greedy is chosen."""
+    """Returns the squared distance of each rank after the first to its nearest center.
+
+    The ranks are those of naive greedy selection that starts with the row ``first``.
+    """
     nearest = np.full(len(rows), np.inf)
     for center in centers:
         nearest = np.minimum(nearest, sq_dist(rows, center))
-    left = np.ones(len(rows), dtype=bool)
+    remaining = np.ones(len(rows), dtype=bool)
     radii, chosen = [], first
     for _ in range(len(rows) - 1):
-        left[chosen] = False
+        remaining[chosen] = False
         nearest = np.minimum(nearest, sq_dist(rows, rows[chosen]))
-        chosen = int(np.where(left, nearest, -1.0).argmax())
+        chosen = int(np.where(remaining, nearest, -1.0).argmax())
         radii.append(float(nearest[chosen]))
     return radii

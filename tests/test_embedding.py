@@ -13,7 +13,10 @@ from lightning_badge.exceptions import EmbeddingError
 def autograd_embedding(
     head: nn.Linear, penultimate: torch.Tensor, *, multi_label: bool, bias: bool
 ) -> torch.Tensor:
-    """By definition: one backward pass a sample, at the label that the head itself predicts."""
+    """Computes embeddings from the definition, with one backward pass per sample.
+
+    The target of the loss is the label that the head predicts.
+    """
     rows = []
     for activation in penultimate:
         logits = head(activation)
@@ -38,7 +41,7 @@ def autograd_embedding(
         ("binary_cross_entropy", 5),
     ],
 )
-def test_embedding_is_the_gradient_that_autograd_gives(loss: str, classes: int, bias: bool) -> None:
+def test_the_embedding_equals_the_gradient_of_autograd(loss: str, classes: int, bias: bool) -> None:
     torch.manual_seed(0)
     head = nn.Linear(6, classes).double()
     penultimate = torch.randn(9, 6, dtype=torch.float64)
@@ -51,7 +54,7 @@ def test_embedding_is_the_gradient_that_autograd_gives(loss: str, classes: int, 
 
 
 @given(margin=st.floats(0.0, 80.0))
-def test_a_confident_prediction_keeps_its_relative_precision(margin: float) -> None:
+def test_gradients_of_confident_predictions_are_accurate(margin: float) -> None:
     logits = torch.tensor([[margin, 0.0, -1.0]])
     embedding = GradientEmbedding.from_logits(torch.ones(1, 1), logits)
     exact = logits.double().softmax(1)
@@ -105,7 +108,7 @@ def test_ids_are_positions_unless_given() -> None:
 
 
 @pytest.mark.parametrize(("ids", "more"), [([3, 1], [2]), (["b", "long" * 99], ["a"])])
-def test_ids_are_joined_and_repeated_or_unlike_ones_refused(ids: list, more: list) -> None:
+def test_ids_are_concatenated_and_repeated_or_mixed_ones_refused(ids: list, more: list) -> None:
     def rows(ids: list) -> GradientEmbedding:
         ones = torch.ones(len(ids), 2)
         return GradientEmbedding.from_logits(ones, ones, sample_ids=ids)

@@ -1,6 +1,6 @@
-"""Imports point downwards, siblings of one kind ignore each other, third parties have their users.
+"""Rules for imports: only downwards, not between siblings, third-party packages where listed.
 
-The scripts are held to the same: shared parts below, one folder a task, four commands on top.
+The scripts have similar rules: four commands at the top, one folder per task, shared modules below.
 """
 
 import ast
@@ -13,14 +13,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE, SCRIPTS = ROOT / "lightning_badge", ROOT / "scripts"
 
-# From the top down: a row may use the rows below it.
+# From the top down: a row may import the rows below it.
 ROWS = (
     *("__main__", "app", "examples", "research", "callback", "loop", "labelers", "oracle", "store"),
     *("datamodule", "encoders", "capture", "order_files", "exports", "ordering_file", "viz"),
     *("ordering", "embedding_files", "embedding", "kernels", "metrics", "durable", "pool_batch"),
     *("sample_ids", "labels", "progress", "exceptions"),
 )
-# Who may use what does not come with Python. A package that is not listed is everybody's.
+# The rows that may import a third-party package. A package that is not listed is not restricted.
 COMPUTING = {"callback", "capture", "datamodule", "embedding", "kernels", "metrics", "ordering"}
 USERS = {
     "datasets": {"examples"},
@@ -47,16 +47,17 @@ OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),
     *("transformers", "triton"),
 }
-# Compilers, and the folder whose modules alone import each of them, themselves imported on first
-# use; the folder itself is imported to find the back end.
+# Compilers, and the only folder whose modules may import each of them. These modules are imported
+# on first use. The folder's __init__ is always imported, so it must not import the compiler.
 ALONE = {"numba": "kernels/numba_pruned", "triton": "kernels/triton_tiled"}
-# Folders of several of one kind: who of it is no such thing, and may be imported by the others.
+# Folders whose modules must not import each other, with the exceptions: shared modules that all
+# modules of the folder may import.
 KINDS = {
     "lightning_badge.ordering.strategies": set(),
     "lightning_badge.loop.budget": {"base"},
     "lightning_badge.exports": {"export"},
     "lightning_badge.app.commands": set(),
-    # Until its numerics are a module of their own, torch's are those of numba's, too.
+    # numba_pruned uses numerics of torch_blocked, until these are a separate module.
     "lightning_badge.kernels": {
         *("backend", "factors", "gradient", "pairwise", "precision", "registry"),
         "torch_blocked",
@@ -96,29 +97,29 @@ def imported_by(node: ast.AST) -> Iterator[str]:
         yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def statements_at_once(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yields what runs when a module is imported: nothing in functions, nothing for types alone."""
+def statements_at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yields the nodes that run when a module is imported: not functions, not TYPE_CHECKING."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
         yield node
-        yield from statements_at_once(node)
+        yield from statements_at_import(node)
 
 
 def unit_of(module: str) -> str:
     return module.split(".")[1]
 
 
-def circle_in(trees: dict[str, ast.Module]) -> list[str]:
-    """Returns a circle of modules that import each other at once; an empty list without one."""
+def cycle_in(trees: dict[str, ast.Module]) -> list[str]:
+    """Returns a cycle of modules that import each other when imported; empty if there is none."""
     graph: dict[str, set[str]] = {}
     for module, tree in trees.items():
         graph[module] = set()
-        for node in statements_at_once(tree):
+        for node in statements_at_import(tree):
             names = {*imported_by(node)}
-            # `from package import module` needs no more of the package than its folder.
+            # `from package import module` does not depend on the contents of package/__init__.
             if isinstance(node, ast.ImportFrom) and names - {node.module} <= set(trees):
                 names.remove(str(node.module))
             graph[module] |= names & set(trees) - {module}
@@ -151,7 +152,7 @@ class TestModule:
         if own not in KINDS[folder]:
             assert siblings <= KINDS[folder] | {own}
 
-    def test_third_parties_have_their_users(self, module: str) -> None:
+    def test_third_party_packages_have_only_the_listed_users(self, module: str) -> None:
         used = {name.split(".")[0] for name in imports(TREES[MODULES[module]])} & set(USERS)
         own = unit_of(module)
         assert used <= {package for package, users in USERS.items() if own in users}
@@ -161,18 +162,18 @@ class TestModule:
     def test_optional_packages_are_imported_inside_functions(self, module: str) -> None:
         path = MODULES[module]
         allowed = {package for package, folder in ALONE.items() if is_alone(path, folder)}
-        at_once = statements_at_once(TREES[path])
-        names = {name for node in at_once for name in imported_by(node)}
+        at_import = statements_at_import(TREES[path])
+        names = {name for node in at_import for name in imported_by(node)}
         assert not {name.split(".")[0] for name in names} & OPTIONAL - allowed
 
 
 def is_alone(path: Path, folder: str) -> bool:
-    """Whether a module may import a compiler at once: those of its folder may, itself not."""
+    """Returns whether a module may import a compiler when it is imported itself."""
     return path.parent == PACKAGE / folder and path.name != "__init__.py"
 
 
 @pytest.mark.parametrize(("package", "folder"), ALONE.items())
-def test_compilers_are_imported_in_one_folder_alone(package: str, folder: str) -> None:
+def test_compilers_are_imported_in_one_folder_only(package: str, folder: str) -> None:
     users = [file for file in MODULES.values() if package in imports(TREES[file])]
     assert users
     assert all(is_alone(file, folder) for file in users)
@@ -182,12 +183,12 @@ def test_every_module_has_a_row() -> None:
     assert {unit_of(module) for module in MODULES} <= set(ROWS)
 
 
-def test_the_package_has_no_import_circle() -> None:
-    assert not circle_in({name_of(path): tree for path, tree in TREES.items()})
+def test_the_package_has_no_import_cycle() -> None:
+    assert not cycle_in({name_of(path): tree for path, tree in TREES.items()})
 
 
 @pytest.mark.parametrize(
-    ("sources", "circle"),
+    ("sources", "cycle"),
     [
         ({"a": "import b", "b": "def f():\n    import a"}, False),
         ({"a": "import b", "b": "if TYPE_CHECKING:\n    import a"}, False),
@@ -197,9 +198,9 @@ def test_the_package_has_no_import_circle() -> None:
         ({"a": "import b", "b": "import c", "c": "class C:\n    import a"}, True),
     ],
 )
-def test_circles_are_found(sources: dict[str, str], circle: bool) -> None:
-    found = circle_in({name: ast.parse(source) for name, source in sources.items()})
-    assert bool(found) == circle
+def test_cycles_are_found(sources: dict[str, str], cycle: bool) -> None:
+    found = cycle_in({name: ast.parse(source) for name, source in sources.items()})
+    assert bool(found) == cycle
 
 
 @pytest.mark.parametrize("script", SCRIPT_TREES)
@@ -225,9 +226,9 @@ class TestScript:
         assert not private
 
 
-def test_only_commands_lie_on_top_of_scripts() -> None:
+def test_the_top_level_scripts_are_the_commands() -> None:
     assert {path.stem for path in SCRIPTS.glob("*.py")} == COMMANDS
 
 
-def test_the_scripts_have_no_import_circle() -> None:
-    assert not circle_in(SCRIPT_TREES)
+def test_the_scripts_have_no_import_cycle() -> None:
+    assert not cycle_in(SCRIPT_TREES)

@@ -10,7 +10,7 @@ from lightning_badge.exceptions import BudgetError, LabelError
 from lightning_badge.labels import SKIP, Skip, as_label, as_plain
 
 
-def test_skip_is_one_object_also_after_copies_and_pickles() -> None:
+def test_skip_stays_one_object_after_copies_and_pickles() -> None:
     assert pickle.loads(pickle.dumps(SKIP)) is SKIP
     assert copy.copy(SKIP) is SKIP
     assert copy.deepcopy([SKIP])[0] is SKIP
@@ -46,16 +46,16 @@ def test_labels_become_plain_values(value: Any, label: Any) -> None:
     "value",
     [None, SKIP, {"a": 1}, b"x", float("nan"), np.inf, [None], object(), np.array([np.nan])],
 )
-def test_what_is_no_label_is_named(value: Any) -> None:
+def test_an_error_names_an_invalid_label(value: Any) -> None:
     with pytest.raises(LabelError, match=r"label: expected an int, a finite float"):
         as_label(value)
 
 
-def test_facts_become_strict_json() -> None:
-    facts = {"loss": torch.tensor(float("inf")), 3: [np.float32(0.5), None, (True, "x")]}
-    assert as_plain(facts, error=LabelError) == {"loss": None, "3": [0.5, None, [True, "x"]]}
+def test_values_become_strict_json() -> None:
+    values = {"loss": torch.tensor(float("inf")), 3: [np.float32(0.5), None, (True, "x")]}
+    assert as_plain(values, error=LabelError) == {"loss": None, "3": [0.5, None, [True, "x"]]}
 
 
-def test_facts_that_are_not_plain_raise_the_error_asked_for() -> None:
+def test_values_that_are_not_plain_raise_the_given_error() -> None:
     with pytest.raises(BudgetError, match=r"got b'x' \(bytes\)"):
         as_plain({"a": [b"x"]}, error=BudgetError)

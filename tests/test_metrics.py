@@ -60,20 +60,20 @@ def test_the_labels_to_reach_a_value_are_the_first_that_do(curve, target) -> Non
         assert (np.interp(before, labels, values) <= target + 1e-9).all()
 
 
-def test_points_at_the_same_labels_are_averaged_and_unknown_ones_left_out() -> None:
+def test_points_at_equal_labels_are_averaged_and_nan_is_ignored() -> None:
     labels = torch.tensor([10, 10, 20, 30])
     values = torch.tensor([0.2, 0.4, torch.nan, 0.5])
     assert area_under_learning_curve(labels, values).item() == pytest.approx(0.4)
     assert labels_to_reach(labels, values, 0.4).item() == pytest.approx(20.0)
 
 
-def test_a_curve_without_points_or_with_unequal_columns_is_refused() -> None:
+def test_empty_curves_and_unequal_lengths_are_refused() -> None:
     for labels, values in (([], []), ([1, 2], [0.5])):
         with pytest.raises(BadgeError, match="one value for each number of labels"):
             area_under_learning_curve(torch.tensor(labels), torch.tensor(values))
 
 
-def test_the_entropy_of_equal_shares_is_one_and_of_one_class_zero() -> None:
+def test_entropy_is_one_for_equal_counts_and_zero_for_one_class() -> None:
     assert normalized_entropy(torch.tensor([3, 3, 3])).item() == pytest.approx(1.0)
     assert normalized_entropy(torch.tensor([3, 0, 0])).item() == 0.0
     assert normalized_entropy(torch.tensor([3])).item() == 0.0
@@ -83,7 +83,7 @@ def test_the_entropy_of_equal_shares_is_one_and_of_one_class_zero() -> None:
 
 
 @pytest.mark.parametrize("targets", [[3], [-1], [0.5]])
-def test_targets_that_are_no_classes_are_refused(targets: list) -> None:
+def test_targets_must_be_class_indices(targets: list) -> None:
     with pytest.raises(BadgeError, match="integers from 0 to 2"):
         class_histogram(torch.tensor(targets), 3)
 
@@ -99,7 +99,7 @@ def filled() -> dict[str, Metric]:
 
 @pytest.mark.parametrize("name", ["area", "needed", "composition"])
 class TestEveryMetric:
-    def test_survives_a_copy_and_forgets_on_reset(self, name: str) -> None:
+    def test_copies_keep_the_state_and_reset_clears_it(self, name: str) -> None:
         metric = filled()[name]
         copied = pickle.loads(pickle.dumps(metric))
         assert repr(copied.compute()) == repr(metric.compute())
@@ -109,7 +109,7 @@ class TestEveryMetric:
         assert metric.metric_state.keys() == fresh.metric_state.keys()
         assert not metric.update_called
 
-    def test_draws_itself_as_torchmetrics_do(self, name: str) -> None:
+    def test_plots_like_a_torchmetrics_metric(self, name: str) -> None:
         from matplotlib import pyplot
 
         metric = filled()[name]
@@ -121,14 +121,14 @@ class TestEveryMetric:
         pyplot.close(figure)
 
 
-def test_values_are_those_of_the_functions() -> None:
+def test_values_equal_the_functions() -> None:
     metrics = filled()
     assert metrics["area"].compute().item() == pytest.approx(0.6)
     assert metrics["needed"].compute().item() == 20.0
     assert metrics["composition"].compute()["histogram"].tolist() == [1, 0, 2]
 
 
-def test_they_go_together_in_a_collection() -> None:
+def test_metrics_work_in_a_collection() -> None:
     collection = MetricCollection([AreaUnderLearningCurve(), LabelsToReach(0.5)])
     collection.update(torch.tensor([10.0, 20.0]), torch.tensor([0.4, 0.6]))
     values = collection.compute()
@@ -137,7 +137,7 @@ def test_they_go_together_in_a_collection() -> None:
 
 
 def in_two_processes(kind: type[Metric], there: Metric, *arguments: object) -> Metric:
-    """Returns a metric that meets the states of ``there`` when it is computed."""
+    """Returns a metric that gathers the states of ``there``, as from another process."""
     states = iter(
         [torch.cat(state) if isinstance(state, list) else state]
         for state in there.metric_state.values()
@@ -150,7 +150,7 @@ def in_two_processes(kind: type[Metric], there: Metric, *arguments: object) -> M
 
 
 @pytest.mark.parametrize("parts", [([10.0, 20.0], [30.0]), ([10.0, 20.0, 30.0],) * 2])
-def test_parts_in_several_processes_count_as_one_curve(parts) -> None:
+def test_points_of_several_processes_form_one_curve(parts) -> None:
     there = AreaUnderLearningCurve()
     here = in_two_processes(AreaUnderLearningCurve, there)
     for metric, labels in zip((there, here), parts, strict=True):

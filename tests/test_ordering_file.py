@@ -40,7 +40,7 @@ def assert_same(left: Ordering, right: Ordering) -> None:
         assert values.dtype == right.columns()[name].dtype
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_ordering_is_read_back(tmp_path: Path) -> None:
     written = make_ordering()
     read = read_ordering(write_ordering(written, tmp_path / "deep" / "ordering.parquet"))
     assert_same(written, read)
@@ -50,7 +50,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert {"lightning", "torch", "python"} <= read.metadata["versions"].keys()
 
 
-def test_columns_that_are_unknown_stay_unknown(tmp_path: Path) -> None:
+def test_missing_columns_stay_missing(tmp_path: Path) -> None:
     bare = Ordering(np.array([5, 3]), hallucinated_label=np.array([1, -1], dtype=np.int32))
     read = read_ordering(write_ordering(bare, tmp_path / "o.parquet"))
     assert_same(bare, read)
@@ -59,12 +59,12 @@ def test_columns_that_are_unknown_stay_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ids", [[], [2, 1], ["b", "a"]])
-def test_orderings_of_any_ids_and_of_none(tmp_path: Path, ids: list) -> None:
+def test_int_str_and_no_ids_are_read_back(tmp_path: Path, ids: list) -> None:
     read = read_ordering(write_ordering(Ordering(np.array(ids)), tmp_path / "o.parquet"))
     assert read.sample_ids.tolist() == ids
 
 
-def test_ids_of_any_text_are_read_as_they_were_written(tmp_path: Path) -> None:
+def test_ids_of_any_text_are_read_back(tmp_path: Path) -> None:
     ids = ["a", "a\0", "a\0\0", "\0", "", "\U0001f600", "x" * 10_000, "a\n"]
     path = write_ordering(Ordering(np.array(ids, dtype=np.object_)), tmp_path / "o.parquet")
     read = read_ordering(path)
@@ -72,7 +72,7 @@ def test_ids_of_any_text_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read.sample_ids.dtype == np.object_
 
 
-def test_pandas_and_pyarrow_read_it_plainly(tmp_path: Path) -> None:
+def test_pandas_and_pyarrow_read_the_file(tmp_path: Path) -> None:
     path = write_ordering(make_ordering(), tmp_path / "o.parquet")
     schema = pq.read_schema(path)
     assert {field.name: str(field.type) for field in schema} == {
@@ -89,7 +89,7 @@ def test_pandas_and_pyarrow_read_it_plainly(tmp_path: Path) -> None:
     assert np.isnan(frame["gain"][0])
 
 
-def test_the_golden_file_is_read_for_ever() -> None:
+def test_the_golden_file_stays_readable() -> None:
     ordering = read_ordering(GOLDEN)
     assert ordering.sample_ids.tolist() == ["img_3", "img_1", "img_0", "img_2"]
     np.testing.assert_array_equal(ordering.gains, [np.nan, 2.5, 0.25, 0.0])
@@ -109,9 +109,9 @@ def write_raw(path: Path, columns: dict, metadata: dict | bytes | None = None) -
     return path
 
 
-def test_somebody_elses_ordering_is_accepted_and_said(tmp_path: Path) -> None:
+def test_an_ordering_of_another_program_is_read_with_a_warning(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "o.parquet", {"sample_id": ["b", "a"], "rank": [1, 0], "x": [1, 2]})
-    with pytest.warns(UserWarning, match="somebody else's ordering"):
+    with pytest.warns(UserWarning, match="ordering of another program"):
         ordering = read_ordering(path)
     assert ordering.sample_ids.tolist() == ["a", "b"]
     assert ordering.metadata == {}
@@ -154,27 +154,27 @@ VERSION = {"format_version": "1.0"}
         ),
     ],
 )
-def test_what_is_no_ordering_is_refused(tmp_path, columns, metadata, message) -> None:
+def test_an_invalid_ordering_is_refused(tmp_path, columns, metadata, message) -> None:
     path = write_raw(tmp_path / "o.parquet", columns, metadata)
     with pytest.raises(ArtifactError, match=message) as caught:
         read_ordering(path)
     assert str(path) in str(caught.value)
 
 
-def test_a_torn_file_is_never_read_as_an_ordering(tmp_path: Path) -> None:
+def test_a_truncated_file_is_never_read_as_an_ordering(tmp_path: Path) -> None:
     whole = write_ordering(make_ordering(), tmp_path / "o.parquet").read_bytes()
     for cut in range(0, len(whole), 97):
         (tmp_path / "torn.parquet").write_bytes(whole[:cut])
-        with pytest.raises(ArtifactError, match="torn or of another kind"):
+        with pytest.raises(ArtifactError, match="truncated or of another format"):
             read_ordering(tmp_path / "torn.parquet")
 
 
-def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="no such file"):
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="the file does not exist"):
         read_ordering(tmp_path / "o.parquet")
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch) -> None:
+def test_a_failed_write_keeps_the_old_file_and_no_temporary_one(tmp_path, monkeypatch) -> None:
     path = write_ordering(make_ordering(), tmp_path / "o.parquet")
     before = path.read_bytes()
 

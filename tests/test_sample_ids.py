@@ -27,7 +27,7 @@ IDS = TEXTS | NUMBERS
 
 
 @given(IDS)
-def test_ids_come_back_as_they_were_given(ids: list) -> None:
+def test_ids_are_returned_unchanged(ids: list) -> None:
     array = as_sample_ids(ids)
     assert array.tolist() == ids
     assert as_sample_ids(array).tolist() == ids
@@ -60,12 +60,12 @@ def test_an_array_of_ids_is_not_copied() -> None:
 
 
 @pytest.mark.parametrize("ids", [torch.tensor([3, 1]), np.array([3, 1]), (3, 1), range(3, 0, -2)])
-def test_any_iterable_of_ids_will_do(ids: object) -> None:
+def test_ids_may_be_any_iterable(ids: object) -> None:
     assert as_sample_ids(ids).tolist() == [3, 1]
 
 
 @pytest.mark.parametrize("ids", [[], np.array([], np.str_), np.array([], np.object_), pa.array([])])
-def test_no_ids_are_no_ids(ids: object) -> None:
+def test_no_ids_are_an_empty_array(ids: object) -> None:
     assert as_sample_ids(ids).dtype == np.int64
     assert len(as_sample_ids(ids)) == 0
 
@@ -99,15 +99,15 @@ def test_the_caller_chooses_the_error() -> None:
 
 
 @given(IDS, st.randoms(use_true_random=False))
-def test_positions_are_where_the_ids_stand(ids: list, random) -> None:
-    asked = random.sample(ids, random.randint(0, len(ids)))
-    positions = positions_of(as_sample_ids(asked), as_sample_ids(ids))
+def test_positions_of_equals_list_index(ids: list, random) -> None:
+    requested = random.sample(ids, random.randint(0, len(ids)))
+    positions = positions_of(as_sample_ids(requested), as_sample_ids(ids))
     assert positions.dtype == np.int64
-    assert positions.tolist() == [ids.index(sample_id) for sample_id in asked]
+    assert positions.tolist() == [ids.index(sample_id) for sample_id in requested]
 
 
 @given(IDS, IDS)
-def test_an_id_is_in_or_missing(ids: list, among: list) -> None:
+def test_is_in_finds_known_and_missing_ids(ids: list, among: list) -> None:
     arrays = as_sample_ids(ids), as_sample_ids(among)
     missing = [sample_id for sample_id in ids if sample_id not in among]
     assert is_in(*arrays).tolist() == [sample_id in among for sample_id in ids]
@@ -120,7 +120,7 @@ def test_an_id_is_in_or_missing(ids: list, among: list) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.str_, np.object_])
-def test_a_number_and_its_text_are_two_ids(kind: type) -> None:
+def test_a_number_and_its_text_are_different_ids(kind: type) -> None:
     numbers = np.arange(100)
     texts = np.array(list(map(str, range(100))), dtype=kind)
     assert not is_in(numbers, texts).any()
@@ -140,13 +140,13 @@ def test_missing_ids_are_named_in_one_line() -> None:
 
 
 @given(st.lists(st.sampled_from("abc")) | st.lists(st.integers(0, 3)))
-def test_repeated_ids_are_each_named_once(ids: list) -> None:
+def test_repeated_ids_are_listed_once(ids: list) -> None:
     repeated = repeated_ids(as_sample_ids(ids, unique=False))
     assert repeated == sorted({sample_id for sample_id in ids if ids.count(sample_id) > 1})
 
 
 @given(IDS, st.randoms(use_true_random=False))
-def test_a_fingerprint_is_of_the_set_or_of_the_sequence(ids: list, random) -> None:
+def test_a_fingerprint_depends_on_the_set_or_on_the_sequence(ids: list, random) -> None:
     array, shuffled = as_sample_ids(ids), as_sample_ids(random.sample(ids, len(ids)))
     assert fingerprint(array) == fingerprint(shuffled)
     is_same = array.tolist() == shuffled.tolist()
@@ -173,28 +173,28 @@ def test_a_fingerprint_is_of_the_set_or_of_the_sequence(ids: list, random) -> No
     ids=["int", "str", "unusual"],
 )
 def test_the_fingerprint_of_ids_never_changes(ids: list, of_set: str, of_sequence: str) -> None:
-    # Ordering files and the states of lazy orderings hold them.
+    # Ordering files and saved states of lazy orderings contain them.
     for array in (as_sample_ids(ids), np.array(ids)):
         assert fingerprint(array) == of_set
         assert fingerprint(array, ordered=True) == of_sequence
 
 
-def test_a_fingerprint_tells_sets_apart_whatever_their_order() -> None:
+def test_fingerprints_distinguish_sets_regardless_of_order() -> None:
     assert fingerprint(np.array([1, 2])) == fingerprint(np.array([2, 1]))
     assert fingerprint(np.array([1, 2])) != fingerprint(np.array([1, 3]))
     assert fingerprint(np.array([1])) != fingerprint(np.array(["1"]))
 
 
-def test_long_lists_are_named_in_part() -> None:
+def test_long_lists_are_shortened() -> None:
     assert name_ids(["a", "b"]) == "'a', 'b'"
     assert name_ids(range(7), at_most=2) == "0, 1 and 5 more"
 
 
-def test_long_ids_are_named_in_part() -> None:
+def test_long_ids_are_shortened() -> None:
     assert name_ids(["a" * 1000, 7]) == f"'{'a' * 76}..., 7"
 
 
-def test_a_long_id_costs_its_own_length_only(tmp_path: Path) -> None:
+def test_a_long_id_does_not_enlarge_the_other_ids(tmp_path: Path) -> None:
     n = 100_000
     ids = [f"sample_{row}" for row in range(n - 1)] + ["x" * n]
     ones = torch.ones(n, 2)

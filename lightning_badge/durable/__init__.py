@@ -1,1 +1,1 @@
-"""What survives a kill: files that are there whole, a database that commits, a lock that frees."""
+"""Crash-safe storage: atomic file replacement, a transactional SQLite database, a file lock."""

@@ -1,7 +1,7 @@
-"""A SQLite file that belongs to this package: opened as ours or refused, written in transactions.
+"""A SQLite database with a schema check on opening and explicit transactions.
 
-Write-ahead log and full synchronisation: what a transaction committed survives a kill and a power
-cut, and others may read while it is written.
+It uses a write-ahead log and full synchronization: committed transactions survive a killed process
+and a power failure, and other processes may read during a write.
 """
 
 import sqlite3
@@ -16,7 +16,14 @@ from lightning_badge.exceptions import BadgeError
 
 @dataclass(frozen=True)
 class Schema:
-    """What a file holds and how it says so."""
+    """The tables of a database, and the ids by which its file is recognized.
+
+    Attributes:
+        name: Name of the kind of file, for error messages.
+        application_id: SQLite's ``application_id``, which identifies the kind of file.
+        version: SQLite's ``user_version``: the newest schema version that can be opened.
+        statements: SQL that creates the tables.
+    """
 
     name: str
     application_id: int
@@ -25,17 +32,17 @@ class Schema:
 
 
 class Database:
-    """A connection that turns every failure of SQLite into one line naming the file.
+    """A connection that reports every SQLite failure in one line that names the file.
 
     Args:
-        path: The SQLite file; made where there is none.
-        schema: What it holds.
-        error: What to raise.
+        path: The SQLite file; created if missing.
+        schema: The expected schema.
+        error: Exception class to raise.
         timeout_s: Seconds to wait for another process that is writing.
 
     Raises:
         BadgeError: A file of another kind or of a newer schema version, or one that cannot be
-            opened, is locked, or is damaged. It is left as it is.
+            opened, is locked, or is damaged. The file is not changed.
     """
 
     def __init__(
@@ -45,7 +52,7 @@ class Database:
         self._schema = schema
         self._error = error
         with self._clear_errors():
-            # isolation_level None: transactions begin and end where this class says so.
+            # isolation_level None: this class begins and ends transactions itself.
             self._connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
             try:
                 self._open()
@@ -54,7 +61,7 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Closes the file; what was committed needs no closing."""
+        """Closes the file; committed transactions are safe without it."""
         self._connection.close()
 
     def read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -63,13 +70,13 @@ class Database:
             return self._connection.execute(query, values).fetchall()
 
     def write(self, statement: str, values: Sequence[Any] = ()) -> None:
-        """Executes one statement, to be called inside ``transaction``."""
+        """Executes one statement; call it inside ``transaction``."""
         with self._clear_errors():
             self._connection.execute(statement, values)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commits at the end of the ``with`` block; an exception takes everything back."""
+        """Commits at the end of the ``with`` block; an exception rolls everything back."""
         with self._clear_errors(), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             yield
@@ -91,13 +98,13 @@ class Database:
             )
         elif (verdict := self.read("PRAGMA quick_check(1)")[0][0]) != "ok":
             raise sqlite3.DatabaseError(f"malformed: {' '.join(verdict.split())}")
-        # Only now: both write to the file.
+        # Only after the checks, because both statements write to the file.
         self.write("PRAGMA journal_mode = WAL")
         self.write("PRAGMA synchronous = FULL")
 
     def _create(self) -> None:
         with self.transaction():
-            if not self._is_empty():  # another process was quicker
+            if not self._is_empty():  # another process created the tables meanwhile
                 return
             for statement in self._schema.statements:
                 self.write(statement)
@@ -122,11 +129,11 @@ class Database:
 
     def _explain(self, reason: str) -> str:
         if "locked" in reason:
-            return f"another process is writing ({reason}); let it end or stop it, then run again"
+            return f"another process is writing ({reason}); wait for it or stop it, then run again"
         if "not a database" in reason:
             return (
                 f"expected a {self._schema.name}, got a file of another kind; choose another path"
             )
         if "malformed" in reason:
-            return f"damaged ({reason}); bring back a copy, or try `sqlite3 FILE .recover`"
+            return f"damaged ({reason}); restore a backup, or try `sqlite3 FILE .recover`"
         return f"the {self._schema.name} failed: {reason}"

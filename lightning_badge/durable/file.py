@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also when the power goes."""
+"""Atomic replacement of files, safe against crashes and power failures."""
 
 import os
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Hands out a temporary path that takes the place of ``path`` once it is safely on the disk.
+    """Yields a temporary path; after the ``with`` block its file is synced and replaces ``path``.
 
-    Missing folders are made. After an exception in the ``with`` block ``path`` is as it was and
-    the temporary file is gone.
+    Missing folders are created. After an exception in the ``with`` block, ``path`` is unchanged and
+    the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,4 +1,4 @@
-"""A lock on a file that the operating system frees when its process ends, however it ends."""
+"""A file lock that the operating system releases when the process ends, even if it is killed."""
 
 import os
 import socket
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lightning_badge.exceptions import BadgeError
 
-# A forked child (a DataLoader worker) inherits these descriptors, and would hold the locks on for
-# as long as it outlives a parent that was killed.
+# A forked child, such as a DataLoader worker, inherits these descriptors. It closes them, because
+# it would otherwise hold the locks after its parent was killed.
 _held: set[int] = set()
 
 
@@ -22,11 +22,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class FileLock:
-    """An exclusive lock, taken at once or refused with the name of its holder.
+    """An exclusive lock; does not wait, but raises an error that names the holder.
 
     Args:
-        path: The file to lock; made where there is none, and never removed.
-        error: What to raise.
+        path: The file to lock; created if missing, never removed.
+        error: Exception class to raise.
 
     Raises:
         BadgeError: A lock that another process holds, or a file that cannot be locked.
@@ -42,7 +42,7 @@ class FileLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Its folder may have been renamed since it was opened.
+                # The folder may have been renamed between open and flock.
                 if not os.path.samestat(os.fstat(descriptor), path.stat()):
                     raise FileNotFoundError("moved while it was being locked; run again")
                 os.ftruncate(descriptor, 0)
@@ -53,7 +53,7 @@ class FileLock:
         except BlockingIOError:
             holder = path.read_text(encoding="utf-8").strip() or "another process"
             raise error(
-                f"{path.parent}: in use by {holder}; let it end, stop it, or choose another path"
+                f"{path.parent}: in use by {holder}; wait for it, stop it, or choose another path"
             ) from None
         except OSError as reason:
             raise error(f"{path}: cannot be locked: {reason}") from reason
@@ -61,7 +61,7 @@ class FileLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Frees the lock; doing so twice does nothing."""
+        """Releases the lock; a second call does nothing."""
         if self._descriptor in _held:
             _held.remove(self._descriptor)
             os.close(self._descriptor)

@@ -1,8 +1,9 @@
-"""The numeric operations under embeddings and orderings, and the back ends that compute them.
+"""The numeric operations behind embeddings and orderings, and the back ends that compute them.
 
-A back end is a file here (or a folder) with an object ``BACKEND``: see `Backend` for its methods.
-`resolve_backend` finds it by name. ``reference`` is the specification: by definition, dense,
-float64, slow. The contract tests compare every other back end with it.
+A back end is a module or package in this folder with an object ``BACKEND``, see `Backend`.
+`resolve_backend` finds it by name. The back end ``reference`` is the specification: it applies the
+definitions to dense float64 tensors and is slow. The contract tests compare every other back end
+with it.
 """
 
 from lightning_badge.kernels.backend import Accepted, Backend, Work

@@ -1,4 +1,4 @@
-"""What a back end is: one object that computes embeddings, distances and accepted candidates."""
+"""The `Backend` protocol: computes embeddings, distances and accepted candidates."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from lightning_badge.kernels.gradient import Loss, logit_grad
 
 
 class Work(NamedTuple):
-    """The cost of an update: rows times centers, and how many of these pairs were multiplied.
+    """The cost of an update.
 
-    A count that only the device knows is a tensor ``[]``.
+    Attributes:
+        pairs: Rows times centers.
+        multiplied: Pairs whose inner products were computed, that is, not pruned; a tensor ``[]``
+            where the count is on the device.
     """
 
     pairs: int
@@ -27,10 +30,10 @@ class Accepted(NamedTuple):
     """The candidates of a block that become centers.
 
     Attributes:
-        candidates: Which of them, in order, ``[m]`` int64.
-        gains: Their squared distances to the nearest center at that moment, ``[m]`` float64.
-        number: How many entries count, ``[]`` int64, on the CPU where the host knows it. Entries
-            beyond repeat the first one.
+        candidates: Indices into the block, in the order of acceptance, ``[m]`` int64.
+        gains: Squared distance of each to its nearest center when it was accepted, ``[m]`` float64.
+        number: How many of the ``m`` entries are valid, ``[]`` int64; on the CPU if the host knows
+            it. The entries after those repeat the first one.
     """
 
     candidates: Tensor
@@ -39,18 +42,19 @@ class Accepted(NamedTuple):
 
     @classmethod
     def all_of(cls, candidates: Tensor, gains: Tensor) -> Accepted:
-        """Builds the result of a host that knows the number."""
+        """Builds a result in which every entry is valid."""
         return cls(candidates, gains, torch.tensor(len(candidates)))
 
 
 class Backend(ABC):
-    """Computes what orderings need; a subclass and its ``BACKEND`` object are one file.
+    """Base class of the back ends; each module defines one subclass and its ``BACKEND`` instance.
 
     Attributes:
-        name: In configs, metadata and messages.
-        package: Python package that has to be installed, which is also the name of the extra.
-        block_limit: Most candidates that k-means++ draws at once from a pool of common size.
-        block_limit_large: Likewise from 200,000 rows on, where a pass over all rows costs more.
+        name: Name in configs, metadata and messages.
+        package: Python package that has to be installed; the pip extra has the same name.
+        block_limit: Largest number of candidates that k-means++ draws at once from a pool of fewer
+            than 200,000 rows.
+        block_limit_large: The same for larger pools, where a pass over all rows costs more.
         picks_farthest: Whether `pick_farthest` is implemented.
     """
 
@@ -61,22 +65,22 @@ class Backend(ABC):
     picks_farthest: ClassVar[bool] = False
 
     def not_installed(self) -> str | None:
-        """Returns how to install the back end, or None where it is installed."""
+        """Returns how to install the back end, or None if it is installed."""
         if self.package is None or find_spec(self.package) is not None:
             return None
         return f"is not installed; pip install 'lightning-badge[{self.package}]'"
 
     @abstractmethod
     def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """Returns why it cannot compute there and how to fix that, or None where it can.
+        """Returns why the back end cannot compute and how to fix that, or None if it can.
 
         Args:
-            device: Of the pool.
-            dtype: Of the embeddings.
+            device: Device of the pool.
+            dtype: Dtype of the embeddings.
         """
 
     def preference(self, device: torch.device, n: int) -> int:  # noqa: ARG002
-        """Returns how well it suits a pool of ``n`` rows: ``auto`` takes the highest above 0."""
+        """Returns a priority for a pool of ``n`` rows: ``auto`` takes the highest one above 0."""
         return 0
 
     def embed(self, penultimate: Tensor, logits: Tensor, *, loss: Loss) -> tuple[Tensor, Tensor]:
@@ -85,10 +89,10 @@ class Backend(ABC):
         Args:
             penultimate: Activations that enter the head, ``[n, h]``.
             logits: The head's output, ``[n, c]``; ``-inf`` marks a masked class.
-            loss: Whose gradient.
+            loss: The loss that is differentiated.
 
         Returns:
-            ``logit_grad`` ``[n, c]``, float64 where ``logits`` are and else float32, and
+            ``logit_grad`` ``[n, c]``, float64 if ``logits`` are float64, else float32, and
             ``|logit_grad|^2 |penultimate|^2`` ``[n]`` in float64.
         """
         if logits.dtype != torch.float64:
@@ -97,9 +101,9 @@ class Backend(ABC):
         return factors.logit_grad, factors.sq_norm
 
     def row_order(self, rows: Factors, positions: Tensor) -> Tensor:
-        """Returns an order ``[r]`` of ``positions`` ``[r]`` in which neighbours prune alike.
+        """Returns an order ``[r]`` of ``positions`` ``[r]`` that lets `update` prune most pairs.
 
-        By norm, unless a back end knows better.
+        Pruning works on groups of adjacent rows. The default order is by norm.
         """
         return torch.argsort(rows.sq_norm[positions], stable=True)
 
@@ -119,49 +123,52 @@ class Backend(ABC):
         """Lowers ``min_sq_dist`` in place to each row's squared distance to its nearest center.
 
         Args:
-            min_sq_dist: ``[r]`` float64, the values known so far (``inf`` where there are none).
+            min_sq_dist: Current values ``[r]`` float64; ``inf`` before the first center.
             rows: All rows, ``[n]``.
             positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64.
-            centers: ``m`` of them, in any order. A row that equals one of them gets exactly 0.
-            signed: False where no product of two rows' activations is negative: bounds are tighter.
-            prune: Whether to look for pairs that cannot matter; else every pair is multiplied.
-            number: How many of the centers count, the first ones, ``[]`` int64; None: all of them.
-            starts: First center that each row still has to be compared with, ``[r]`` int64; None:
-                from the first. A back end may compare with all.
+            centers: ``m`` centers in any order. A row equal to one of them gets exactly 0.
+            signed: Whether an inner product of two rows' activations may be negative; the bounds
+                are tighter if not.
+            prune: Whether to skip pairs that bounds rule out; otherwise every pair is multiplied.
+            number: Use only the first ``number`` centers, ``[]`` int64; None uses all of them.
+            starts: Index of the first center that each row has not been compared with, ``[r]``
+                int64; None means 0. A back end may ignore it and compare with all centers.
         """
 
     @abstractmethod
     def accept(
         self, sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool = True
     ) -> Accepted:
-        """Goes through a block of candidates in order and accepts those beyond their limit.
+        """Accepts, in order, each candidate whose squared distance still exceeds its limit.
 
-        A candidate drawn with probability proportional to a weight and accepted with probability
-        now / weight is distributed as sequential k-means++ draws it: its limit is a uniform number
-        in [0, 1) times the weight.
+        An accepted candidate becomes a center for the candidates after it.
+
+        This is rejection sampling: a candidate drawn with probability proportional to a weight and
+        accepted with probability (current squared distance) / weight has the distribution of
+        sequential k-means++. Its limit is a uniform number in [0, 1) times the weight.
 
         Args:
             sq_dist: Squared distance to the nearest center before the block, ``[b]`` float64.
-            limit: Squared distance that has to be exceeded, ``[b]`` float64.
-            candidates: ``b`` of them.
+            limit: Limit of each candidate, a squared distance, ``[b]`` float64.
+            candidates: The block, ``b`` rows.
             signed: As in `update`.
         """
 
     def pick_farthest(
         self,
-        now: Tensor,  # noqa: ARG002
+        min_sq_dist: Tensor,  # noqa: ARG002
         cutoff: Tensor,  # noqa: ARG002
         candidates: Factors,  # noqa: ARG002
     ) -> Accepted:
-        """Picks the farthest candidate, updates the distances of the others, and repeats.
+        """Picks the farthest candidate and updates the distances of the others, repeatedly.
 
-        Stops at the first pick whose distance is not above ``cutoff``. Only where
-        ``picks_farthest`` says so; nothing leaves the device.
+        Stops when the largest remaining squared distance is not above ``cutoff``. Implemented only
+        if ``picks_farthest`` is True. Runs on the device without a host sync.
 
         Args:
-            now: Squared distance to the nearest center, ``[b]`` float64; lowered in place, 0 where
-                picked.
-            cutoff: ``[]`` float64, 0 or more.
-            candidates: ``b`` of them, float32; of equally distant ones the first is picked.
+            min_sq_dist: Squared distance to the nearest center, ``[b]`` float64; lowered in place,
+                0 for picked candidates.
+            cutoff: A squared distance ``[]`` float64, 0 or more.
+            candidates: ``b`` rows, float32; among equally distant ones the first is picked.
         """
-        raise RuntimeError(f"back end {self.name!r} picks no farthest candidates")
+        raise RuntimeError(f"back end {self.name!r} does not implement pick_farthest")

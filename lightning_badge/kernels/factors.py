@@ -1,4 +1,4 @@
-"""The data that the kernels work on: gradient embeddings kept as two factors."""
+"""`Factors`: gradient embeddings stored as two factors, the input of the kernels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ROW_BLOCK = 8192
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """Row i stands for ``outer(logit_grad[i], penultimate[i])``.
+    """Row i represents ``outer(logit_grad[i], penultimate[i])``.
 
     Attributes:
         logit_grad: ``[n, c]``.
         penultimate: ``[n, h]``.
         sq_norm: ``[n]`` float64, the squared norm of the outer product.
-        logit_grad_norm: ``[n]`` float64.
+        logit_grad_norm: ``[n]`` float64, not squared.
     """
 
     logit_grad: Tensor
@@ -30,7 +30,7 @@ class Factors:
 
     @classmethod
     def of(cls, logit_grad: Tensor, penultimate: Tensor, sq_norm: Tensor | None = None) -> Factors:
-        """Builds the factors and whatever norms of them are not known yet."""
+        """Builds the factors and computes their norms; ``sq_norm`` ``[n]`` is reused if given."""
         a_sq_norm = row_sq_norm(logit_grad)
         if sq_norm is None:
             sq_norm = a_sq_norm * row_sq_norm(penultimate)
@@ -41,7 +41,7 @@ class Factors:
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The four tensors in the order of the fields."""
+        """The four tensors in field order."""
         return self.logit_grad, self.penultimate, self.sq_norm, self.logit_grad_norm
 
     @cached_property
@@ -55,18 +55,18 @@ class Factors:
 
     @cached_property
     def label(self) -> Tensor:
-        """The class of each row's least logit gradient, its hallucinated label, ``[n]``."""
+        """The hallucinated label ``[n]``: the class with the smallest logit gradient."""
         label = self.sq_norm.new_empty(len(self), dtype=torch.int64)
         for rows in row_blocks(len(self)):
             label[rows] = self.logit_grad[rows].argmin(dim=1)
         return label
 
     def take(self, rows: Tensor | slice) -> Factors:
-        """Returns the rows at positions ``[m]``, or a slice of them."""
+        """Returns the rows at positions ``[m]`` or in a slice."""
         return Factors(*(tensor[rows] for tensor in self.tensors))
 
     def first(self, number: Tensor | None) -> Factors:
-        """Returns the first ``number`` ``[]`` of the rows, all of them where it is None."""
+        """Returns the first ``number`` ``[]`` rows; all rows if it is None."""
         return self if number is None else self.take(slice(int(number)))
 
     def contiguous(self) -> Factors:
@@ -74,7 +74,7 @@ class Factors:
         return Factors(*(tensor.contiguous() for tensor in self.tensors))
 
     def scaled(self, a: Tensor, h: Tensor) -> Factors:
-        """Returns the rows with the two factors multiplied by ``a`` and ``h``, both ``[]``."""
+        """Returns the rows with their factors multiplied by the scalars ``a`` and ``h``, ``[]``."""
         return Factors(
             self.logit_grad * a,
             self.penultimate * h,

@@ -10,10 +10,10 @@ LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 
 def logit_grad(logits: Tensor, loss: Loss) -> Tensor:
-    """Returns dL/dlogits ``[n, c]`` at the label that the logits ``[n, c]`` favour.
+    """Returns dL/dlogits ``[n, c]`` at the predicted label of the logits ``[n, c]``.
 
-    No entry suffers cancellation: where a prediction is confident, ``softmax - one_hot`` would be
-    mostly rounding in the one entry that matters.
+    The entry of the predicted class is minus the sum of the other probabilities. For a confident
+    prediction, ``softmax - one_hot`` would lose most of its digits there to cancellation.
     """
     if loss == "cross_entropy":
         grad = logits.softmax(dim=1)

@@ -1,4 +1,4 @@
-"""Squared distances of all pairs in float64, exactly 0 for copies."""
+"""Squared distances between pairs of rows in float64, exactly 0 for copies."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from lightning_badge.kernels.factors import Factors, row_sq_norm
 from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW, roundoff
 
-# Pairs that are gathered at once, to bound the memory of their rows.
+# Pairs gathered at once; bounds the memory of the gathered rows.
 PAIRS = 1024
 
 
@@ -14,9 +14,10 @@ def pairwise_sq_dist(rows: Factors, centers: Factors, *, known: Tensor | None = 
     """Returns squared distances ``[r, m]`` in float64, exactly 0 for copies.
 
     Args:
-        rows: ``r`` of them.
-        centers: ``m`` of them.
-        known: Squared distances ``[r]`` that the caller wants to lower: pairs that cannot are inf.
+        rows: ``r`` rows.
+        centers: ``m`` centers.
+        known: Current squared distances ``[r]`` of the rows. Pairs that cannot lower them are
+            returned as ``inf``, without the difference form.
     """
     inner = rows.logit_grad.double() @ centers.logit_grad.double().T
     inner *= rows.penultimate.double() @ centers.penultimate.double().T
@@ -34,8 +35,17 @@ def pairwise_sq_dist(rows: Factors, centers: Factors, *, known: Tensor | None = 
     return sq_dist.clamp_(min=0.0)
 
 
-def settle(sq_dist: Tensor, left: Factors, right: Factors) -> Tensor:
-    """Returns the paired distances ``[p]`` with the nearly coincident ones by the difference."""
+def recompute_coincident(sq_dist: Tensor, left: Factors, right: Factors) -> Tensor:
+    """Recomputes, in place, squared distances ``[p]`` of nearly coincident pairs.
+
+    Args:
+        sq_dist: Squared distance of each pair.
+        left: First row of each pair, ``p`` rows.
+        right: Second row of each pair, ``p`` rows.
+
+    Returns:
+        ``sq_dist``, where close pairs have the value of `difference_form`.
+    """
     coincident = sq_dist < DIFFERENCE_FORM_BELOW * (left.sq_norm + right.sq_norm)
     if coincident.any():
         which = coincident.nonzero().squeeze(1)
@@ -44,7 +54,10 @@ def settle(sq_dist: Tensor, left: Factors, right: Factors) -> Tensor:
 
 
 def difference_form(left: Factors, right: Factors) -> Tensor:
-    """Returns ``|a (x) h - a' (x) h'|^2`` of paired rows ``[p]`` without subtracting norms."""
+    """Returns ``|a (x) h - a' (x) h'|^2`` of paired rows ``[p]`` without subtracting norms.
+
+    Subtracting norms would cancel for nearly equal rows. Copies get exactly 0.
+    """
     a, h = left.logit_grad.double(), left.penultimate.double()
     a_, h_ = right.logit_grad.double(), right.penultimate.double()
     s, t, u, v = (a + a_) / 2, a - a_, (h + h_) / 2, h - h_

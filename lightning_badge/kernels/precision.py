@@ -1,9 +1,10 @@
-"""When float32 is enough, and how its digits are kept.
+"""Where float32 distances are accurate enough, and how large their errors are.
 
-Long products run in float32, never in TF32 or bfloat16, whatever the process has set. A pair whose
-squared distance is below ``FLOAT64_BELOW`` of ``N_i + N_c`` has lost float32's digits to
-cancellation and is computed again in float64. Below ``DIFFERENCE_FORM_BELOW`` float64's digits are
-lost too, and the difference form is used, which gives exactly 0 for copies.
+Inner products over the width run in float32, never in TF32 or bfloat16, whatever the global
+settings are. ``N_i`` and ``N_c`` are the squared norms of a row and a center. If their squared
+distance is below ``FLOAT64_BELOW * (N_i + N_c)``, cancellation has removed too many float32 digits,
+and the pair is recomputed in float64. Below ``DIFFERENCE_FORM_BELOW * (N_i + N_c)`` float64 is not
+enough either, and `difference_form` is used, which is exactly 0 for copies.
 """
 
 from collections.abc import Iterator
@@ -17,13 +18,13 @@ from lightning_badge.kernels.factors import Factors
 
 FLOAT64_BELOW = 1e-3
 DIFFERENCE_FORM_BELOW = 1e-9
-# Scaled norms this small may have lost their product to underflow.
+# Below this value of scaled norms a float32 product may have underflowed to 0.
 UNDERFLOW = 1e-30
 
 
 @contextmanager
 def full_float32(device_type: str = "cpu") -> Iterator[None]:
-    """Forbids TF32 and bfloat16 products inside, and leaves the process's settings as they were."""
+    """Disables TF32, bfloat16 and autocast inside the ``with`` block; restores them afterwards."""
     backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
     settings = [backend.fp32_precision for backend in backends]
     for backend in backends:
@@ -37,7 +38,7 @@ def full_float32(device_type: str = "cpu") -> Iterator[None]:
 
 
 def scales(rows: Factors, centers: Factors) -> tuple[Tensor, Tensor]:
-    """Returns the powers of two ``[]`` that bring the largest factors of both sides near 1."""
+    """Returns powers of two ``[]`` that scale the largest logit gradient and activation near 1."""
     bits = torch.maximum(rows.largest, centers.largest).view(torch.int64)
     exponent = ((bits >> 52) - 1022).clamp(-126, 126)
     a_scale, h_scale = ((1023 - exponent) << 52).view(torch.float64).unbind()
@@ -45,12 +46,13 @@ def scales(rows: Factors, centers: Factors) -> tuple[Tensor, Tensor]:
 
 
 def roundoff(rows: Factors, dtype: torch.dtype) -> float:
-    """Returns the share of ``N_i + N_c`` that factored distances are off by at most.
+    """Returns an error bound of factored squared distances, as a fraction of ``N_i + N_c``.
 
-    A product of ``d`` terms is off by ``d * u / (1 - d * u)`` times both lengths (Higham, Accuracy
-    and Stability of Numerical Algorithms, section 3.1), whatever the order of its sum; twice the
-    product of both lengths is at most ``N_i + N_c``. Norms, their sum and the last step cost a few
-    ``u`` more. ``eps`` is ``2 u``: this is twice the bound.
+    With unit roundoff ``u``, an inner product of ``d`` terms has an error of at most
+    ``d * u / (1 - d * u)`` times the product of both norms, in any summation order (Higham,
+    Accuracy and Stability of Numerical Algorithms, section 3.1). Twice that product is at most
+    ``N_i + N_c``. The norms, their sum and the last step add a few ``u``. As ``eps`` is ``2 u``,
+    the value returned is twice the bound.
     """
     c, h = rows.logit_grad.shape[1], rows.penultimate.shape[1]
     return (c + h + 8) * torch.finfo(dtype).eps

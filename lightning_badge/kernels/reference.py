@@ -1,6 +1,6 @@
-"""The specification of the kernels: by definition, dense, float64, slow.
+"""The back end ``reference``: the specification of the kernels, dense, float64 and slow.
 
-The tests compare every back end with it; ``backend="reference"`` serves tiny pools.
+The tests compare every back end with it. ``backend="reference"`` is usable for tiny pools.
 """
 
 import torch
@@ -13,17 +13,17 @@ from lightning_badge.kernels.gradient import Loss
 
 
 class ReferenceBackend(Backend):
-    """Forms the outer products, ``n * c * h`` numbers."""
+    """Forms the outer products explicitly: ``n * c * h`` numbers."""
 
     name = "reference"
 
     def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """See `Backend.unavailable`: computes anywhere that has float64."""
+        """See `Backend.unavailable`: any device with float64."""
         del dtype
         return "needs float64, which MPS lacks" if device.type == "mps" else None
 
     def embed(self, penultimate: Tensor, logits: Tensor, *, loss: Loss) -> tuple[Tensor, Tensor]:
-        """See `Backend.embed`; the arithmetic is float64, the gradient is returned as asked for."""
+        """See `Backend.embed`; computes in float64 and converts the gradient at the end."""
         grad, sq_norm = logit_grad_and_sq_norm(penultimate, logits, loss=loss)
         return grad.to(torch.float64 if logits.dtype == torch.float64 else torch.float32), sq_norm
 

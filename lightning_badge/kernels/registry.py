@@ -1,4 +1,4 @@
-"""Which back end computes: found by file, resolved once for an ordering."""
+"""The registry of back ends, and the choice of one for an ordering."""
 
 import importlib
 import logging
@@ -16,9 +16,9 @@ _LOG = logging.getLogger(__name__)
 
 @cache
 def backends() -> dict[str, Backend]:
-    """Returns all back ends by name: the ``BACKEND`` of each module beside this one.
+    """Returns all back ends by name: the ``BACKEND`` object of each module in this folder.
 
-    Importing these modules imports neither numba nor Triton.
+    Importing these modules does not import numba or Triton.
     """
     found = {}
     for module in pkgutil.iter_modules(kernels.__path__):
@@ -30,12 +30,12 @@ def backends() -> dict[str, Backend]:
 
 
 def backend_names() -> list[str]:
-    """Returns what the argument ``backend`` may be."""
+    """Returns the valid values of the argument ``backend``."""
     return ["auto", *sorted(backends())]
 
 
 def check_backend(backend: str) -> None:
-    """Checks what is known before the device of a pool is.
+    """Checks that a back end exists and is installed; the device is not needed for that.
 
     Raises:
         BadgeError: An unknown name, or a back end that is not installed.
@@ -54,17 +54,17 @@ def resolve_backend(
     n: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Backend:
-    """Returns the back end that computes.
+    """Returns the back end for a pool.
 
     Args:
-        backend: A name, or ``auto``, which takes the fastest that is installed: Triton on an NVIDIA
-            GPU, numba on the CPU from 4,096 rows on, else torch.
-        device: Of the pool.
-        n: Its rows.
-        dtype: Of its embeddings.
+        backend: A name, or ``auto`` for the fastest installed one: Triton on an NVIDIA GPU, numba
+            on the CPU from 4,096 rows on, otherwise torch.
+        device: Device of the pool.
+        n: Number of rows of the pool.
+        dtype: Dtype of its embeddings.
 
     Raises:
-        BadgeError: An unknown name, or a back end that cannot compute there.
+        BadgeError: An unknown name, or a back end that cannot compute on this device and dtype.
     """
     check_backend(backend)
     device = torch.device(device)

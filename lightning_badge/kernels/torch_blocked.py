@@ -1,6 +1,6 @@
 """The back end ``torch``: matrix products over blocks of rows, on any device.
 
-``precision`` says how digits are kept.
+See ``precision`` for where it uses float32 and where float64.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from lightning_badge.kernels.backend import Accepted, Backend, Work
 from lightning_badge.kernels.factors import Factors
-from lightning_badge.kernels.pairwise import PAIRS, pairwise_sq_dist, settle
+from lightning_badge.kernels.pairwise import PAIRS, pairwise_sq_dist, recompute_coincident
 from lightning_badge.kernels.precision import (
     FLOAT64_BELOW,
     UNDERFLOW,
@@ -25,29 +25,29 @@ from lightning_badge.kernels.precision import (
 
 _T = TypeVar("_T")
 
-# Rows of a chunk, by whether it is the CPU that computes: a GPU wants fewer, larger products.
+# Rows of a chunk; the key is whether the device is the CPU. A GPU needs fewer, larger products.
 CHUNK = {True: 256, False: 8192}
 UNPRUNED_CHUNK = 2048
 CENTERS = 1024
-# A tile with more float64 pairs than this share is computed in float64 as a whole: gathering the
-# pairs of tight clusters one by one would cost far more than their product.
+# If more than this share of a tile's pairs needs float64, the whole tile is computed in float64:
+# for tight clusters, gathering the pairs would cost far more than the matrix product.
 GATHER_AT_MOST = 1 / 32
-# Norms come from float64 sums; windows of norms are widened by far more than their roundoff.
+# Relative widening of norm windows, far above the roundoff of norms, which are float64 sums.
 SLACK = 1e-9
 
 
 class TorchBackend(Backend):
-    """Needs nothing but torch."""
+    """Blocked matrix products; the only dependency is torch."""
 
     name = "torch"
 
     def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """See `Backend.unavailable`: computes anywhere."""
+        """See `Backend.unavailable`: any device."""
         del device, dtype
         return None
 
     def preference(self, device: torch.device, n: int) -> int:
-        """Taken where nothing faster is at hand."""
+        """See `Backend.preference`: the lowest priority."""
         del device, n
         return 1
 
@@ -105,27 +105,29 @@ def update_min_sq_dist(
 ) -> int:
     """Lowers ``min_sq_dist`` in place to the squared distance to the nearest center.
 
-    Chunks of rows meet only the centers whose norm lets them be nearer than what some row of the
-    chunk has: ``d^2 >= (g_i - g_c)^2``. Rows sorted by norm make that few.
+    A chunk of rows is compared only with centers that may be nearer than the current nearest center
+    of some row of the chunk. By norms ``g``, a squared distance is at least ``(g_i - g_c)^2``. This
+    prunes most pairs if the rows are sorted by norm.
 
-    On a GPU nothing waits for a tile: which of them hold doubtful pairs is asked once, for all.
+    All tiles run in float32 first, without a host sync between them. One transfer then reports
+    which tiles contain pairs that need float64.
 
     Args:
         min_sq_dist: ``[r]`` float64.
         rows: All rows ``[n]``.
-        positions: Which of them ``min_sq_dist`` speaks of, ``[r]`` int64.
-        centers: ``m`` of them, sorted by norm.
-        prune: Whether to look for what the norms rule out.
+        positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64.
+        centers: ``m`` centers, sorted by norm.
+        prune: Whether to skip centers that the norms rule out.
 
     Returns:
-        How many pairs were multiplied.
+        Number of pairs that were multiplied.
     """
     chunk_rows = CHUNK[positions.device.type == "cpu"] if prune else UNPRUNED_CHUNK
     windows = [(0, len(centers))] * -(-len(positions) // chunk_rows)
     if prune:
         norm = rows.sq_norm[positions].sqrt()
         windows = _windows(min_sq_dist, norm, centers.sq_norm.sqrt(), chunk_rows)
-    # Powers of two round nothing: products of tiny gradients must not underflow in float32.
+    # Scaling keeps products of tiny gradients from underflow in float32. Powers of two are exact.
     a_scale, h_scale = scales(rows, centers)
     centers = centers.scaled(a_scale, h_scale)
     unit = (a_scale * h_scale) ** 2
@@ -148,7 +150,7 @@ def update_min_sq_dist(
             for tile in tiles:
                 lower(tile, _lower_all_in_float64)
         else:
-            # Allocated as one: small blocks between large temporaries would pin the heap.
+            # One allocation: many small ones between large temporaries would fragment the heap.
             doubtful = torch.zeros(len(tiles), dtype=torch.bool, device=positions.device)
             for number, tile in enumerate(tiles):
                 doubtful[number] = lower(tile, _lower_in_float32)
@@ -163,7 +165,7 @@ def update_min_sq_dist(
 def _windows(
     min_sq_dist: Tensor, norm: Tensor, center_norm: Tensor, chunk_rows: int
 ) -> list[tuple[int, int]]:
-    """Returns for each chunk of rows which of the centers sorted by norm may be nearer."""
+    """Returns the range of norm-sorted centers that each chunk of rows has to be compared with."""
     pad = (0, -len(norm) % chunk_rows)
     reach = functional.pad(min_sq_dist, pad).view(-1, chunk_rows).amax(dim=1).sqrt()
     lowest = functional.pad(norm, pad, value=torch.inf).view(-1, chunk_rows).amin(dim=1)
@@ -176,17 +178,17 @@ def _windows(
 
 
 def _lower_all_in_float64(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
-    """Lowers ``min_sq_dist`` ``[r]`` in place by all pairs of a tile."""
+    """Lowers ``min_sq_dist`` ``[r]`` in place with all pairs of a tile, in float64."""
     sq_dist = pairwise_sq_dist(rows, centers, known=min_sq_dist)
     torch.minimum(min_sq_dist, sq_dist.amin(dim=1), out=min_sq_dist)
 
 
 def _lower_in_float32(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> Tensor:
-    """Lowers ``min_sq_dist`` ``[r]`` in place by the pairs of a tile that float32 can tell.
+    """Lowers ``min_sq_dist`` ``[r]`` in place with the pairs that float32 resolves.
 
     Returns:
-        Whether there are others that may lower something ``[]``: not of rows that are at 0, which
-        every chosen row is.
+        Whether the tile contains doubtful pairs, which need float64, ``[]`` bool. Rows at distance
+        0, such as all chosen rows, cannot become nearer and do not count.
     """
     sq_dist, doubtful_below = _sq_dist_in_float32(rows, centers)
     doubtful = sq_dist <= doubtful_below
@@ -196,7 +198,7 @@ def _lower_in_float32(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> T
 
 
 def _sq_dist_in_float32(rows: Factors, centers: Factors) -> tuple[Tensor, Tensor]:
-    """Returns squared distances ``[r, m]``, and below what each of them has lost its digits."""
+    """Returns squared distances ``[r, m]``, and the values below which they are too inexact."""
     norms = rows.sq_norm.float()[:, None] + centers.sq_norm.float()[None, :]
     sq_dist = torch.addcmul(
         norms,
@@ -208,9 +210,9 @@ def _sq_dist_in_float32(rows: Factors, centers: Factors) -> tuple[Tensor, Tensor
 
 
 def _lower_doubtful_in_float64(min_sq_dist: Tensor, rows: Factors, centers: Factors) -> None:
-    """Lowers ``min_sq_dist`` ``[r]`` in place by the pairs of a tile that float32 cannot tell."""
+    """Lowers ``min_sq_dist`` ``[r]`` in place with the pairs that float32 does not resolve."""
     sq_dist, doubtful_below = _sq_dist_in_float32(rows, centers)
-    # Only pairs that may still lower something are worth computing again.
+    # Recompute only pairs that may lower a distance.
     error = roundoff(rows, torch.float32) / FLOAT64_BELOW * doubtful_below
     doubtful = (sq_dist <= doubtful_below) & (sq_dist - error < min_sq_dist.float()[:, None])
     doubtful &= (min_sq_dist > 0)[:, None]
@@ -228,5 +230,5 @@ def _lower_doubtful_in_float64(min_sq_dist: Tensor, rows: Factors, centers: Fact
             for factor in (left.logit_grad, right.logit_grad, left.penultimate, right.penultimate)
         )
         inner = (a * a_).sum(dim=1) * (h * h_).sum(dim=1)
-        sq_dist = settle(left.sq_norm + right.sq_norm - 2.0 * inner, left, right)
+        sq_dist = recompute_coincident(left.sq_norm + right.sq_norm - 2.0 * inner, left, right)
         min_sq_dist.scatter_reduce_(0, row[pairs], sq_dist, "amin")

@@ -1,4 +1,4 @@
-"""Orderings of a pool: ``order()``, ``LazyOrdering``, the strategies, and plain ``kmeans_pp``."""
+"""Orderings of a pool: ``order``, ``LazyOrdering``, the strategies, and ``kmeans_pp``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,25 +47,29 @@ def order(
     progress: Callable[[int], None] | None = None,
     **strategy_args: Any,
 ) -> Ordering:
-    """Orders a pool, best sample first: one ``take`` of a ``LazyOrdering``.
+    """Orders a pool, best sample first.
+
+    The same as one ``take`` of a ``LazyOrdering``.
 
     Args:
         embedding: The pool, ``n`` rows.
         strategy: A name in ``STRATEGIES``.
-        k: Ranks asked for; None orders the whole pool, more than ``n`` too. The first ranks of a
-            longer ordering are those of a shorter one.
-        seed: Of every draw: same seed, same ordering.
-        labeled: Embedding of the labeled set, for strategies that need it.
-        posterior: Class probabilities under ``s`` posterior samples, ``[n, s, c]``, likewise.
-        backend: Who computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
+        k: Number of ranks. None, or more than ``n``, orders the whole pool. A shorter ordering is a
+            prefix of a longer one.
+        seed: Seed of all random draws; the same seed gives the same ordering.
+        labeled: Embedding of the labeled set, for strategies that use it.
+        posterior: Class probabilities under ``s`` posterior samples, ``[n, s, c]``, for strategies
+            that use them.
+        backend: The back end that computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
         progress: Called with the number of ranks chosen, once per block of the engine.
-        **strategy_args: The strategy's own, such as ``first_center`` of ``badge``.
+        **strategy_args: Arguments of the strategy, such as ``first_center`` of ``badge``.
 
     Returns:
-        ``min(k, n)`` distinct sample ids with gains, and how they came about as metadata.
+        ``min(k, n)`` distinct sample ids with gains, and the arguments as metadata.
 
     Raises:
-        OrderingError: An unknown strategy or argument, an unmet need, ``k`` below 1.
+        OrderingError: An unknown strategy or argument, a missing ``labeled`` or ``posterior``, or
+            ``k`` below 1.
 
     Example:
         >>> embedding = GradientEmbedding.from_logits(torch.ones(3, 2), torch.eye(3))
@@ -85,15 +89,15 @@ def order(
 
 
 def kmeans_pp(x: Any, k: int | None = None, seed: int = 0) -> npt.NDArray[np.int64]:
-    """Returns row numbers of any dense embedding in k-means++ order.
+    """Returns the row numbers of a dense embedding in k-means++ order.
 
     Args:
-        x: ``[n, d]``, a tensor or what ``torch.as_tensor`` takes.
-        k: Rows asked for; None orders all of them.
-        seed: Of every draw.
+        x: ``[n, d]``, a tensor or anything that ``torch.as_tensor`` accepts.
+        k: Number of rows to return; None returns all of them.
+        seed: Seed of all random draws.
 
     Raises:
-        BadgeError: Not ``[n, d]``, NaN or infinite values, ``k`` below 1.
+        BadgeError: A shape other than ``[n, d]``, NaN or infinite values, or ``k`` below 1.
 
     Example:
         >>> kmeans_pp([[0.0], [0.0], [5.0]], k=2).shape

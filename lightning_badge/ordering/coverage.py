@@ -1,4 +1,4 @@
-"""Coverage of an ordering that did not measure it itself, or not over gradient embeddings."""
+"""Coverage of any ordering, computed afterwards from a gradient embedding."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ LONGEST_BLOCK = 1024
 def measure_coverage(
     embedding: GradientEmbedding, ordering: Ordering, *, backend: str = "auto"
 ) -> npt.NDArray[np.float32]:
-    """Returns the share of a pool's scatter that the ranks of any ordering explain.
+    """Returns the share of a pool's scatter that an ordering explains after each rank.
 
-    It is the ``coverage`` column of ``badge``, for orderings of whatever strategy: `coreset` and
-    the scores measure none. Exact at ranks 1, 2, 4, ..., 1024 and every 1024 from there on, and at
-    the last one; linear between.
+    This is the ``coverage`` column of ``badge``, for orderings of any strategy; ``coreset`` and the
+    score-based strategies do not measure it. It is exact after 1, 2, 4, ..., 1024 ranks, then after
+    every 1024 ranks, and after the last one; linearly interpolated between these.
 
     Args:
         embedding: The pool.
-        ordering: Ranks of rows of the pool.
-        backend: Who computes distances.
+        ordering: An ordering of rows of the pool.
+        backend: The back end that computes distances.
 
     Returns:
-        Coverage after each rank, ``[k]``.
+        Coverage after each rank, ``[k]`` float32.
 
     Raises:
         OrderingError: Ids that are not in the pool.
@@ -46,8 +46,8 @@ def measure_coverage(
     )
     rows = gradients(embedding)
     device = rows.sq_norm.device
-    computes = resolve_backend(backend, device, len(rows), embedding.dtype)
-    engine = MinDistanceEngine(rows, Members(len(rows), device), computes)
+    resolved = resolve_backend(backend, device, len(rows), embedding.dtype)
+    engine = MinDistanceEngine(rows, Members(len(rows), device), resolved)
     engine.compact()
     scatter = Scatter.of(rows)
     positions = torch.from_numpy(chosen).to(device)

@@ -1,4 +1,4 @@
-"""What selectors have in common that measure distances: an engine, centers and draws."""
+"""Base class of the selectors that measure distances, with an engine, centers and draws."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ View: TypeAlias = Callable[[GradientEmbedding], Factors]
 
 
 def gradients(embedding: GradientEmbedding) -> Factors:
-    """Views an embedding as what it is: distances between gradients."""
+    """Returns the factors for distances between gradient embeddings."""
     return embedding.factors
 
 
 def activations(embedding: GradientEmbedding) -> Factors:
-    """Views the penultimate activations alone: the other factor is a one."""
+    """Returns the factors for distances between penultimate activations: the other factor is 1."""
     ones = embedding.penultimate.new_ones(len(embedding), 1)
     return Factors.of(ones, embedding.penultimate)
 
@@ -36,12 +36,13 @@ class DistanceSelector(Selector):
 
     Args:
         embedding: The pool.
-        view: Which factors of an embedding distances are measured between.
-        seed: Of every draw.
+        view: Returns the factors between which distances are measured: `gradients` or
+            `activations`.
+        seed: Seed of all random draws.
         backend: Computes distances.
-        first_center: How the first row is chosen where there is no center yet.
-        labeled: Centers that are not rows of the pool.
-        prune: Whether to look for pairs that cannot matter.
+        first_center: How the first row is chosen if there is no center yet.
+        labeled: Additional centers, which are not rows of the pool.
+        prune: Whether to skip pairs that bounds rule out.
     """
 
     def __init__(
@@ -61,21 +62,21 @@ class DistanceSelector(Selector):
         self._draws = np.random.default_rng(seed)
         rows = view(embedding).contiguous()
         self._engine = MinDistanceEngine(rows, self.members, backend, prune=prune)
-        # No rows, by an index: a slice would keep the pool's first tensors alive when it grows.
+        # Empty by indexing: a slice would keep the pool's current tensors alive after it grows.
         self._labeled = rows.take(self._engine.positions[:0]) if labeled is None else view(labeled)
-        self._engine.expect(self._labeled)
+        self._engine.update_signed(self._labeled)
         self._centers = self._engine.positions[:0]
 
     @property
     def counters(self) -> Counters:
-        """What the selector has cost so far."""
+        """The cost of the ordering so far."""
         return self._engine.counters
 
     def _n_centers(self) -> int:
         return len(self._labeled) + len(self._centers)
 
     def _centers_from(self, first: int) -> Iterator[Factors]:
-        """Yields the centers from the ``first`` on, the labeled ones before the chosen ones."""
+        """Yields the centers from index ``first`` on; labeled ones precede chosen ones."""
         n_labeled = len(self._labeled)
         if first < n_labeled:
             yield self._labeled.take(slice(first, None))
@@ -90,8 +91,8 @@ class DistanceSelector(Selector):
             first = int(self._draws.integers(len(slots)))
             return slots[first : first + 1], engine.min_sq_dist.new_full((1,), torch.nan)
         sq_norm = engine.rows.sq_norm[engine.positions[slots]]
-        longest = (sq_norm == sq_norm.amax()).nonzero()[0]
-        return slots[longest], sq_norm[longest]
+        largest = (sq_norm == sq_norm.amax()).nonzero()[0]
+        return slots[largest], sq_norm[largest]
 
     def _add_centers(self, positions: npt.NDArray[np.int64]) -> None:
         self._centers = torch.cat([self._centers, self._on_device(positions)])
@@ -116,13 +117,13 @@ class DistanceSelector(Selector):
 
 
 def to_host(*tensors: Tensor) -> list[npt.NDArray[np.float64]]:
-    """Returns what tensors hold as float64, each flat: one transfer, one host sync."""
+    """Returns the tensors on the host, as flat float64 arrays, with a single transfer and sync."""
     flat = torch.cat([tensor.double().flatten() for tensor in tensors]).cpu().numpy()
     return np.split(flat, np.cumsum([tensor.numel() for tensor in tensors])[:-1])
 
 
 def check_first_center(first_center: str) -> FirstCenter:
-    """Returns ``first_center``, or raises an OrderingError that lists what it may be."""
+    """Returns ``first_center``, or raises an OrderingError that lists the valid values."""
     if first_center == "uniform":
         return "uniform"
     if first_center == "max_norm":

@@ -1,4 +1,4 @@
-"""The engine under every strategy that measures distances to the centers chosen so far."""
+"""`MinDistanceEngine`: the distance of every row to its nearest center, kept up to date."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lightning_badge.kernels.factors import ROW_BLOCK
 from lightning_badge.ordering.mass import Mass
 from lightning_badge.ordering.members import Members
 
-# Centers that one update takes, to bound its temporaries.
+# Centers per update; bounds the memory of temporaries.
 CENTERS = 4096
 
 
 @dataclass
 class Counters:
-    """What an ordering has cost so far; the benchmark and the tests read it."""
+    """The cost of an ordering so far; the benchmark and the tests read it."""
 
     pairs: int = 0
     blocks: int = 0
@@ -31,7 +31,7 @@ class Counters:
 
     @property
     def multiplied(self) -> int:
-        """Pairs that were multiplied out; a GPU is asked for it here and nowhere else."""
+        """Number of pairs that were multiplied; reading it syncs with the device."""
         return int(self._multiplied)
 
     def add(self, work: Work) -> None:
@@ -41,22 +41,24 @@ class Counters:
 
 
 class MinDistanceEngine:
-    """Keeps for every remaining row its squared distance to the nearest committed center.
+    """Keeps the squared distance of every remaining row to its nearest committed center.
 
-    The factors are never copied. The engine lists positions of rows, sorted by norm, so that
-    neighbours in the list have the same centers within reach; a place in that list is a slot.
+    The engine keeps a list of row positions; an index into the list is a slot. `compact` sorts the
+    list so that the back end can prune groups of adjacent rows. The factors are never copied.
 
     Args:
         rows: All rows of the pool, ``[n]``, contiguous.
-        members: Which of them remain; shared with the selector, who marks them.
+        members: Which rows remain; shared with the selector, which updates it.
         backend: Computes distances.
-        prune: Whether to look for pairs that cannot matter.
+        prune: Whether to skip pairs that bounds rule out.
 
     Attributes:
-        positions: Rows that remain, and some that were issued or discarded lately, ``[r]`` int64.
-        min_sq_dist: ``[r]`` float64; ``inf`` before the first center, 0 where issued or discarded.
-        signed: Whether some product of activations may be negative.
-        counters: What it has cost.
+        positions: Positions of the remaining rows, ``[r]`` int64; also of rows issued or discarded
+            since the last `compact`.
+        min_sq_dist: ``[r]`` float64; ``inf`` before the first center, 0 for issued and discarded
+            rows.
+        signed: Whether an inner product of two rows' activations may be negative.
+        counters: The cost so far.
     """
 
     def __init__(
@@ -67,40 +69,46 @@ class MinDistanceEngine:
         self.min_sq_dist = torch.full_like(rows.sq_norm, torch.inf)
         self.signed = _has_negative(rows)
         self.counters = Counters()
-        self._pool_order: Tensor | None = None  # None: slots stand in the order of the pool
+        self._pool_order: Tensor | None = None  # None: the slots are in pool order
 
-    def expect(self, centers: Factors) -> None:
-        """Takes note of centers that are no rows of the pool, before any of them is added."""
+    def update_signed(self, centers: Factors) -> None:
+        """Updates ``signed`` for centers outside the pool, before they are added."""
         self.signed = self.signed or _has_negative(centers)
 
     def remaining_slots(self) -> Tensor:
-        """Returns the slots of the rows that remain, ``[r]`` int64."""
+        """Returns the slots of the remaining rows, ``[r]`` int64."""
         return self.members.remaining[self.positions].nonzero().squeeze(1)
 
     def slots_of(self, positions: Tensor) -> Tensor:
-        """Returns the slots of rows; rows that have none are left out."""
+        """Returns the slots of the rows at ``positions``, without rows that have no slot."""
         return torch.isin(self.positions, positions).nonzero().squeeze(1)
 
     def mass(self, min_sq_dist: Tensor | None = None) -> Mass:
-        """Returns the masses of all rows, or those that ``min_sq_dist`` ``[r]`` would give."""
+        """Returns the sampling masses of all slots, by default from the current distances.
+
+        Args:
+            min_sq_dist: Other distances ``[r]`` to use instead.
+        """
         return Mass.of(self.min_sq_dist if min_sq_dist is None else min_sq_dist, len(self.rows))
 
     def draw(self, uniforms: Tensor, mass: Mass) -> tuple[Tensor, Tensor]:
-        """Draws slots ``[b]`` by their masses, cumulated in the order of the pool.
+        """Draws slots ``[b]`` with probability proportional to their masses.
+
+        The masses are summed in pool order, so the draws do not depend on the order of the slots.
 
         Returns:
-            The slots, and the weights that they were drawn by, both ``[b]``.
+            The slots and their weights, both ``[b]``.
         """
         return mass.draw(uniforms, self._pool_order)
 
     def with_centers(self, slots: Tensor, number: Tensor | None = None) -> Tensor:
-        """Returns what ``min_sq_dist`` becomes once rows are centers; changes nothing.
+        """Returns ``min_sq_dist`` as it will be with additional centers; changes no state.
 
-        Chosen rows are taken out first: a center's distance to itself need not be computed.
+        The distances of the new centers are set to 0 first, so their pairs are skipped.
 
         Args:
             slots: Rows that become centers, ``[m]`` int64.
-            number: How many of them are meant, as in `Accepted`; None: all.
+            number: How many entries are valid, as in `Accepted`; None: all.
         """
         min_sq_dist = self.min_sq_dist.clone()
         none = torch.zeros_like(slots[:1], dtype=torch.bool) if number is None else number == 0
@@ -110,21 +118,21 @@ class MinDistanceEngine:
         return min_sq_dist
 
     def commit(self, min_sq_dist: Tensor) -> None:
-        """Takes over what `with_centers` returned."""
+        """Replaces the distances by a result of `with_centers`."""
         self.min_sq_dist = min_sq_dist
 
     def retire(self, slots: Tensor) -> None:
-        """Sets the distances of rows that were issued or discarded to 0."""
+        """Sets the distances of issued or discarded rows to 0."""
         self.min_sq_dist[slots] = 0.0
 
     def assign(self, slots: Tensor, min_sq_dist: Tensor) -> None:
-        """Takes over better upper bounds ``[m]`` of the distances of rows."""
+        """Replaces the distances of some slots by tighter upper bounds ``[m]``."""
         self.min_sq_dist[slots] = min_sq_dist
 
     def bring_up_to_date(
         self, slots: Tensor, centers: Iterable[Factors], starts: Tensor | None = None
     ) -> None:
-        """Updates rows with ``centers``; ``starts`` is that of `Backend.update`."""
+        """Updates some slots with ``centers``; for ``starts`` see `Backend.update`."""
         min_sq_dist = self.min_sq_dist[slots]
         self.update(min_sq_dist, self.positions[slots], centers, starts=starts)
         self.min_sq_dist[slots] = min_sq_dist
@@ -134,11 +142,11 @@ class MinDistanceEngine:
         self.update(self.min_sq_dist, self.positions, centers)
 
     def extend(self, rows: Factors, centers: Iterable[Factors] = ()) -> None:
-        """Takes over a pool that grew.
+        """Adds rows to the pool.
 
         Args:
             rows: All rows, the new ones at the end.
-            centers: Those that the new rows have to be compared with.
+            centers: Centers with which the new rows are compared.
         """
         new = torch.arange(len(self.rows), len(rows), device=self.positions.device)
         self.rows = rows
@@ -150,13 +158,13 @@ class MinDistanceEngine:
         self._list(torch.cat([self.positions, new]), torch.cat([self.min_sq_dist, min_sq_dist]))
 
     def compact(self) -> None:
-        """Drops rows that do not remain, and sorts the others so that neighbours prune alike."""
+        """Drops issued and discarded rows, and sorts the rest by `Backend.row_order`."""
         slots = self.remaining_slots()
         slots = slots[self.backend.row_order(self.rows, self.positions[slots])]
         self._list(self.positions[slots], self.min_sq_dist[slots])
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what is to be saved beside the rows themselves."""
+        """Returns the state to save; it does not contain the rows."""
         return {
             "positions": self.positions,
             "min_sq_dist": self.min_sq_dist,
@@ -164,10 +172,10 @@ class MinDistanceEngine:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where the engine that ``state`` was taken from stood.
+        """Restores a state that `state_dict` returned.
 
         Raises:
-            OrderingError: Positions that are not rows, or another number of distances.
+            OrderingError: Positions outside the pool, or a different number of distances.
         """
         positions, min_sq_dist = state["positions"], state["min_sq_dist"]
         inside = ((positions >= 0) & (positions < len(self.rows))).all()
@@ -191,7 +199,7 @@ class MinDistanceEngine:
     ) -> None:
         """Lowers ``min_sq_dist`` ``[r]`` of the rows at ``positions`` ``[r]`` in place.
 
-        ``number`` and ``starts`` are those of `Backend.update`; they count over all ``centers``.
+        For ``number`` and ``starts`` see `Backend.update`; they index the concatenated ``centers``.
         """
         before = 0
         for group in centers:

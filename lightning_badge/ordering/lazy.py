@@ -1,4 +1,4 @@
-"""Orderings that are computed as their ranks are asked for, of pools that change meanwhile."""
+"""`LazyOrdering`: ranks computed on request, for pools that may change between requests."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, pos
 
 
 class LazyOrdering:
-    """An ordering that issues its ranks in parts and computes only what they need.
+    """An ordering that computes and issues its ranks in parts.
 
-    ``take(10)`` then ``take(20)`` equals ``take(30)``. Between two parts rows may be added
-    (``extend``) and removed (``discard``). Ranks already issued never change, and the ranks after
-    them have the law of the strategy on the new pool given those ranks. A pool that grows before
-    the first part gives the ordering that the whole pool would have given.
+    ``take(10)`` followed by ``take(20)`` issues the ranks of ``take(30)``. Between parts, rows may
+    be added (``extend``) and removed (``discard``). Ranks already issued never change. The ranks
+    after them have the distribution of the strategy on the new pool, conditional on the issued
+    ranks. If the pool grows before the first part, the ordering is that of the whole pool.
 
     Args:
         embedding: The pool.
         strategy: A name in ``STRATEGIES``.
-        seed: Of every draw: same seed, same ordering.
-        labeled: Embedding of the labeled set, for strategies that need it.
-        posterior: Class probabilities under ``s`` posterior samples, ``[n, s, c]``, likewise.
-        backend: Who computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
-        **strategy_args: The strategy's own, such as ``first_center`` of ``badge``.
+        seed: Seed of all random draws; the same seed gives the same ordering.
+        labeled: Embedding of the labeled set, for strategies that use it.
+        posterior: Class probabilities under ``s`` posterior samples, ``[n, s, c]``, for strategies
+            that use them.
+        backend: The back end that computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
+        **strategy_args: Arguments of the strategy, such as ``first_center`` of ``badge``.
 
     Raises:
-        OrderingError: An unknown strategy or argument, an unmet need, or a negative seed.
+        OrderingError: An unknown strategy or argument, a missing ``labeled`` or ``posterior``, or
+            a negative seed.
 
     Example:
         >>> pool = GradientEmbedding.from_logits(torch.ones(5, 2), torch.randn(5, 3))
@@ -68,8 +70,8 @@ class LazyOrdering:
             for name, value in (("labeled", labeled), ("posterior", posterior))
             if value is not None
         }
-        if unmet := sorted(self._rule.needs - set(self._context)):
-            raise OrderingError(f"strategy {strategy!r} needs {', '.join(unmet)}=; pass it")
+        if missing := sorted(self._rule.needs - set(self._context)):
+            raise OrderingError(f"strategy {strategy!r} needs {', '.join(missing)}=; pass it")
         if unused := sorted(set(self._context) - self._rule.uses):
             raise OrderingError(
                 f"strategy {strategy!r} does not use {', '.join(unused)}=; leave it out, or choose "
@@ -86,7 +88,7 @@ class LazyOrdering:
         self._fingerprint: str | None = None
 
     def __len__(self) -> int:
-        """Returns how many ranks are left to issue."""
+        """Returns the number of remaining rows."""
         if self._selector is None:
             return len(self._embedding)
         return self._selector.members.n_remaining
@@ -97,7 +99,7 @@ class LazyOrdering:
 
     @property
     def counters(self) -> Any:
-        """What the ordering has cost so far; None for strategies that count nothing."""
+        """The cost of the ordering so far; None for strategies without counters."""
         return getattr(self._started(), "counters", None)
 
     def take(
@@ -110,12 +112,12 @@ class LazyOrdering:
         """Issues the next ranks.
 
         Args:
-            k: How many; None for all that remain.
+            k: Largest number of ranks; None for all that remain.
             coverage: Stop once this share of the pool's scatter is explained.
             progress: Called with the number of ranks issued, once per block.
 
         Raises:
-            OrderingError: ``k`` below 1, or a strategy that knows no coverage.
+            OrderingError: ``k`` below 1, or a strategy that does not measure coverage.
         """
         wanted = self._ranks(k)
         first_rank = self._n_issued
@@ -136,22 +138,23 @@ class LazyOrdering:
         return picks
 
     def has_issued(self, sample_id: SampleId) -> bool:
-        """Whether a rank was given to this sample already."""
+        """Returns whether this sample's rank was issued already."""
         if self._selector is None:
             return False
         return sample_id in self._embedding.sample_ids[self._selector.members.issued].tolist()
 
     def extend(self, embedding: GradientEmbedding, *, posterior: Tensor | None = None) -> None:
-        """Adds rows that arrived meanwhile.
+        """Adds rows to the pool.
 
         Args:
-            embedding: The rows.
+            embedding: The new rows.
             posterior: Their class probabilities under the same posterior samples as the pool's, for
-                the strategies that need it.
+                strategies that use them.
 
         Raises:
             EmbeddingError: Rows of another head or loss, or ids that are in the pool already.
-            OrderingError: A posterior that is missing, of no use, or of other samples.
+            OrderingError: A posterior that is missing, not used by the strategy, or of another
+                number of posterior samples or classes.
         """
         embedding = embedding.like(self._embedding)
         uses_posterior = "posterior" in self._context
@@ -169,11 +172,11 @@ class LazyOrdering:
             self._selector.extend(self._embedding, posterior)
 
     def discard(self, sample_ids: Iterable[SampleId]) -> None:
-        """Removes rows that nobody will label.
+        """Removes rows that will not be labeled from the pool.
 
         Raises:
-            OrderingError: Ids that are not in the pool, or were issued already; nothing is removed
-                then.
+            OrderingError: Ids that are not in the pool or were issued already. Then no row is
+                removed.
         """
         ids = as_sample_ids(sample_ids, error=OrderingError)
         selector = self._started()
@@ -185,10 +188,10 @@ class LazyOrdering:
         self._fingerprint = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns tensors and plain values from which another process goes on identically.
+        """Returns tensors and plain values from which another process continues identically.
 
-        The embedding is not among them: the other process builds a LazyOrdering of the same
-        arguments over all rows, those that came by ``extend`` at the end, and loads this.
+        They do not contain the embedding. The other process builds a ``LazyOrdering`` with the same
+        arguments over all rows, with rows added by ``extend`` at the end, and loads the state.
         """
         return {
             **self._identity(),
@@ -198,25 +201,25 @@ class LazyOrdering:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where the ordering that ``state`` was taken from stood.
+        """Restores a state that `state_dict` returned.
 
         Raises:
             OrderingError: A state of other rows, activations, strategy, seed or labeled set, or
-                one that is incomplete or contradicts itself; nothing is changed then.
+                one that is incomplete or inconsistent. Then this ordering does not change.
         """
         identity = self._identity()
         expected = {*identity, "backend", "n_issued", "selector"}
         if not isinstance(state, dict) or set(state) != expected:
             got = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
             raise OrderingError(
-                f"state: expected what state_dict() returned, with {', '.join(sorted(expected))}; "
+                f"state: expected a result of state_dict(), with {', '.join(sorted(expected))}; "
                 f"got {got}"
             )
         for name, here in identity.items():
             if state[name] != here:
                 raise OrderingError(
                     f"{name}: expected {state[name]!r}, as in the state, got {here!r}; build "
-                    "the LazyOrdering from the arguments and rows that the state was taken from"
+                    "the LazyOrdering from the arguments and rows of the saved one"
                 )
         selector = None
         if state["selector"] is not None:
@@ -225,19 +228,22 @@ class LazyOrdering:
                 selector.load_state_dict(state["selector"])
             except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as e:
                 raise OrderingError(
-                    f"state: is incomplete or damaged ({type(e).__name__}: {e}); take it again"
+                    f"state: incomplete or damaged ({type(e).__name__}: {e}); save it again"
                 ) from e
         n_issued = 0 if selector is None else int(selector.members.issued.sum())
         if n_issued != state["n_issued"]:
             raise OrderingError(
-                f"state: contradicts itself, n_issued is {state['n_issued']!r} and {n_issued} rows "
-                "are marked as issued; take it again"
+                f"state: inconsistent, n_issued is {state['n_issued']!r} but {n_issued} rows are "
+                "marked as issued; save it again"
             )
         self._selector, self._n_issued, self._backend = selector, n_issued, state["backend"]
         self._fingerprint = None
 
     def _identity(self) -> dict[str, Any]:
-        """Returns what a state must agree in; the ids in their order, for it holds positions."""
+        """Returns what must match between a state and this ordering.
+
+        The fingerprint of the ids depends on their order, because the state contains positions.
+        """
         posterior: Tensor | None = self._context.get("posterior")
         labeled: GradientEmbedding | None = self._context.get("labeled")
         return {
@@ -252,7 +258,7 @@ class LazyOrdering:
 
     def _started(self) -> Selector:
         if self._selector is None:
-            # Resolved with the first rows: a pool that grows keeps its back end.
+            # Resolved once, so that a growing pool keeps its back end.
             backend = self._resolved(self._backend)
             self._selector, self._backend = self._new_selector(backend), backend.name
         return self._selector
@@ -281,7 +287,10 @@ class LazyOrdering:
 
     def _require_coverage(self) -> None:
         if not self._rule.measures_coverage:
-            raise OrderingError(f"strategy {self._strategy!r} knows no coverage; badge does")
+            raise OrderingError(
+                f"strategy {self._strategy!r} does not measure coverage; use one that does, such "
+                "as badge"
+            )
 
     def _metadata(self, first_rank: int) -> dict[str, Any]:
         embedding = self._embedding

@@ -1,4 +1,4 @@
-"""Which rows of a pool remain, were issued, or were discarded."""
+"""`Members`: which rows of a pool remain, were issued, or were discarded."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ REMAINING, ISSUED, DISCARDED = 0, 1, 2
 
 
 class Members:
-    """The one record of what became of each row, on the device of the pool.
+    """The status of each row, on the device of the pool.
 
     Attributes:
         status: ``REMAINING``, ``ISSUED`` or ``DISCARDED``, ``[n]`` int8.
-        n_remaining: How many rows remain; known without asking the device.
+        n_remaining: Number of remaining rows; reading it needs no host sync.
     """
 
     def __init__(self, n: int, device: torch.device | str = "cpu") -> None:
@@ -31,18 +31,18 @@ class Members:
 
     @property
     def remaining(self) -> Tensor:
-        """Which rows remain, ``[n]`` bool."""
+        """Mask of the remaining rows, ``[n]`` bool."""
         return self.status == REMAINING
 
     @property
     def issued(self) -> npt.NDArray[np.bool_]:
-        """Which rows were issued, ``[n]``, on the host."""
+        """Mask of the issued rows, ``[n]``, on the host."""
         flags: npt.NDArray[np.bool_] = (self.status == ISSUED).cpu().numpy()
         return flags
 
     @property
     def discarded(self) -> npt.NDArray[np.bool_]:
-        """Which rows were discarded, ``[n]``, on the host."""
+        """Mask of the discarded rows, ``[n]``, on the host."""
         flags: npt.NDArray[np.bool_] = (self.status == DISCARDED).cpu().numpy()
         return flags
 
@@ -60,10 +60,10 @@ class Members:
         self.n_remaining += n
 
     def load(self, state: dict[str, Any]) -> None:
-        """Takes over a status that `state_dict` returned.
+        """Restores a status that `state_dict` returned.
 
         Raises:
-            OrderingError: One of another length, or with other values.
+            OrderingError: A status of another length, or with unknown values.
         """
         status = state["status"]
         if status.shape != self.status.shape or not ((status >= 0) & (status <= DISCARDED)).all():

@@ -1,4 +1,4 @@
-"""What an ordering is: sample ids, best first, with what is known of each rank."""
+"""`Ordering`: sample ids, best first, with gain, label, confidence and coverage of each rank."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids
 
 @dataclass(frozen=True, eq=False)
 class Ordering:
-    """A pool, or the first part of it, in the order in which labels are worth most.
+    """The samples of a pool in the order in which to label them, or a prefix of that order.
 
     Attributes:
-        sample_ids: Distinct ids ``[k]``, best first: the place in the list is the rank.
+        sample_ids: Distinct ids ``[k]``, best first; the index is the rank.
         gains: Value of the strategy's criterion when the row was chosen, ``[k]`` float64; NaN for
             a uniform first draw.
         hallucinated_label: Predicted classes, ``[k]`` int32.
         confidence: Probabilities of the predicted classes, ``[k]`` float32.
         coverage: Share of the pool's scatter explained up to this rank, ``[k]`` float32.
-        metadata: How the ordering came about: plain JSON values.
+        metadata: How the ordering was computed: plain JSON values.
     """
 
     sample_ids: SampleIds
@@ -49,15 +49,16 @@ class Ordering:
         return iter(self.sample_ids.tolist())
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Returns the columns beside ``sample_ids`` that this ordering has, by name."""
+        """Returns the columns that are not None, by name, without ``sample_ids``."""
         names = ("gains", "hallucinated_label", "confidence", "coverage")
         return {name: values for name in names if (values := getattr(self, name)) is not None}
 
     def take(self, k: int | None = None, *, coverage: float | None = None) -> Ordering:
-        """Returns the first ``k`` ranks, or as many as it takes to reach ``coverage``.
+        """Returns the first ``k`` ranks, or fewer if ``coverage`` is reached earlier.
 
         Raises:
-            OrderingError: A negative ``k``, or a coverage that this ordering does not know.
+            OrderingError: A negative ``k``, a coverage outside (0, 1], or a coverage asked of an
+                ordering without that column.
         """
         if k is not None and k < 0:
             raise OrderingError(f"k: expected 0 or more ranks, got {k}")
@@ -78,6 +79,6 @@ class Ordering:
 
 
 def check_coverage(coverage: float) -> None:
-    """Raises an OrderingError where ``coverage`` is no share."""
+    """Raises an OrderingError if ``coverage`` is not in (0, 1]."""
     if not 0.0 < coverage <= 1.0:
         raise OrderingError(f"coverage: expected a share in (0, 1], got {coverage}")

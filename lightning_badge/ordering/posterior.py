@@ -1,4 +1,4 @@
-"""Class probabilities under samples of the weights' posterior: what they have to be."""
+"""Validation of class probabilities under posterior samples of the weights."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from torch import Tensor
 
 from lightning_badge.exceptions import OrderingError
 
-# Rows of float16 probabilities sum to 1 no better than this.
+# Tolerance for rows of float16 probabilities, whose sums are inexact.
 SUM_TO_ONE = 1e-2
 
 
 def check_posterior(posterior: Tensor, n: int, *, like: Tensor | None = None) -> Tensor:
-    """Returns class probabilities ``[n, s, c]``, or says what is wrong with them.
+    """Returns class probabilities ``[n, s, c]`` after validation.
 
     Args:
-        posterior: What should be some.
-        n: Rows expected.
-        like: Other rows with the same posterior samples and classes.
+        posterior: The tensor to check.
+        n: Expected number of rows.
+        like: Other rows, which must have the same ``s`` and ``c``.
 
     Raises:
-        OrderingError: Another shape, or rows that are no probabilities.
+        OrderingError: Another shape, or values that are not probabilities.
     """
     wanted = f"[{n}, s, c]" if like is None else str([n, *like.shape[1:]])
     fits = isinstance(posterior, Tensor) and posterior.ndim == 3 and len(posterior) == n
@@ -28,14 +28,14 @@ def check_posterior(posterior: Tensor, n: int, *, like: Tensor | None = None) ->
     if not fits or not posterior.is_floating_point() or 0 in posterior.shape[1:]:
         got = list(posterior.shape) if isinstance(posterior, Tensor) else type(posterior).__name__
         raise OrderingError(
-            f"posterior: expected class probabilities {wanted}, one row for each of the pool's, "
+            f"posterior: expected class probabilities {wanted}, one row for each row of the pool, "
             f"got {got}"
         )
     off = (posterior.double().sum(dim=2) - 1.0).abs()
     wrong = ~((posterior >= 0).all(dim=2) & (off < SUM_TO_ONE)).all(dim=1)
     if wrong.any():
         raise OrderingError(
-            f"posterior: expected probabilities that sum to 1 over the classes, but row "
-            f"{int(wrong.nonzero()[0])} has others; pass them through softmax"
+            f"posterior: expected values of 0 or more that sum to 1 over the classes, which row "
+            f"{int(wrong.nonzero()[0])} violates; apply softmax"
         )
     return posterior

@@ -1,4 +1,4 @@
-"""The registry of strategies: names, and what each of them takes."""
+"""The registry of strategies: their names and arguments."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lightning_badge.ordering.selector import Selector
 class Registered(NamedTuple):
     """A strategy in the registry.
 
-    A strategy is a function ``(embedding, *, seed, backend, **own_arguments) -> Selector``. A
-    strategy that uses more than the pool's embedding has a parameter ``labeled`` or ``posterior``
-    too, which is needed where it has no default.
+    A strategy is a function ``(embedding, *, seed, backend, **own_arguments) -> Selector``. If it
+    uses more than the pool's embedding, it also has a parameter ``labeled`` or ``posterior``. That
+    parameter is required if it has no default.
 
     Attributes:
         rule: The function.
-        uses: Which of ``labeled`` and ``posterior`` it takes.
-        needs: Which of them it cannot do without.
-        arguments: Names of the arguments of its own.
+        uses: Which of ``labeled`` and ``posterior`` it accepts.
+        needs: Which of them it requires.
+        arguments: Names of the strategy's own arguments.
         measures_coverage: Whether its orderings have a coverage.
     """
 
@@ -41,16 +41,16 @@ _COMMON = frozenset({"embedding", "seed", "backend"})
 def strategy(
     name: str, *, measures_coverage: bool = False
 ) -> Callable[[Callable[..., Selector]], Callable[..., Selector]]:
-    """Enters a function into the registry of strategies under ``name``.
+    """Registers a function as the strategy ``name``.
 
     Args:
-        name: As ``strategy=`` and the configs spell it.
+        name: The name for ``strategy=`` and the configs.
         measures_coverage: Whether its orderings have a coverage.
 
     Returns:
-        A decorator for ``rule(embedding, *, seed, backend, **own_arguments) -> Selector``. A
-        parameter ``labeled`` or ``posterior`` of the rule is passed what the caller of ``order``
-        gave; further parameters are the strategy's own arguments.
+        A decorator for ``rule(embedding, *, seed, backend, **own_arguments) -> Selector``. If the
+        rule has a parameter ``labeled`` or ``posterior``, it receives that argument of ``order``;
+        other parameters are the strategy's own arguments.
 
     Example:
         >>> from lightning_badge import OneShotSelector
@@ -81,7 +81,7 @@ def check_strategy(name: str, arguments: Mapping[str, Any] | None = None) -> Reg
     """Returns the strategy called ``name``.
 
     Raises:
-        OrderingError: No such strategy, or it does not take one of ``arguments``.
+        OrderingError: No such strategy, or a name in ``arguments`` that it does not accept.
     """
     if name not in STRATEGIES:
         raise OrderingError(

@@ -1,4 +1,4 @@
-"""How far a pool is spread: what coverage is a share of."""
+"""`Scatter`: the sum of squared distances of a pool to its mean, the denominator of coverage."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lightning_badge.kernels import Factors
 from lightning_badge.kernels.precision import full_float32
 
 ROW_BLOCK = 65536
-# Below this share of the sum of squares, float32 sums leave too few digits of the difference.
+# If the scatter is a smaller share of the sum of squared norms, float32 sums are too inexact.
 FLOAT64_BELOW = 1e-3
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """Sums over a pool's embeddings, from which their scatter around the mean follows.
+    """Sums over a pool's embeddings, from which the scatter around their mean is computed.
 
     Attributes:
-        n: Rows.
+        n: Number of rows.
         sq_norm: Sum of the squared norms.
-        embedding: Sum of the embeddings, one ``[c, h]`` matrix in float64.
+        embedding: Sum of the embeddings, ``[c, h]`` float64.
     """
 
     n: int
@@ -34,7 +34,7 @@ class Scatter:
 
     @classmethod
     def of(cls, rows: Factors) -> Scatter:
-        """Sums up a pool."""
+        """Computes the sums of a pool."""
         scatter = cls._sum(rows, torch.float32)
         if scatter.total < FLOAT64_BELOW * scatter.sq_norm:
             scatter = cls._sum(rows, torch.float64)
@@ -69,7 +69,7 @@ class Scatter:
         return max(self.sq_norm - mean_part, 0.0)
 
     def coverage(self, unexplained: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Returns 1 - unexplained / scatter, clipped to [0, 1]; 1 where nothing is scattered."""
+        """Returns 1 - unexplained / scatter, clipped to [0, 1]; 1 if the scatter is 0."""
         total = self.total
         if total == 0.0:
             return np.ones_like(unexplained)
@@ -78,12 +78,12 @@ class Scatter:
     def coverage_between(
         self, before: float | None, after: float, m: int
     ) -> npt.NDArray[np.float64]:
-        """Returns coverage after each of ``m`` ranks: exact at the last of them, else linear.
+        """Returns coverage after each of ``m`` ranks: exact at the last rank, linear before it.
 
         Args:
-            before: What was unexplained before the first of them; None before any center.
-            after: What is unexplained after the last of them.
-            m: How many.
+            before: Sum of ``min_sq_dist`` before the first rank; None if there was no center.
+            after: Sum of ``min_sq_dist`` after the last rank.
+            m: Number of ranks.
         """
         start = after if before is None else before
         return self.coverage(start + (after - start) * np.arange(1, m + 1) / m)

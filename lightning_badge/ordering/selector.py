@@ -1,9 +1,9 @@
 """Selectors: the objects that compute an ordering block by block.
 
-A selector keeps two kinds of state. Committed state follows from the ranks that were issued.
-Pending state belongs to a block that was computed and not issued as a whole. Issuing ranks commits
-them; a change of the pool commits the issued ranks of the block and drops the others. Nothing is
-ever undone.
+A selector has committed and pending state. Committed state follows from the ranks that were issued.
+Pending state belongs to a computed block that has not been issued completely. Issuing ranks commits
+them. A change of the pool commits the issued ranks of the block and drops the remaining ones.
+Committed state is never undone.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Picks:
 
     Attributes:
         positions: Rows of the embedding, best first, ``[k]`` int64.
-        gains: Criterion at each of them, ``[k]`` float64; NaN for none.
-        coverage: Coverage after each of them, ``[k]`` float32; NaN for none.
+        gains: Value of the criterion at each rank, ``[k]`` float64; NaN if there is none.
+        coverage: Coverage after each rank, ``[k]`` float32; NaN if there is none.
     """
 
     positions: npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class Picks:
 
     @classmethod
     def of(cls, positions: Any, gains: Any, coverage: Any = np.nan) -> Picks:
-        """Builds picks from whatever broadcasts to ``[k]``."""
+        """Builds picks; ``gains`` and ``coverage`` are broadcast to ``[k]``."""
         positions = np.asarray(positions, dtype=np.int64)
         return cls(
             positions,
@@ -55,18 +55,18 @@ class Picks:
 
     @staticmethod
     def join(parts: list[Picks]) -> Picks:
-        """Returns picks one after the other."""
+        """Concatenates picks."""
         columns = zip(*((p.positions, p.gains, p.coverage) for p in parts), strict=True)
         return Picks(*(np.concatenate(column) for column in columns)) if parts else Picks.of([], [])
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A computed block: its ranks, and the state that follows once all of them are issued.
+    """A computed block of ranks, with the state to commit once it is issued.
 
     Attributes:
         picks: The ranks.
-        pending: Tensors and plain values by name, for the selector that computed the block.
+        pending: Tensors and plain values by name, for the selector's ``_commit``.
     """
 
     picks: Picks
@@ -74,17 +74,17 @@ class Block:
 
 
 class Selector(ABC):
-    """Computes an ordering block by block and issues it in parts.
+    """Computes an ordering block by block and issues its ranks in parts.
 
-    A block is computed when its first rank is asked for. Its size may depend on the pool and the
-    seed, never on how many ranks are asked for: the parts, joined, are then the same whatever
-    their sizes.
+    A block is computed when its first rank is requested. Its size may depend on the pool and the
+    seed, but not on how many ranks are requested. So the ordering does not depend on the sizes of
+    the parts.
 
     Args:
         embedding: The pool.
 
     Attributes:
-        members: Which rows remain; issued rows are marked here, and nowhere else.
+        members: The only record of which rows remain and which were issued.
     """
 
     def __init__(self, embedding: GradientEmbedding) -> None:
@@ -99,17 +99,17 @@ class Selector(ABC):
         """Issues the next ranks.
 
         Args:
-            k: At most so many.
-            coverage: And no more than are needed to reach this coverage.
+            k: Largest number of ranks.
+            coverage: Stop at the first rank that reaches this coverage.
             progress: Called with the number of ranks issued, once per block.
 
         Returns:
-            The ranks asked for, or all that remain; none where the coverage is reached already.
+            The next ranks; fewer than ``k`` if no more rows remain or the coverage is reached.
         """
         parts: list[Picks] = []
         while k > 0 and not self._covered >= coverage:
             if self._block is None or self._n_issued == len(self._block.picks):
-                self._settle()
+                self._end_block()
                 self._block = self._next_block()
                 if self._block is None:
                     break
@@ -127,13 +127,13 @@ class Selector(ABC):
         return Picks.join(parts)
 
     def extend(self, embedding: GradientEmbedding, posterior: Tensor | None = None) -> None:
-        """Takes over a pool that grew.
+        """Adds rows to the pool.
 
         Args:
             embedding: The whole pool, the new rows at the end.
-            posterior: Of the whole pool, for selectors that began with one.
+            posterior: Class probabilities of the whole pool, for selectors that were given them.
         """
-        self._settle()
+        self._end_block()
         self._covered = -np.inf
         first = len(self.members)
         self.members.extend(len(embedding) - first)
@@ -141,13 +141,13 @@ class Selector(ABC):
 
     def discard(self, positions: npt.NDArray[np.int64]) -> None:
         """Removes remaining rows from the pool."""
-        self._settle()
+        self._end_block()
         self._covered = -np.inf
         self.members.discard(positions)
         self._rows_discarded(positions)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns tensors and plain values from which another process goes on identically."""
+        """Returns tensors and plain values from which another process continues identically."""
         block = None
         if self._block is not None:
             picks = self._block.picks
@@ -165,9 +165,9 @@ class Selector(ABC):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where the selector that ``state`` was taken from stood."""
+        """Restores a state that `state_dict` returned."""
         self.members.load(state["members"])
-        # A copy: what is loaded must not change under whoever keeps the state.
+        # A copy, so that this selector does not change the caller's state.
         self._load_pool_state(deepcopy(state["pool"]))
         self._block = None
         if state["block"] is not None:
@@ -180,32 +180,32 @@ class Selector(ABC):
             self._block = Block(picks, pending)
         self._n_issued, self._covered = state["n_issued_of_block"], state["covered"]
 
-    def _settle(self) -> None:
-        """Commits the issued ranks of the block and drops what is pending of the others."""
+    def _end_block(self) -> None:
+        """Commits the issued ranks of the block and drops the remaining ones."""
         if self._block is not None and self._n_issued:
             self._commit(self._block, self._n_issued)
         self._block, self._n_issued = None, 0
 
     @abstractmethod
     def _next_block(self) -> Block | None:
-        """Returns the next ranks after those committed, one or more; None where no row remains.
+        """Returns the ranks after the committed ones, at least one; None if no row remains.
 
-        Committed state may be reorganised here, but not change its meaning.
+        May reorganize committed state, for example sort rows, but not change its meaning.
         """
 
     @abstractmethod
     def _commit(self, block: Block, n: int) -> None:
-        """Commits the first ``n`` ranks of the block, 1 or more; the others are never issued."""
+        """Commits the first ``n`` ranks of the block, at least 1; the others are dropped."""
 
     @abstractmethod
     def _rows_added(
         self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
     ) -> None:
-        """Takes over a pool whose rows from ``first`` on are new."""
+        """Updates the selector for a pool whose rows from ``first`` on are new."""
 
     @abstractmethod
     def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
-        """Takes note of discarded rows; ``members`` has them already."""
+        """Updates the selector for discarded rows, which ``members`` already marks."""
 
     @abstractmethod
     def _pool_state(self) -> dict[str, Any]:
@@ -213,14 +213,15 @@ class Selector(ABC):
 
     @abstractmethod
     def _load_pool_state(self, state: dict[str, Any]) -> None:
-        """Takes over what ``_pool_state`` returned."""
+        """Restores what ``_pool_state`` returned."""
 
 
 class OneShotSelector(Selector):
-    """Ranks all remaining rows at once: for strategies without state between ranks.
+    """Ranks all remaining rows at once; for strategies without state between ranks.
 
-    A subclass implements ``_rank``, and the three methods below where it keeps something for each
-    row.
+    A subclass implements ``_rank``. If it stores values for each row, it also overrides
+    ``_rows_added``. If it has other state, such as a random generator, it also overrides
+    ``_pool_state`` and ``_load_pool_state``.
     """
 
     def _next_block(self) -> Block | None:
@@ -230,21 +231,21 @@ class OneShotSelector(Selector):
 
     @abstractmethod
     def _rank(self, remaining: npt.NDArray[np.int64]) -> Picks:
-        """Ranks the rows that remain, ``[r]``, in the order of the pool."""
+        """Ranks the remaining rows ``[r]``, which are given in pool order."""
 
     def _commit(self, block: Block, n: int) -> None:
-        """Nothing but ``members`` depends on the ranks issued."""
+        """Does nothing: only ``members`` depends on the issued ranks."""
 
     def _rows_added(
         self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
     ) -> None:
-        """Nothing is kept for each row."""
+        """Does nothing: there are no values for each row."""
 
     def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
-        """Nothing is kept for each row."""
+        """Does nothing: ``_rank`` receives only the remaining rows."""
 
     def _pool_state(self) -> dict[str, Any]:
         return {}
 
     def _load_pool_state(self, state: dict[str, Any]) -> None:
-        """Nothing is kept between ranks."""
+        """Does nothing: there is no state between ranks."""

@@ -37,7 +37,6 @@ DOUBLES = [
     "limit",
     "stale",
     "gains",
-    "now",
     "cutoff",
 ]
 TYPES = {

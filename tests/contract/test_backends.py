@@ -1,4 +1,4 @@
-"""What every back end computes is what the specification says."""
+"""Every back end computes the same as the specification, the back end ``reference``."""
 
 import os
 from importlib.util import find_spec
@@ -29,7 +29,7 @@ SHAPES = [
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
     if request.param == "triton" and not CAN_TRITON:
         pytest.skip("Triton needs TRITON_INTERPRET=1 or a CUDA device")
-    # Otherwise random rows, which nothing prunes, would all be multiplied by torch.
+    # Without this, numba would pass random rows to torch, because pruning does not pay for them.
     monkeypatch.setattr(numba_pruned, "PRUNE_BELOW", 1.0)
     return resolve_backend(request.param, device_of(request.param))
 
@@ -60,7 +60,7 @@ def expected(rows: Factors, centers: Factors) -> Tensor:
 def lower(
     backend: Backend, known: Tensor, rows: Factors, centers: Factors, **more: Any
 ) -> tuple[Tensor, Any]:
-    """Returns what an update makes of ``known``, and its work."""
+    """Returns ``known`` after an update, and the work of the update."""
     device = device_of(backend.name)
     rows, centers = (Factors(*(t.to(device) for t in f.tensors)) for f in (rows, centers))
     known = known.to(device, copy=True)
@@ -78,7 +78,7 @@ def assert_near(found: Tensor, wanted: Tensor, rtol: float = 1e-3, atol: float =
     torch.testing.assert_close(found, wanted, rtol=rtol, atol=atol)
 
 
-def test_each_name_is_one_object_found_by_its_file() -> None:
+def test_back_ends_are_registered_under_their_names() -> None:
     assert set(backends()) >= {"numba", "reference", "torch", "triton"}
     assert all(found.name == name for name, found in backends().items())
 
@@ -86,7 +86,7 @@ def test_each_name_is_one_object_found_by_its_file() -> None:
 class TestEmbed:
     @pytest.mark.parametrize(("n", "c", "h"), sorted({shape[:3] for shape in SHAPES}))
     @pytest.mark.parametrize("loss", LOSSES)
-    def test_gradients_are_the_specification(
+    def test_gradients_equal_the_specification(
         self, backend: Backend, n: int, c: int, h: int, loss: Loss
     ) -> None:
         if c == 1 and loss == "cross_entropy":
@@ -105,11 +105,11 @@ class TestEmbed:
 class TestUpdate:
     @pytest.mark.parametrize(("n", "c", "h", "m"), SHAPES)
     @pytest.mark.parametrize("prune", [True, False])
-    def test_distances_are_the_specification(self, backend, n, c, h, m, prune) -> None:
+    def test_distances_equal_the_specification(self, backend, n, c, h, m, prune) -> None:
         rows, centers = random_factors(n, c, h), random_factors(m, c, h, seed=1)
         assert_near(min_sq_dist(backend, rows, centers, prune=prune), expected(rows, centers))
 
-    def test_float64_factors_keep_their_digits(self, backend: Backend) -> None:
+    def test_float64_factors_are_computed_in_float64(self, backend: Backend) -> None:
         if backend.unavailable(torch.device("cpu"), torch.float64):
             pytest.skip("this back end computes in float32")
         rows = random_factors(50, 3, 20, dtype=torch.float64)
@@ -117,17 +117,17 @@ class TestUpdate:
         found = min_sq_dist(backend, rows, centers)
         assert_near(found, expected(rows, centers), rtol=1e-12, atol=1e-14)
 
-    def test_a_known_distance_falls_to_the_nearest_center_and_no_further(self, backend) -> None:
+    def test_distances_are_lowered_to_the_nearest_center_and_never_raised(self, backend) -> None:
         rows, centers = random_factors(70, 3, 8), random_factors(4, 3, 8, seed=1)
         wanted = expected(rows, centers)
         for start in (0.0, float(wanted.median()) + 1e-12):
             known, _ = lower(backend, torch.full((70,), start, dtype=torch.float64), rows, centers)
             assert_near(known, wanted.clamp(max=start))
-            # To the last digit, which float32 does not have.
+            # Exactly equal, including digits that float32 does not have.
             assert (known[wanted > 1.01 * start] == start).all()
             assert start == 0.0 or (known < start).any()
 
-    def test_only_the_rows_asked_for_are_updated(self, backend: Backend) -> None:
+    def test_only_the_given_positions_are_updated(self, backend: Backend) -> None:
         rows, centers = random_factors(50, 3, 8), random_factors(4, 3, 8, seed=1)
         some = torch.tensor([40, 3, 17])
         unknown = torch.full((3,), torch.inf, dtype=torch.float64)
@@ -136,16 +136,16 @@ class TestUpdate:
 
     @pytest.mark.parametrize("prune", [True, False])
     @pytest.mark.parametrize("number", [0, 1, 33, 65])
-    def test_only_the_first_number_of_centers_count(self, backend, prune, number) -> None:
+    def test_only_the_first_number_centers_are_used(self, backend, prune, number) -> None:
         rows, centers = random_factors(70, 7, 20), random_factors(65, 7, 20, seed=1)
-        counted = torch.tensor(number)
-        found = min_sq_dist(backend, rows, centers, prune=prune, number=counted)
+        number_of_centers = torch.tensor(number)
+        found = min_sq_dist(backend, rows, centers, prune=prune, number=number_of_centers)
         if number:
             assert_near(found, expected(rows, centers.take(slice(0, number))))
         else:
             assert found.isinf().all()
 
-    def test_starts_leave_out_no_center_from_there_on(self, backend: Backend) -> None:
+    def test_no_center_from_start_on_is_omitted(self, backend: Backend) -> None:
         rows, centers = random_factors(70, 7, 20), random_factors(192, 7, 20, seed=1)
         starts = torch.linspace(0, 192, 70).long()
         found = min_sq_dist(
@@ -157,20 +157,20 @@ class TestUpdate:
             nearest = float(pairs[row, start:].amin()) if start < 192 else torch.inf
             assert float(pairs[row].amin()) * 0.999 <= found[row] <= nearest * 1.001
 
-    def test_copies_are_at_distance_zero_exactly(self, backend: Backend) -> None:
+    def test_copies_are_at_exactly_distance_zero(self, backend: Backend) -> None:
         rows = random_factors(70, 10, 130)
         rows = rows.take(torch.arange(140) % 70)
         assert (min_sq_dist(backend, rows, rows.take(slice(0, 70))) == 0).all()
 
     @pytest.mark.parametrize("noise", [1e-2, 1e-4, 1e-6])
-    def test_near_copies_keep_their_digits(self, backend: Backend, noise: float) -> None:
+    def test_distances_of_near_copies_are_accurate(self, backend: Backend, noise: float) -> None:
         base, other = random_factors(60, 10, 130), random_factors(60, 10, 130, seed=1)
         near = Factors.of(
             base.logit_grad + noise * other.logit_grad, base.penultimate + noise * other.penultimate
         )
         wanted = expected(near, base)
         assert_near(min_sq_dist(backend, near, base), wanted, rtol=1e-4, atol=0.0)
-        known, _ = lower(backend, 1.01 * wanted, near, base)  # known almost as well already
+        known, _ = lower(backend, 1.01 * wanted, near, base)  # starts just above the result
         assert_near(known, wanted, rtol=1e-4, atol=0.0)
 
     def test_tiny_gradients_do_not_underflow(self, backend: Backend) -> None:
@@ -180,7 +180,7 @@ class TestUpdate:
         wanted = expected(rows, rows.take(slice(0, 7))) * 2.0**-160
         assert_near(found, wanted, rtol=1e-4, atol=0.0)
 
-    def test_gradients_that_are_zero_are_at_distance_zero(self, backend: Backend) -> None:
+    def test_zero_gradients_are_at_distance_zero(self, backend: Backend) -> None:
         rows = random_factors(30, 5, 8)
         vanished = Factors.of(torch.zeros(30, 5), 1e6 * rows.penultimate)
         assert (min_sq_dist(backend, vanished, vanished.take(slice(0, 1))) == 0).all()
@@ -188,7 +188,7 @@ class TestUpdate:
         found = min_sq_dist(backend, some, some.take(slice(0, 4)))
         assert_near(found, expected(some, some.take(slice(0, 4))))
 
-    def test_rows_and_centers_may_lie_thirty_decades_apart(self, backend: Backend) -> None:
+    def test_rows_and_centers_may_differ_by_25_orders_of_magnitude(self, backend: Backend) -> None:
         base = random_factors(40, 4, 16)
         rows = Factors.of(base.logit_grad * 1e-25, base.penultimate.abs())
         centers = Factors.of(base.logit_grad[:9], base.penultimate[:9].abs())
@@ -221,9 +221,9 @@ class TestUpdate:
         assert_near(found, expected(rows, centers), rtol=1e-4, atol=1e-12)
 
     @pytest.mark.parametrize("signed", [False, True])
-    def test_no_near_center_is_ruled_out_where_bounds_are_tight(self, backend, signed) -> None:
-        # Activations of one direction make the class side's bound the distance itself; many
-        # confident rows of each class make boxes of centers that lie close together.
+    def test_tight_bounds_rule_out_no_nearest_center(self, backend, signed) -> None:
+        # With activations in one direction, the class bound is almost the distance. With many
+        # confident rows of each class, the boxes of centers are small.
         generator = torch.Generator().manual_seed(0)
         z = torch.randn(600, 5, generator=generator)
         z[torch.arange(600), torch.arange(600) % 5] += 6
@@ -240,7 +240,7 @@ class TestUpdate:
 class TestAccept:
     @pytest.mark.parametrize("b", [1, 2, 63, 64, 65, 200])
     @pytest.mark.parametrize("spread", [0.5, 30.0])
-    def test_a_block_accepts_what_the_specification_accepts(self, backend, b, spread) -> None:
+    def test_accepted_candidates_equal_the_specification(self, backend, b, spread) -> None:
         rows = small_integers(b, 3, 5, seed=b)
         generator = torch.Generator().manual_seed(b)
         stale = (spread * torch.randint(0, 9, (b,), generator=generator)).double()
@@ -255,7 +255,7 @@ class TestAccept:
         assert torch.equal(found.gains[:number].cpu(), wanted.gains)
         assert (found.candidates[number:] == found.candidates[:1]).all()
 
-    def test_a_block_without_mass_accepts_nobody(self, backend: Backend) -> None:
+    def test_a_block_without_mass_accepts_no_candidate(self, backend: Backend) -> None:
         device = device_of(backend.name)
         rows = Factors(*(t.to(device) for t in small_integers(70, 3, 5).tensors))
         nothing = torch.zeros(70, dtype=torch.float64, device=device)

@@ -1,4 +1,4 @@
-"""What every strategy in the registry owes its users."""
+"""The contract of every strategy in the registry."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ NAMES = sorted(STRATEGIES)
 
 
 def order(pool: GradientEmbedding, name: str = "badge", **arguments: object) -> Ordering:
-    """Orders with whatever else the strategy needs."""
+    """Orders a pool and passes the other arguments that the strategy requires."""
     context = context_of(name, pool) if name in STRATEGIES else {}
     return order_any(pool, name, **context, **arguments)
 
@@ -44,7 +44,7 @@ class TestEveryStrategy:
         ordering = order(pool, name)
         assert sorted(ordering) == sorted(pool.sample_ids.tolist())
 
-    def test_a_prefix_is_what_a_smaller_k_gives(self, name: str) -> None:
+    def test_a_smaller_k_gives_a_prefix(self, name: str) -> None:
         pool = make_pool(60)
         whole = order(pool, name, seed=3)
         for k in (1, 2, 7, 33, 59, 60, 100):
@@ -76,18 +76,18 @@ class TestEveryStrategy:
         assert len(order(empty, name)) == 0
 
     @pytest.mark.parametrize("k", [0, -3, True, 2.5])
-    def test_a_k_that_is_no_positive_integer_is_an_error(self, name: str, k: object) -> None:
+    def test_k_must_be_a_positive_integer(self, name: str, k: object) -> None:
         with pytest.raises(OrderingError, match="expected a positive integer"):
             order(make_pool(5), name, k=k)
 
-    def test_every_row_brings_its_label_and_confidence(self, name: str) -> None:
+    def test_every_rank_has_label_and_confidence(self, name: str) -> None:
         pool = make_pool(30)
         ordering = order(pool, name)
         rows = [pool.sample_ids.tolist().index(sample_id) for sample_id in ordering]
         assert ordering.hallucinated_label.tolist() == pool.hallucinated_label[rows].tolist()
         np.testing.assert_array_equal(ordering.confidence, pool.confidence[rows].numpy())
 
-    def test_metadata_tells_how_it_came_about(self, name: str) -> None:
+    def test_metadata_describes_the_ordering(self, name: str) -> None:
         pool = make_pool(30)
         metadata = order(pool, name, k=4, seed=9).metadata
         assert metadata["strategy"] == name
@@ -123,7 +123,7 @@ def test_orderings_are_permutations_with_stable_prefixes(n, seed, name, data) ->
     assert list(order(pool, name, seed=seed, k=k)) == whole[:k]
 
 
-def test_a_need_that_is_not_met_is_an_error_and_so_is_a_gift_of_no_use() -> None:
+def test_missing_and_unused_labeled_sets_are_errors() -> None:
     pool = make_pool(5)
     with pytest.raises(OrderingError, match="'badge_labeled' needs labeled="):
         order_any(pool, "badge_labeled")

@@ -1,4 +1,4 @@
-"""What a strategy takes of its own is the same everywhere: in code, the callback and Hydra."""
+"""A strategy's own arguments are the same in ``order``, ``LazyOrdering``, callback and Hydra."""
 
 import inspect
 from collections.abc import Callable
@@ -49,16 +49,16 @@ def on_the_command_line(strategy: str, **arguments: Any) -> Any:
 
 
 PLACES = (in_order, in_a_lazy_ordering, in_the_callback, on_the_command_line)
-REFUSALS = (BadgeError, MisconfigurationException)
+ERRORS = (BadgeError, MisconfigurationException)
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
-def test_an_argument_it_does_not_take_is_refused_with_those_it_takes(
+def test_an_unknown_argument_is_an_error_that_lists_the_known_ones(
     place: Place, strategy: str
 ) -> None:
     takes = ", ".join(sorted(STRATEGIES[strategy].arguments)) or "no arguments of its own"
-    with pytest.raises(REFUSALS, match=f"strategy {strategy!r} takes {takes}; got nonsense"):
+    with pytest.raises(ERRORS, match=f"strategy {strategy!r} takes {takes}; got nonsense"):
         place(strategy, nonsense=3)
 
 
@@ -69,14 +69,14 @@ def test_an_argument_it_does_not_take_is_refused_with_those_it_takes(
         ("entropy", {"first_center": "max_norm"}, "'entropy' takes no .*; got first_center"),
         ("badge", {"first_center": "last"}, "uniform, max_norm, got 'last'"),
         ("coreset", {"first_center": "last"}, "uniform, max_norm, got 'last'"),
-        ("batchbald", {"depth": -1}, "depth: expected an integer from 0 on, got -1"),
+        ("batchbald", {"depth": -1}, "depth: expected an integer of 0 or more, got -1"),
         ("batchbald", {"configurations": 1.5}, "configurations: expected an integer .* 1.5"),
     ],
 )
-def test_a_wrong_value_is_refused_before_anything_runs(
+def test_an_invalid_value_is_an_error_at_construction(
     place: Place, strategy: str, arguments: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(REFUSALS, match=message):
+    with pytest.raises(ERRORS, match=message):
         place(strategy, **arguments)
 
 
@@ -88,14 +88,16 @@ def test_a_wrong_value_is_refused_before_anything_runs(
         ("batchbald", {"depth": 2, "configurations": 7}),
     ],
 )
-def test_what_it_takes_reaches_it(place: Place, strategy: str, arguments: dict[str, Any]) -> None:
+def test_arguments_reach_the_strategy(
+    place: Place, strategy: str, arguments: dict[str, Any]
+) -> None:
     made = place(strategy, **arguments)
     is_callback = isinstance(made, BadgeCallback)
     assert (made.strategy_args if is_callback else made.metadata["strategy_args"]) == arguments
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
-def test_its_configuration_has_all_that_it_takes_with_the_defaults(strategy: str) -> None:
+def test_the_config_lists_all_arguments_with_their_defaults(strategy: str) -> None:
     config: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"strategy/{strategy}.yaml"))
     parameters = inspect.signature(STRATEGIES[strategy].rule).parameters
     assert {name: value for name, value in config.items() if name not in NOT_ARGUMENTS} == {

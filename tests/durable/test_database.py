@@ -19,8 +19,8 @@ def open_shelf(path: Path) -> "closing[Database]":
     return closing(Database(path, SCHEMA, error=LabelError, timeout_s=0.0))
 
 
-def refusal(path: Path) -> str:
-    """Returns the one line that opening ``path`` ends in, and checks that it left it alone."""
+def error_of_opening(path: Path) -> str:
+    """Returns the one-line error of opening ``path``; checks that the file is not changed."""
     before = path.read_bytes()
     with pytest.raises(LabelError) as caught:
         open_shelf(path)
@@ -31,21 +31,21 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-def test_what_was_committed_is_there_again(tmp_path: Path) -> None:
+def test_committed_rows_are_read_after_reopening(tmp_path: Path) -> None:
     with open_shelf(tmp_path / "a.db") as shelf, shelf.transaction():
         shelf.write("INSERT INTO books VALUES (?)", ("Emma",))
     with open_shelf(tmp_path / "a.db") as shelf:
         assert shelf.read("SELECT title FROM books") == [("Emma",)]
 
 
-def test_the_file_is_written_ahead_with_full_synchronisation(tmp_path: Path) -> None:
+def test_the_database_uses_a_write_ahead_log_and_full_synchronization(tmp_path: Path) -> None:
     with open_shelf(tmp_path / "a.db") as shelf:
         assert shelf.read("PRAGMA journal_mode") == [("wal",)]
         assert shelf.read("PRAGMA synchronous") == [(2,)]
         assert shelf.read("PRAGMA user_version") == [(2,)]
 
 
-def test_an_exception_takes_the_transaction_back(tmp_path: Path) -> None:
+def test_an_exception_rolls_the_transaction_back(tmp_path: Path) -> None:
     with open_shelf(tmp_path / "a.db") as shelf:
 
         def add(*titles: str | None) -> None:
@@ -60,14 +60,14 @@ def test_an_exception_takes_the_transaction_back(tmp_path: Path) -> None:
         assert shelf.read("SELECT * FROM books") == []
 
 
-def test_an_empty_file_is_the_trace_of_a_killed_start(tmp_path: Path) -> None:
+def test_an_empty_file_of_a_killed_start_is_initialized(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     path.touch()
     with open_shelf(path) as shelf:
         assert shelf.read("SELECT * FROM books") == []
 
 
-def test_two_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+def test_two_connections_may_open_a_new_file(tmp_path: Path) -> None:
     with open_shelf(tmp_path / "a.db") as one, open_shelf(tmp_path / "a.db") as other:
         with one.transaction():
             one.write("INSERT INTO books VALUES ('Emma')")
@@ -77,14 +77,14 @@ def test_two_may_open_a_new_file_at_once(tmp_path: Path) -> None:
 def test_a_file_that_is_not_sqlite_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     path.write_text("sample_id,label\n" * 100)
-    assert "expected a shelf, got a file of another kind" in refusal(path)
+    assert "expected a shelf, got a file of another kind" in error_of_opening(path)
 
 
 def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE books (title TEXT)")
-    assert "a SQLite file of another program" in refusal(path)
+    assert "a SQLite file of another program" in error_of_opening(path)
 
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
@@ -93,18 +93,18 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
         pass
     with closing(sqlite3.connect(path)) as newer:
         newer.execute("PRAGMA user_version = 3")
-    assert "version 2 or older, got version 3; upgrade" in refusal(path)
+    assert "version 2 or older, got version 3; upgrade" in error_of_opening(path)
 
 
-@pytest.mark.parametrize("left", [0.5, 0.99])
-def test_a_file_that_was_cut_off_is_an_error(tmp_path: Path, left: float) -> None:
+@pytest.mark.parametrize("kept", [0.5, 0.99])
+def test_a_truncated_file_is_an_error(tmp_path: Path, kept: float) -> None:
     path = tmp_path / "a.db"
     with open_shelf(path) as shelf, shelf.transaction():
         for number in range(1000):
             shelf.write("INSERT INTO books VALUES (?)", (f"volume {number}",))
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * left)])
-    assert "a.db: damaged (" in refusal(path)
+    path.write_bytes(content[: int(len(content) * kept)])
+    assert "a.db: damaged (" in error_of_opening(path)
 
 
 def test_a_path_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_path_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
         open_shelf(tmp_path)
 
 
-def test_a_file_that_another_one_is_writing_is_an_error(tmp_path: Path) -> None:
+def test_a_file_locked_by_another_writer_is_an_error(tmp_path: Path) -> None:
     with open_shelf(tmp_path / "a.db") as one, open_shelf(tmp_path / "a.db") as other:
         with (
             one.transaction(),

@@ -12,7 +12,7 @@ def lock(path: Path) -> FileLock:
     return FileLock(path, error=RunDirectoryError)
 
 
-def test_a_lock_is_held_once_and_free_after_its_release(tmp_path: Path) -> None:
+def test_a_lock_is_exclusive_until_it_is_released(tmp_path: Path) -> None:
     held = lock(tmp_path / "run.lock")
     with pytest.raises(RunDirectoryError, match=rf"in use by process {os.getpid()} on "):
         lock(tmp_path / "run.lock")
@@ -21,15 +21,15 @@ def test_a_lock_is_held_once_and_free_after_its_release(tmp_path: Path) -> None:
     lock(tmp_path / "run.lock").release()
 
 
-def test_a_file_that_was_moved_and_made_anew_is_another_lock(tmp_path: Path) -> None:
+def test_a_new_file_at_the_path_of_a_moved_one_is_another_lock(tmp_path: Path) -> None:
     moved = lock(tmp_path / "run.lock")
     (tmp_path / "run.lock").rename(tmp_path / "old.lock")
-    anew = lock(tmp_path / "run.lock")
+    new = lock(tmp_path / "run.lock")
     with pytest.raises(RunDirectoryError, match="in use by"):
         lock(tmp_path / "old.lock")
     moved.release()
     lock(tmp_path / "old.lock").release()
-    anew.release()
+    new.release()
 
 
 def test_a_file_that_moves_while_it_is_being_locked_is_an_error(
@@ -42,12 +42,12 @@ def test_a_file_that_moves_while_it_is_being_locked_is_an_error(
     lock(tmp_path / "run.lock").release()
 
 
-def test_a_file_that_cannot_be_locked_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_file_that_cannot_be_locked(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match=r"missing/run\.lock: cannot be locked: "):
         lock(tmp_path / "missing" / "run.lock")
 
 
-def test_a_system_without_such_locks_is_told_so(
+def test_a_system_without_posix_locks_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "fcntl", None)

@@ -1,4 +1,4 @@
-"""Which back end computes, and why another one cannot."""
+"""The choice of a back end, and the errors of back ends that cannot compute."""
 
 import logging
 from importlib.machinery import ModuleSpec
@@ -16,23 +16,25 @@ INSTALLED = {"numba", "triton"}
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """What is installed, whatever really is: a test may take some of it away."""
-    here = set(INSTALLED)
+    """Pretends that these packages are installed; a test may remove some from the set."""
+    packages = set(INSTALLED)
     monkeypatch.setattr(
-        backend_module, "find_spec", lambda name: ModuleSpec(name, None) if name in here else None
+        backend_module,
+        "find_spec",
+        lambda name: ModuleSpec(name, None) if name in packages else None,
     )
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setenv("CC", "cc")
     registry._report_once.cache_clear()
-    return here
+    return packages
 
 
-def test_the_names_are_those_of_installable_extras() -> None:
+def test_every_package_is_an_installable_extra() -> None:
     assert {found.package for found in backends().values()} == {None, *INSTALLED}
 
 
-def test_auto_takes_what_pays(installed: set[str]) -> None:
+def test_auto_chooses_by_device_and_pool_size(installed: set[str]) -> None:
     assert resolve_backend("auto", n=10).name == "torch"
     assert resolve_backend("auto", n=1_000_000).name == "numba"
     assert resolve_backend("auto", "cuda", n=10).name == "triton"
@@ -42,7 +44,7 @@ def test_auto_takes_what_pays(installed: set[str]) -> None:
     assert resolve_backend("auto", "cuda", n=1_000_000).name == "torch"
 
 
-def test_auto_reports_once_that_triton_computes(caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_logs_once_that_it_uses_triton(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="lightning_badge"):
         for _ in range(3):
             resolve_backend("auto", "cuda")
@@ -51,14 +53,14 @@ def test_auto_reports_once_that_triton_computes(caplog: pytest.LogCaptureFixture
     ]
 
 
-def test_a_torch_built_for_rocm_computes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triton_refuses_a_torch_built_for_rocm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "hip", "6.3")
     assert resolve_backend("auto", "cuda").name == "torch"
     with pytest.raises(BadgeError, match="built for ROCm; backend='torch' computes anywhere"):
         resolve_backend("triton", "cuda")
 
 
-def test_what_cannot_compute_says_why_and_what_can(installed: set[str]) -> None:
+def test_errors_say_why_a_back_end_cannot_compute(installed: set[str]) -> None:
     with pytest.raises(BadgeError, match="auto, numba, reference, torch, triton, got 'cuda'"):
         resolve_backend("cuda")
     with pytest.raises(BadgeError, match="'numba' computes on the CPU, but the pool is on cuda"):
@@ -72,25 +74,25 @@ def test_what_cannot_compute_says_why_and_what_can(installed: set[str]) -> None:
         resolve_backend("numba")
 
 
-def test_an_old_gpu_and_a_missing_compiler_leave_it_to_torch(monkeypatch) -> None:
+def test_auto_uses_torch_on_an_old_gpu_or_without_a_compiler(monkeypatch) -> None:
     monkeypatch.delenv("CC")
     monkeypatch.setattr(triton_tiled, "which", lambda name: None)
     assert resolve_backend("auto", "cuda").name == "torch"
-    with pytest.raises(BadgeError, match="install gcc, or name one in CC; backend='torch'"):
+    with pytest.raises(BadgeError, match="install gcc or set CC; backend='torch'"):
         resolve_backend("triton", "cuda")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert resolve_backend("auto", "cuda").name == "torch"
-    with pytest.raises(BadgeError, match="capability 8.0 or more, and cuda has 7.5; backend="):
+    with pytest.raises(BadgeError, match="capability 8.0 or higher, and cuda has 7.5; backend="):
         resolve_backend("triton", "cuda")
 
 
-def test_float64_embeddings_are_not_for_triton() -> None:
+def test_triton_refuses_float64_embeddings() -> None:
     assert resolve_backend("auto", "cuda", dtype=torch.float64).name == "torch"
     with pytest.raises(BadgeError, match="in float32, but the embeddings are float64"):
         resolve_backend("triton", "cuda", dtype=torch.float64)
 
 
-def test_the_interpreter_computes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interpreted_triton_computes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert resolve_backend("triton").name == "triton"
     assert resolve_backend("auto", n=10).name == "torch"

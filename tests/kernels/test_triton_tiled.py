@@ -1,7 +1,7 @@
-"""The Triton kernels give what the specification and torch give.
+"""The Triton kernels agree with the reference back end and with torch.
 
-Without a GPU they are interpreted:
-``TRITON_INTERPRET=1 pytest tests/kernels/test_triton_tiled.py``. With one, ``pytest -m gpu`` runs
+Without a GPU they run in Triton's interpreter:
+``TRITON_INTERPRET=1 pytest tests/kernels/test_triton_tiled.py``. With a GPU, ``pytest -m gpu`` runs
 the same tests on it.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pretend_gpu import WAITS
+from pretend_gpu import SYNCS
 from tiny import Classifier, loader, make_trainer
 from torch import Tensor
 from torch.nn import functional
@@ -36,7 +36,7 @@ from lightning_badge.ordering.distance_selector import to_host
 from lightning_badge.ordering_file import read_ordering
 
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-MAP_NORESERVE = 0x4000  # of Linux
+MAP_NORESERVE = 0x4000  # Linux only
 
 if find_spec("triton") is None:
     pytest.skip("triton is not installed", allow_module_level=True)
@@ -79,13 +79,13 @@ def on(device: str, factors: Factors) -> Factors:
     return Factors(*(tensor.to(device) for tensor in factors.tensors))
 
 
-def everyone(factors: Factors) -> Tensor:
+def all_positions(factors: Factors) -> Tensor:
     return torch.arange(len(factors), device=factors.sq_norm.device)
 
 
 def min_sq_dist(rows: Factors, centers: Factors, **more: Any) -> Tensor:
     known = torch.full_like(rows.sq_norm, torch.inf)
-    TRITON.update(known, rows, everyone(rows), centers, **more)
+    TRITON.update(known, rows, all_positions(rows), centers, **more)
     return known.cpu()
 
 
@@ -93,7 +93,7 @@ def expected(rows: Factors, centers: Factors) -> Tensor:
     dense = [
         reference.dense(f.logit_grad.cpu(), f.penultimate.cpu()).double() for f in (rows, centers)
     ]
-    # Row by row: all of them at once would take gigabytes.
+    # Row by row, because all rows together would need gigabytes.
     return torch.cat([reference.min_sq_dist(row, dense[1]) for row in dense[0].split(1)])
 
 
@@ -113,17 +113,17 @@ class TestUpdate:
         assert_near(found, expected(rows, centers))
         assert (found[:30:3] == 0).all()
 
-    def test_every_entry_is_written_and_none_beside(self, device: str) -> None:
+    def test_only_the_given_entries_are_written(self, device: str) -> None:
         rows, centers = random_factors(100, 7, 41), random_factors(5, 7, 41, seed=1)
         room = torch.full((102,), torch.nan, dtype=torch.float64, device=device)
         known = room[1:101]
         known.fill_(torch.inf)
         rows, centers = on(device, rows), on(device, centers)
-        TRITON.update(known, rows, everyone(rows), centers)
+        TRITON.update(known, rows, all_positions(rows), centers)
         assert_near(known, expected(rows, centers))
         assert room[[0, -1]].isnan().all()
 
-    def test_what_lies_beyond_the_rows_is_not_looked_at(self, device: str) -> None:
+    def test_memory_beyond_the_rows_is_not_used(self, device: str) -> None:
         poisoned = random_factors(130, 7, 41)
         for tensor in poisoned.tensors:
             tensor[100:] = torch.nan
@@ -131,16 +131,16 @@ class TestUpdate:
         centers = rows.take(slice(95, 100))
         assert_near(min_sq_dist(rows, centers), expected(rows, centers))
 
-    def test_no_tile_is_skipped_whose_norms_let_it_matter(self, device: str) -> None:
-        # On one ray the gap between the norms is the distance.
+    def test_norm_bounds_skip_no_tile_that_may_matter(self, device: str) -> None:
+        # On a ray, the distance of two rows is the difference of their norms.
         ray = torch.ones(1, 8) / 8**0.5
         rows = on(device, Factors.of(torch.ones(64, 1), ray.repeat(64, 1)))
         centers = on(device, Factors.of(torch.ones(33, 1), 1.5 * ray.repeat(33, 1)))
         known = torch.full_like(rows.sq_norm, 0.26)
-        TRITON.update(known, rows, everyone(rows), centers)
+        TRITON.update(known, rows, all_positions(rows), centers)
         assert_near(known, torch.full((64,), 0.25))
 
-    def test_distances_over_twelve_decades_keep_their_digits(self, device: str) -> None:
+    def test_distances_over_twelve_decades_are_accurate(self, device: str) -> None:
         base = random_factors(120, 5, 30)
         scale = torch.logspace(-6, 0, 120)[:, None]
         rows = Factors.of(base.logit_grad * scale, base.penultimate.abs())
@@ -150,7 +150,7 @@ class TestUpdate:
             found = min_sq_dist(rows, centers, signed=signed)
             torch.testing.assert_close(found, expected(rows, centers), rtol=1e-4, atol=0.0)
 
-    def test_pruning_saves_products_where_rows_stand_by_label_and_norm(self, device) -> None:
+    def test_pruning_skips_products_of_rows_sorted_by_label_and_norm(self, device) -> None:
         label = functional.one_hot(torch.arange(640) // 160, 4)
         logits = label * torch.linspace(2, 12, 640)[:, None]
         a = logit_grad(logits, "cross_entropy")
@@ -158,27 +158,27 @@ class TestUpdate:
         known = torch.full_like(rows.sq_norm, torch.inf)
         for part in (slice(0, None, 8), slice(1, None, 4)):
             centers = rows.take(part)
-            work = TRITON.update(known, rows, everyone(rows), centers, signed=False)
+            work = TRITON.update(known, rows, all_positions(rows), centers, signed=False)
         assert_near(known, expected(rows, centers.concatenate(rows.take(slice(0, None, 8)))))
         assert work.pairs == 640 * 160
         assert 0 < int(work.multiplied) < 0.7 * work.pairs
-        dense = TRITON.update(known, rows, everyone(rows), centers, prune=False)
+        dense = TRITON.update(known, rows, all_positions(rows), centers, prune=False)
         assert int(dense.multiplied) == dense.pairs
 
-    def test_rows_that_are_no_neighbours_in_memory(self, device: str) -> None:
+    def test_strided_rows(self, device: str) -> None:
         plain = random_factors(40, 7, 41)
         wide = torch.full((80, 90), torch.nan)
         wide[::2, 3:44] = plain.penultimate
         a = torch.full((7, 40), torch.nan).T
         a.copy_(plain.logit_grad)
         strided = Factors(a, wide[::2, 3:44], plain.sq_norm, plain.logit_grad_norm)
-        strided = Factors(*(_to_as_is(tensor, device) for tensor in strided.tensors))
+        strided = Factors(*(_to_with_strides(tensor, device) for tensor in strided.tensors))
         assert strided.logit_grad.stride() == (1, 40)
         assert strided.penultimate.stride() == (180, 1)
         centers = strided.take(slice(0, 9))
         assert_near(min_sq_dist(strided, centers), expected(plain, plain.take(slice(0, 9))))
 
-    def test_rows_beyond_two_to_the_31(self, device: str) -> None:
+    def test_offsets_beyond_two_to_the_31(self, device: str) -> None:
         plain = random_factors(20, 3, 41)
         far = _far_apart(20, 41, device)
         far.copy_(plain.penultimate)
@@ -189,18 +189,18 @@ class TestUpdate:
         assert_near(min_sq_dist(rows, centers), expected(plain, plain.take(slice(0, 5))))
         found = TRITON.accept(torch.full_like(rows.sq_norm, 9e9), rows.sq_norm * 0, rows)
         wanted = TORCH.accept(torch.full((20,), 9e9).double(), torch.zeros(20).double(), plain)
-        assert_near(_counted(found)[1], wanted[1], rtol=1e-6)
+        assert_near(_valid_entries(found)[1], wanted[1], rtol=1e-6)
 
     @pytest.mark.parametrize("prune", [True, False])
-    def test_copies_among_the_centers_that_do_not_count(self, device: str, prune: bool) -> None:
-        # The first one is a copy, too: its tile is looked at again in float64.
+    def test_copies_among_invalid_centers_are_ignored(self, device: str, prune: bool) -> None:
+        # The first center, which is valid, is a copy too, so its tile is recomputed in float64.
         rows = on(device, random_factors(20, 7, 20))
-        counted = torch.tensor(1, device=device)
-        found = min_sq_dist(rows, rows, prune=prune, number=counted)
+        number = torch.tensor(1, device=device)
+        found = min_sq_dist(rows, rows, prune=prune, number=number)
         assert_near(found, expected(rows, rows.take(slice(0, 1))))
         assert (found[1:] > 0).all()
 
-    def test_rows_start_at_the_centers_that_they_have_not_met(self, device: str) -> None:
+    def test_rows_are_compared_with_centers_from_their_start_on(self, device: str) -> None:
         rows = on(device, random_factors(70, 7, 20))
         centers = on(device, random_factors(192, 7, 20, seed=1))
         starts = torch.linspace(0, 192, 70, device=device).long()
@@ -209,7 +209,7 @@ class TestUpdate:
         all_pairs = torch.cdist(dense[0].double(), dense[1].double()).square()
         for row, start in enumerate(starts.tolist()):
             nearest = all_pairs[row, start:].amin() if start < 192 else math.inf
-            # It may meet others of the tile that its first one stands in.
+            # A row may also be compared with earlier centers of the tile of its first center.
             assert found[row] <= nearest * 1.001
             assert found[row] >= all_pairs[row].amin() * 0.999
         starts.fill_(192)
@@ -227,7 +227,7 @@ class TestLogitGrad:
             if c > 1 or loss == "binary_cross_entropy"
         ],
     )
-    def test_gradients_are_those_of_the_reference_and_of_torch(
+    def test_gradients_equal_the_reference_and_torch(
         self, device: str, n: int, c: int, h: int, loss: Loss, dtype: torch.dtype
     ) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -245,7 +245,9 @@ class TestLogitGrad:
     ) -> None:
         wanted = by(penultimate.double(), logits.double(), loss=loss)
         torch_found = TORCH.embed(penultimate, logits, loss=loss)
-        found = TRITON.embed(_to_as_is(penultimate, device), _to_as_is(logits, device), loss=loss)
+        found = TRITON.embed(
+            _to_with_strides(penultimate, device), _to_with_strides(logits, device), loss=loss
+        )
         assert found[0].dtype == torch.float32
         assert found[1].dtype == torch.float64
         rtol = 2e-6 if logits.shape[1] < 5000 else 2e-5  # of a float32 sum over the classes
@@ -266,19 +268,19 @@ class TestLogitGrad:
         self.check(device, torch.randn(6, 3, generator=generator), logits, loss)
 
     @pytest.mark.parametrize("c", [3, 20000])
-    def test_confident_predictions_keep_their_digits(self, device: str, c: int) -> None:
+    def test_gradients_of_confident_predictions_are_accurate(self, device: str, c: int) -> None:
         logits = torch.zeros(4, c)
         logits[torch.arange(4), torch.tensor([0, 1, 2, c - 1])] = torch.tensor([20.0, 40, 60, 80])
-        # The specification subtracts what is almost 1 from 1; torch does not.
+        # The reference subtracts a number close to 1 from 1, which cancels; torch does not.
         self.check(device, torch.ones(4, 2), logits, "cross_entropy", by=TORCH.embed)
 
-    def test_logits_whose_rows_are_no_neighbours_in_memory(self, device: str) -> None:
+    def test_strided_logits(self, device: str) -> None:
         generator = torch.Generator().manual_seed(0)
         logits = torch.randn(40, 14, generator=generator)[:, ::2]
         penultimate = torch.randn(41, 40, generator=generator).T
         self.check(device, penultimate, logits, "cross_entropy")
 
-    def test_rows_beyond_two_to_the_31(self, device: str) -> None:
+    def test_offsets_beyond_two_to_the_31(self, device: str) -> None:
         generator = torch.Generator().manual_seed(0)
         plain = torch.randn(20, 7, generator=generator)
         far = _far_apart(20, 7, device)
@@ -290,7 +292,7 @@ class TestLogitGrad:
         for one, other in zip(found, wanted, strict=True):
             torch.testing.assert_close(one.cpu().double(), other, rtol=1e-5, atol=1e-9)
 
-    def test_an_embedding_is_built_by_it(self, device: str) -> None:
+    def test_gradient_embeddings_use_the_kernel(self, device: str) -> None:
         generator = torch.Generator().manual_seed(0)
         logits = torch.randn(30, 5, generator=generator).bfloat16()
         penultimate = torch.randn(30, 9, generator=generator).bfloat16()
@@ -305,7 +307,7 @@ class TestLogitGrad:
         assert torch.equal(found.hallucinated_label.cpu(), wanted.hallucinated_label)
 
 
-def _counted(accepted: Any) -> tuple[Tensor, Tensor]:
+def _valid_entries(accepted: Any) -> tuple[Tensor, Tensor]:
     number = int(accepted.number)
     assert (accepted.candidates[number:] == accepted.candidates[0]).all()
     return accepted.candidates[:number].cpu(), accepted.gains[:number].cpu()
@@ -313,43 +315,43 @@ def _counted(accepted: Any) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("architecture", [75, 80, 89, 90, 100, 120])
 def test_tiles_are_deep_enough_for_all_versions_of_triton(architecture: int) -> None:
-    # Triton below 3.8 compiles no product whose sum has fewer terms.
+    # Triton below 3.8 does not compile products of smaller depth.
     assert min(update.update_tile(architecture).depth, arithmetic.EXACT_DEPTH) >= 16
     assert arithmetic.SHALLOWEST == 16
 
 
 class TestAccept:
-    def test_a_chain_of_conflicts_is_settled_in_order(self, device: str) -> None:
-        # Each conflicts with its neighbours alone: every other one is accepted.
+    def test_a_chain_of_conflicts_accepts_every_second_candidate(self, device: str) -> None:
+        # Each candidate conflicts only with its two neighbours.
         line = torch.arange(130.0)[:, None]
         rows = on(device, Factors.of(torch.ones(130, 1), line))
         for mass, uniform in ((1.5, 0.9), (2.0, 0.5)):
             stale = torch.full((130,), mass, dtype=torch.float64, device=device)
             found = TRITON.accept(stale, uniform * stale, rows)
-            # As far from the one before as the limit is not beyond it.
-            assert _counted(found)[0].tolist() == list(range(0, 130, 2))
+            # In the second case the distance equals the limit, which is not enough.
+            assert _valid_entries(found)[0].tolist() == list(range(0, 130, 2))
 
     @pytest.mark.parametrize("b", [1, 5, 64, 100])
     @pytest.mark.parametrize("cutoff", [0.0, 40.0, 1e9])
-    def test_the_farthest_is_picked_again_and_again(self, device, b, cutoff) -> None:
+    def test_pick_farthest_equals_a_loop_over_argmax(self, device, b, cutoff) -> None:
         rows = small_integers(b, 1, 5, seed=b)
         rows = Factors.of(torch.ones(b, 1), rows.penultimate)
         generator = torch.Generator().manual_seed(b)
-        now = torch.randint(0, 90, (b,), generator=generator).double()
-        left, all_pairs = now.clone(), pairwise_sq_dist(rows, rows)
+        sq_dist = torch.randint(0, 90, (b,), generator=generator).double()
+        remaining, all_pairs = sq_dist.clone(), pairwise_sq_dist(rows, rows)
         wanted, gains = [], []
-        while left.amax() > cutoff:
-            best = int(np.argmax(left.numpy()))
+        while remaining.amax() > cutoff:
+            best = int(np.argmax(remaining.numpy()))
             wanted.append(best)
-            gains.append(float(left[best]))
-            left = torch.minimum(left, all_pairs[best])
-            left[best] = -1.0
-        now = now.to(device)
-        beyond = torch.tensor(cutoff, dtype=torch.float64, device=device)
-        found = _counted(TRITON.pick_farthest(now, beyond, on(device, rows)))
+            gains.append(float(remaining[best]))
+            remaining = torch.minimum(remaining, all_pairs[best])
+            remaining[best] = -1.0
+        sq_dist = sq_dist.to(device)
+        limit = torch.tensor(cutoff, dtype=torch.float64, device=device)
+        found = _valid_entries(TRITON.pick_farthest(sq_dist, limit, on(device, rows)))
         assert found[0].tolist() == wanted
         assert found[1].tolist() == gains
-        assert torch.equal(now.cpu(), left.clamp(min=0.0))
+        assert torch.equal(sq_dist.cpu(), remaining.clamp(min=0.0))
 
 
 def integer_pool(n: int, seed: int = 0) -> GradientEmbedding:
@@ -360,7 +362,7 @@ def integer_pool(n: int, seed: int = 0) -> GradientEmbedding:
 class TestOrderings:
     @pytest.mark.parametrize("strategy", ["badge", "kmeans_pp_penultimate", "coreset"])
     @pytest.mark.parametrize("n", [1, 2, 65, 300])
-    def test_small_integers_are_ordered_as_torch_orders_them(self, device, strategy, n) -> None:
+    def test_small_integers_are_ordered_as_by_torch(self, device, strategy, n) -> None:
         pool = integer_pool(n)
         there = order(pool, strategy, seed=3, backend="torch")
         here = order(pool.to(device), strategy, seed=3, backend="triton")
@@ -369,7 +371,7 @@ class TestOrderings:
         assert here.metadata["backend"] == "triton"
 
     @pytest.mark.parametrize("strategy", ["badge", "coreset"])
-    def test_parts_arrivals_and_departures(self, device: str, strategy: str) -> None:
+    def test_extensions_and_discards_between_parts(self, device: str, strategy: str) -> None:
         orderings = []
         for where, backend in (("cpu", "torch"), (device, "triton")):
             pool = integer_pool(120).to(where)
@@ -380,14 +382,13 @@ class TestOrderings:
             parts = [lazy.take(7)]
             lazy.extend(late)
             parts.append(lazy.take(20))
-            gone = [i for i in range(100, 120) if not lazy.has_issued(i)]
-            lazy.discard(gone)
+            lazy.discard([i for i in range(100, 120) if not lazy.has_issued(i)])
             parts.append(lazy.take())
             orderings.append([i for part in parts for i in part.sample_ids.tolist()])
         assert orderings[0] == orderings[1]
 
     @pytest.mark.parametrize("strategy", ["badge", "coreset"])
-    def test_a_state_goes_on_identically(self, device: str, strategy: str) -> None:
+    def test_a_restored_state_continues_identically(self, device: str, strategy: str) -> None:
         pool = integer_pool(150).to(device)
         lazy = LazyOrdering(pool, strategy, seed=5, backend="triton")
         lazy.take(33)
@@ -396,28 +397,30 @@ class TestOrderings:
         assert other.take().sample_ids.tolist() == lazy.take().sample_ids.tolist()
 
     @pytest.mark.parametrize("strategy", ["badge", "coreset"])
-    def test_a_block_is_waited_for_once(self, device: str, strategy: str, monkeypatch) -> None:
+    def test_one_transfer_to_the_host_per_block(
+        self, device: str, strategy: str, monkeypatch
+    ) -> None:
         pool = GradientEmbedding.from_dense(random_factors(300, 1, 6).penultimate.to(device))
         lazy = LazyOrdering(pool, strategy, backend="triton")
         lazy.take(1)
-        homes = []
+        transfers = []
         for module in ("kmeans_pp", "k_center"):
             monkeypatch.setattr(
                 sys.modules[f"lightning_badge.ordering.strategies.{module}"],
                 "to_host",
-                lambda *tensors: homes.append(1) or to_host(*tensors),
+                lambda *tensors: transfers.append(1) or to_host(*tensors),
             )
-        with _Waits() as waits:
+        with _SyncCounter() as syncs:
             lazy.take(200)
-        assert len(homes) <= lazy.counters.blocks
-        # Rows are forgotten and sorted anew when half of them are gone.
-        assert waits.counted <= 3 * math.log2(300)
+        assert len(transfers) <= lazy.counters.blocks
+        # Compaction, which needs syncs too, runs each time half of the rows have been issued.
+        assert syncs.count <= 3 * math.log2(300)
         assert lazy.counters.blocks <= 16
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 @pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated")
-def test_a_trainer_s_pool_is_ordered_by_it(device: str, tmp_path: Path) -> None:
+def test_the_callback_orders_with_triton(device: str, tmp_path: Path) -> None:
     callback = BadgeCallback(backend="triton", pool=loader(40))
     accelerator = "cpu" if device == "cpu" else "gpu"
     trainer = make_trainer(tmp_path, callbacks=[callback], accelerator=accelerator)
@@ -428,22 +431,22 @@ def test_a_trainer_s_pool_is_ordered_by_it(device: str, tmp_path: Path) -> None:
     assert ordering.metadata["backend"] == "triton"
 
 
-class _Waits(TorchDispatchMode):
-    """Counts the operations that a GPU would be waited for."""
+class _SyncCounter(TorchDispatchMode):
+    """Counts the operations that would force a host sync on a GPU."""
 
-    counted = 0
+    count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         by_mask = name in ("index", "index_put_") and any(
             isinstance(at, Tensor) and at.dtype == torch.bool for at in args[1]
         )
-        self.counted += name in WAITS or by_mask
+        self.count += name in SYNCS or by_mask
         return func(*args, **kwargs or {})
 
 
-def _to_as_is(tensor: Tensor, device: str) -> Tensor:
-    """Returns the tensor on a device with the strides that it has."""
+def _to_with_strides(tensor: Tensor, device: str) -> Tensor:
+    """Copies a tensor to a device and keeps its strides."""
     moved = torch.full(
         (tensor.untyped_storage().nbytes() // tensor.element_size(),),
         0,
@@ -455,7 +458,7 @@ def _to_as_is(tensor: Tensor, device: str) -> Tensor:
 
 
 def _far_apart(n: int, width: int, device: str) -> Tensor:
-    """Returns a matrix whose rows span more than 2^31 entries; what is not touched takes none."""
+    """Returns a matrix whose rows span more than 2^31 entries; only touched pages use memory."""
     entries = 2**31 + 2**26
     if device == "cpu":
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE

@@ -1,4 +1,4 @@
-"""What torch's and numba's updates cost, and which settings of a process change nothing."""
+"""The cost of the updates of torch and numba, and their independence of global settings."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def by_torch(rows: Factors, centers: Factors) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("backend", "share"), [("torch", 0.75), ("numba", 0.1)])
-def test_pruning_saves_most_products_where_norms_are_concentrated(
+def test_pruning_skips_most_products_of_rows_with_different_norms(
     backend: str, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(numba_pruned, "PRUNE_BELOW", 1.0)
@@ -30,10 +30,10 @@ def test_pruning_saves_most_products_where_norms_are_concentrated(
     rows = Factors.of(random.logit_grad * scale, random.penultimate.abs())
     centers = rows.take(torch.arange(0, 3000, 5))
     known = torch.full((3000,), torch.inf, dtype=torch.float64)
-    everyone = torch.arange(3000)
+    all_positions = torch.arange(3000)
     for half in (slice(0, None, 2), slice(1, None, 2)):
         work = resolve_backend(backend).update(
-            known, rows, everyone, centers.take(half), signed=False
+            known, rows, all_positions, centers.take(half), signed=False
         )
     assert work.pairs == 3000 * 300
     assert 0 < work.multiplied < share * work.pairs
@@ -42,51 +42,51 @@ def test_pruning_saves_most_products_where_norms_are_concentrated(
 def test_a_chosen_row_is_not_compared_with_itself_in_float64(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    again = []
+    recomputed = []
     original = torch_blocked._lower_doubtful_in_float64
     monkeypatch.setattr(
         torch_blocked,
         "_lower_doubtful_in_float64",
-        lambda *tile: again.append(1) or original(*tile),
+        lambda *tile: recomputed.append(1) or original(*tile),
     )
     rows = factors(500, 10, 64)
     known = torch.full((500,), 1e9, dtype=torch.float64)
     centers = torch.arange(0, 500, 50)
     known[centers] = 0.0
     resolve_backend("torch").update(known, rows, torch.arange(500), rows.take(centers))
-    assert not again
+    assert not recomputed
     known = torch.full((500,), 1e9, dtype=torch.float64)
     resolve_backend("torch").update(known, rows, torch.arange(500), rows.take(centers))
-    assert again
+    assert recomputed
     assert (known[centers] == 0).all()
 
 
 @pytest.mark.parametrize("precision", ["high", "medium"])
-def test_a_leaked_matmul_precision_changes_nothing_and_is_left_alone(precision: str) -> None:
+def test_the_global_matmul_precision_is_ignored_and_kept(precision: str) -> None:
     rows, centers = factors(100, 10, 300), factors(20, 10, 300, seed=1)
-    honest = by_torch(rows, centers)
+    wanted = by_torch(rows, centers)
     torch.set_float32_matmul_precision(precision)
     try:
-        assert torch.equal(by_torch(rows, centers), honest)
+        assert torch.equal(by_torch(rows, centers), wanted)
         assert torch.get_float32_matmul_precision() == precision
     finally:
         torch.set_float32_matmul_precision("highest")
 
 
-def test_flags_of_one_backend_change_nothing_and_are_left_alone() -> None:
+def test_the_global_tf32_flag_is_ignored_and_kept() -> None:
     rows, centers = factors(100, 10, 300), factors(20, 10, 300, seed=1)
-    honest = by_torch(rows, centers)
+    wanted = by_torch(rows, centers)
     before = torch.backends.cuda.matmul.fp32_precision
     torch.backends.cuda.matmul.fp32_precision = "tf32"
     try:
-        assert torch.equal(by_torch(rows, centers), honest)
+        assert torch.equal(by_torch(rows, centers), wanted)
         assert torch.backends.cuda.matmul.fp32_precision == "tf32"
     finally:
         torch.backends.cuda.matmul.fp32_precision = before
 
 
-def test_autocast_around_an_ordering_changes_nothing() -> None:
+def test_autocast_is_ignored() -> None:
     rows, centers = factors(100, 10, 300), factors(20, 10, 300, seed=1)
-    honest = by_torch(rows, centers)
+    wanted = by_torch(rows, centers)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(by_torch(rows, centers), honest)
+        assert torch.equal(by_torch(rows, centers), wanted)

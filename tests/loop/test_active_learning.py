@@ -384,7 +384,7 @@ class TestTheOrderingFile:
         run.go(max_rounds=2)
         assert run.trained == ([6, 11] if round == 0 else [6, 11, 11])
 
-    @pytest.mark.filterwarnings("ignore:.*somebody else's ordering")
+    @pytest.mark.filterwarnings("ignore:.*ordering of another program")
     def test_of_somebody_else_needs_two_columns(self, run: Run) -> None:
         run.go(max_rounds=1)
         pool = np.arange(POOL)[::-1]
@@ -394,7 +394,7 @@ class TestTheOrderingFile:
         run.go(max_rounds=2)
         assert list(run.labels()) == pool[:5].tolist()
 
-    @pytest.mark.filterwarnings("ignore:.*somebody else's ordering")
+    @pytest.mark.filterwarnings("ignore:.*ordering of another program")
     def test_of_somebody_else_with_ids_outside_the_pool_is_an_error(self, run: Run) -> None:
         run.go(max_rounds=1)
         table = pa.table({"rank": [0, 1], "sample_id": [99, 98]})

@@ -9,41 +9,41 @@ from lightning_badge.ordering import LazyOrdering, Ordering, measure_coverage, o
 
 
 def by_definition(pool: GradientEmbedding, ids: list) -> list[float]:
-    """1 - (sum of squared distances to the nearest rank) / (scatter around the mean)."""
+    """Returns 1 - (sum of squared distances to the nearest rank) / (scatter around the mean)."""
     dense = pool.dense().double()
     scatter = (dense - dense.mean(0)).square().sum()
     rows = [pool.sample_ids.tolist().index(sample_id) for sample_id in ids]
     distances = torch.cdist(dense, dense[rows]).square()
-    left = [distances[:, : rank + 1].amin(1).sum() for rank in range(len(rows))]
-    return [float((1 - rest / scatter).clamp(0, 1)) for rest in left]
+    unexplained = [distances[:, : rank + 1].amin(1).sum() for rank in range(len(rows))]
+    return [float((1 - rest / scatter).clamp(0, 1)) for rest in unexplained]
 
 
 @pytest.mark.parametrize("first_center", ["uniform", "max_norm"])
 def test_coverage_is_exact_at_the_first_rank_and_at_the_end_of_blocks(first_center: str) -> None:
     pool = make_pool(400)
-    walk = LazyOrdering(pool, first_center=first_center)
-    ordering = walk.take()
+    lazy = LazyOrdering(pool, first_center=first_center)
+    ordering = lazy.take()
     exact = np.array(by_definition(pool, list(ordering)))
     assert ordering.coverage[0] == pytest.approx(exact[0], abs=1e-6)
     assert ordering.coverage[-1] == 1.0
     hits = np.isclose(ordering.coverage, exact, atol=1e-5)
-    assert hits.sum() >= walk.counters.blocks
+    assert hits.sum() >= lazy.counters.blocks
     assert np.abs(ordering.coverage - exact).max() < 0.1
     assert (np.diff(ordering.coverage) >= 0).all()
 
 
-def test_the_same_prefix_covers_the_same_whatever_the_first_center_was() -> None:
+def test_coverage_hardly_depends_on_the_first_center() -> None:
     pool = make_pool(2000)
     curves = [order(pool, first_center=first).coverage for first in ("uniform", "max_norm")]
     assert np.abs(curves[0][200:] - curves[1][200:]).max() < 0.05
 
 
-def test_a_pool_without_scatter_is_covered_at_once() -> None:
+def test_a_pool_without_scatter_has_coverage_one() -> None:
     same = GradientEmbedding.from_dense(torch.ones(5, 3))
     assert order(same).coverage.tolist() == [1.0] * 5
 
 
-def test_a_tight_cluster_far_from_the_origin_keeps_its_digits() -> None:
+def test_coverage_of_a_tight_cluster_far_from_the_origin_is_accurate() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = 1000 + torch.randn(300, 4, generator=generator)
     pool = GradientEmbedding.from_dense(rows)
@@ -52,7 +52,7 @@ def test_a_tight_cluster_far_from_the_origin_keeps_its_digits() -> None:
     assert ordering.coverage[0] == pytest.approx(exact[0], abs=1e-3)
 
 
-def test_enough_for_a_coverage_is_a_prefix() -> None:
+def test_taking_up_to_a_coverage_gives_the_shortest_prefix() -> None:
     pool = make_pool(300)
     whole = order(pool, seed=4)
     for wanted in (0.1, 0.5, 0.9, 1.0):
@@ -64,27 +64,27 @@ def test_enough_for_a_coverage_is_a_prefix() -> None:
     assert len(whole.take(3, coverage=0.99)) == 3
 
 
-def test_what_is_discarded_is_no_part_of_the_pool_that_is_covered() -> None:
+def test_discarded_rows_do_not_count_for_coverage() -> None:
     pool = make_pool(60)
-    walk = LazyOrdering(pool, seed=1)
-    first = walk.take(1)
-    walk.discard(
+    lazy = LazyOrdering(pool, seed=1)
+    first = lazy.take(1)
+    lazy.discard(
         [sample_id for sample_id in pool.sample_ids[30:].tolist() if sample_id not in first]
     )
     kept = pool.take(slice(0, 30))
     if first.sample_ids[0] not in kept.sample_ids:
         row = pool.sample_ids.tolist().index(first.sample_ids[0])
         kept = kept.concatenate(pool.take(slice(row, row + 1)))
-    rest = walk.take()
+    rest = lazy.take()
     exact = by_definition(kept, [*first, *rest])[1:]
     assert np.isclose(rest.coverage, exact, atol=1e-5).sum() >= 3
     assert np.abs(rest.coverage - exact).max() < 0.2
 
 
-def test_strategies_without_distances_know_no_coverage() -> None:
+def test_strategies_without_distances_have_no_coverage() -> None:
     pool = make_pool(9)
     assert order(pool, "entropy").coverage is None
-    with pytest.raises(OrderingError, match="'entropy' knows no coverage"):
+    with pytest.raises(OrderingError, match="'entropy' does not measure coverage"):
         LazyOrdering(pool, "entropy").take(coverage=0.5)
     with pytest.raises(OrderingError, match="this ordering has none"):
         Ordering(np.array([1])).take(coverage=0.5)
@@ -106,16 +106,16 @@ def test_coverage_of_any_ordering_can_be_measured_afterwards(backend: str) -> No
     assert measured[47] == pytest.approx(between, abs=1e-6)
 
 
-def test_coverage_of_ranks_from_elsewhere_is_refused() -> None:
+def test_ids_outside_the_pool_are_an_error() -> None:
     with pytest.raises(OrderingError, match="ids of the pool, got 's7'; there are 5"):
         measure_coverage(make_pool(5), Ordering(np.array(["s1", "s7"])))
 
 
-def test_coverage_of_no_ranks_is_empty() -> None:
+def test_coverage_of_an_empty_ordering_is_empty() -> None:
     assert measure_coverage(make_pool(5), Ordering(make_pool(5).sample_ids[:0])).shape == (0,)
 
 
-def test_a_pool_that_is_covered_enough_gives_no_more_ranks_until_it_changes() -> None:
+def test_no_ranks_are_issued_after_the_coverage_is_reached_until_the_pool_changes() -> None:
     pool = make_pool(300)
     lazy = LazyOrdering(pool.take(slice(0, 200)))
     assert len(lazy.take(coverage=0.5)) > 0

@@ -1,4 +1,4 @@
-"""Masses are integers of a power-of-two unit, and no split of the rows changes a draw."""
+"""Masses are integer multiples of a power of two; draws do not depend on the split of rows."""
 
 import math
 from fractions import Fraction
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lightning_badge.ordering.mass import BITS, Mass
 
-# Shares of the largest below 1e-300 have no weight; nobody will see one drawn.
+# Without masses below 1e-300 of the largest one: their weight would be 0.
 masses = st.lists(st.just(0.0) | st.floats(1e-140, 1e140), min_size=1, max_size=40)
 
 
@@ -27,7 +27,7 @@ def test_weights_are_rounded_up_and_their_sum_fits(values: list[float], more: in
 
 
 @given(masses, st.integers(0, 100))
-def test_where_rows_stand_changes_no_draw(values: list[float], seed: int) -> None:
+def test_draws_do_not_depend_on_the_order_of_slots(values: list[float], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     mass = torch.tensor([1.0, *values], dtype=torch.float64)
     uniforms = torch.rand(20, generator=generator, dtype=torch.float64)
@@ -46,11 +46,11 @@ def test_a_draw_has_the_probability_of_its_weight() -> None:
     assert torch.bincount(rows, minlength=4).tolist() == [300, 0, 100, 400]
 
 
-def test_an_infinite_mass_is_told_by_the_total() -> None:
+def test_the_total_of_an_infinite_mass_is_infinite() -> None:
     assert Mass.of(torch.tensor([1.0, math.inf], dtype=torch.float64), 2).value == math.inf
 
 
-def test_no_mass_is_told_by_the_total() -> None:
+def test_the_total_of_zero_masses_is_zero() -> None:
     nothing = Mass.of(torch.zeros(3, dtype=torch.float64), 3)
     assert nothing.value == 0
     rows, _ = nothing.draw(torch.tensor([0.0, 0.99], dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Pools that are hard on floating point, and what the engine may cost on them."""
+"""Accuracy and cost on pools that are numerically difficult."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ BACKENDS = ["torch", "numba"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_no_copy_stands_before_the_last_original(backend: str) -> None:
+def test_copies_come_after_all_originals(backend: str) -> None:
     generator = torch.Generator().manual_seed(0)
     activations = torch.randn(2_000, 64, generator=generator).relu()
     logits = 3 * torch.randn(2_000, 10, generator=generator)
@@ -26,7 +26,7 @@ def test_no_copy_stands_before_the_last_original(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_gains_span_twelve_decades_without_losing_a_row(backend: str) -> None:
+def test_gains_over_twelve_decades_are_accurate(backend: str) -> None:
     scale = torch.logspace(-6, 0, 400)
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(400, 8, generator=generator) * scale[:, None]
@@ -40,7 +40,7 @@ def test_gains_span_twelve_decades_without_losing_a_row(backend: str) -> None:
 
 
 def tight_clusters(n: int, noise: float) -> GradientEmbedding:
-    """Ten classes, each a point with a little noise: a normal late state of training."""
+    """Returns ten classes, each a point with a little noise, as late in training."""
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(0, 10, (n,), generator=generator)
     means = torch.randn(10, 256, generator=generator).relu()
@@ -51,12 +51,14 @@ def tight_clusters(n: int, noise: float) -> GradientEmbedding:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_tight_clusters_cost_no_more_products_than_four_times_a_loose_pool(backend: str) -> None:
+def test_tight_clusters_cost_less_than_four_times_the_products_of_a_loose_pool(
+    backend: str,
+) -> None:
     costs = []
     for pool in (tight_clusters(4_000, 1e-2), tight_clusters(4_000, 1.0)):
-        walk = LazyOrdering(pool, backend=backend)
-        assert len(walk.take()) == 4_000
-        costs.append(walk.counters.multiplied)
+        lazy = LazyOrdering(pool, backend=backend)
+        assert len(lazy.take()) == 4_000
+        costs.append(lazy.counters.multiplied)
     assert costs[0] < 4 * costs[1]
 
 
@@ -109,7 +111,7 @@ print(peak() - before, n * (h + c) * 4)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_ordering_takes_no_more_memory_than_one_copy_of_the_factors(backend: str) -> None:
+def test_an_ordering_needs_at_most_about_one_copy_of_the_factors(backend: str) -> None:
     command = [sys.executable, "-c", MEMORY, backend]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     grown, factors = map(int, done.stdout.split())

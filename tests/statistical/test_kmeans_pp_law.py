@@ -1,4 +1,4 @@
-"""Every path of the selector follows the law of sequential k-means++, on enumerable pools."""
+"""The k-means++ selector has the distribution of sequential k-means++, on enumerable pools."""
 
 from collections.abc import Callable
 
@@ -15,16 +15,16 @@ from lightning_badge.ordering.distance_selector import gradients
 from lightning_badge.ordering.strategies import kmeans_pp as kmeans_pp_module
 from lightning_badge.ordering.strategies.kmeans_pp import KMeansPP
 
-pytestmark = pytest.mark.no_cover  # tens of thousands of draws, all of lines covered elsewhere
+pytestmark = pytest.mark.no_cover  # tens of thousands of draws; other tests cover the same lines
 
 Points = np.ndarray
 ALL = 99
-FEW = DRAWS // 10  # enough to notice a walk that accepts every candidate
+FEW = DRAWS // 10  # enough to detect a selector that accepts every candidate
 
 
 @pytest.fixture(params=[FEW, pytest.param(DRAWS, marks=pytest.mark.long)])
 def n_draws(request: pytest.FixtureRequest) -> int:
-    """How often a law is drawn from."""
+    """Number of orderings drawn for a comparison with a law."""
     return int(request.param)
 
 
@@ -36,8 +36,8 @@ def select(
     points: Points | GradientEmbedding, seed: int, block: int, backend: str, **more: object
 ) -> KMeansPP:
     pool = points if isinstance(points, GradientEmbedding) else embed(points)
-    computes = resolve_backend(backend)
-    return KMeansPP(pool, gradients, seed=seed, backend=computes, blocks=(block, block), **more)
+    resolved = resolve_backend(backend)
+    return KMeansPP(pool, gradients, seed=seed, backend=resolved, blocks=(block, block), **more)
 
 
 def draws(once: Callable[[int], np.ndarray], n: int) -> list[tuple[int, ...]]:
@@ -51,7 +51,7 @@ def draws_of(
     n: int,
     once: Callable[[int], np.ndarray] | None = None,
 ) -> list[tuple[int, ...]]:
-    """Draws again and again from one selector, put back to its start with another seed."""
+    """Draws ``n`` orderings from one selector, reset to its start with a new seed each time."""
     start = pool.state_dict()
 
     def restarted(seed: int) -> np.ndarray:
@@ -77,7 +77,7 @@ def test_the_law_of_three_points_on_a_line_by_hand() -> None:
     ("name", "block", "backend", "depth"),
     [
         ("outlier", 1, "numba", 3),
-        ("line", 3, "torch", 3),  # which leaves one row
+        ("line", 3, "torch", 3),  # one row remains
         ("copies", 3, "numba", ALL),
         ("square", 16, "numba", ALL),
     ],
@@ -91,7 +91,7 @@ def test_orderings_follow_the_law(
     assert p_value(drawn, kmeans_pp_law(points, depth)) > THRESHOLD
 
 
-def test_a_pool_that_is_sorted_and_compacted_keeps_the_law(
+def test_orderings_of_a_compacted_pool_follow_the_law(
     n_draws: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kmeans_pp_module, "SORT_FROM", 1)
@@ -127,7 +127,7 @@ def test_factored_float32_orderings_follow_the_law(backend: str, block: int, n_d
 
 
 @pytest.mark.parametrize("with_labels", [False, True])
-def test_after_an_extension_the_law_is_that_of_the_new_pool_given_the_ranks_issued(
+def test_the_law_after_an_extension_is_conditional_on_the_issued_ranks(
     with_labels: bool, n_draws: int
 ) -> None:
     old, new = POOLS["scales"][:4], POOLS["scales"][4:]
@@ -149,7 +149,7 @@ def test_after_an_extension_the_law_is_that_of_the_new_pool_given_the_ranks_issu
     assert p_value(draws(once, n_draws), law) > THRESHOLD
 
 
-def test_after_a_discard_the_law_is_that_of_the_rows_that_stay(n_draws: int) -> None:
+def test_the_law_after_a_discard_is_that_of_the_kept_rows(n_draws: int) -> None:
     points = POOLS["square"]
     pool = select(points, 0, 3, "numba")
 
@@ -160,19 +160,19 @@ def test_after_a_discard_the_law_is_that_of_the_rows_that_stay(n_draws: int) -> 
 
     law: Law = {}
     for head, share in kmeans_pp_law(points, 2).items():
-        gone = (next(row for row in range(6) if row not in head),)
-        for tail, probability in kmeans_pp_law(points, 2, chosen=head, gone=gone).items():
+        discarded = (next(row for row in range(6) if row not in head),)
+        for tail, probability in kmeans_pp_law(points, 2, chosen=head, discarded=discarded).items():
             law[head + tail] = share * probability
     assert p_value(draws_of(pool, 4, n_draws, once), law) > THRESHOLD
 
 
-def test_a_labeled_set_is_centers_from_the_start(n_draws: int) -> None:
+def test_labeled_rows_are_centers_from_the_start(n_draws: int) -> None:
     points, labeled = POOLS["scales"], np.array([[2.0], [500.0]])
     drawn = draws_of(select(points, 0, 3, "numba", labeled=embed(labeled)), 3, n_draws)
     assert p_value(drawn, kmeans_pp_law(points, 3, centers=labeled)) > THRESHOLD
 
 
-def test_accepting_every_candidate_is_noticed(
+def test_accepting_every_candidate_is_detected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def accept_all(
@@ -190,9 +190,9 @@ def test_accepting_every_candidate_is_noticed(
 
 def test_the_public_function_draws_the_same_ordering_as_the_selector() -> None:
     points = POOLS["square"]
-    walked = (
+    selected = (
         KMeansPP(embed(points), gradients, seed=3, backend=resolve_backend("torch"))
         .take(ALL)
         .positions
     )
-    assert kmeans_pp(points, seed=3).tolist() == walked.tolist()
+    assert kmeans_pp(points, seed=3).tolist() == selected.tolist()

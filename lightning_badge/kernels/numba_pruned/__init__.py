@@ -1,4 +1,4 @@
-"""The back end ``numba``: compiled loops for the CPU that skip every pair that cannot matter."""
+"""The back end ``numba``: compiled CPU loops that skip pairs which bounds rule out."""
 
 import torch
 from torch import Tensor
@@ -7,17 +7,17 @@ from lightning_badge.kernels import torch_blocked
 from lightning_badge.kernels.backend import Accepted, Backend, Work
 from lightning_badge.kernels.factors import Factors
 
-# Smaller pools are ordered by torch in less time than numba takes to load.
+# For smaller pools torch finishes before numba is loaded.
 LEAST_ROWS = 4096
-# Rows that tell whether pruning pays, and up to which share of long products it does: a matrix
-# product computes a pair that much faster than a loop does.
+# Pruning is tried on a sample of this many rows. It pays if at most PRUNE_BELOW of the pairs are
+# multiplied: per pair, a matrix product is that much faster than a loop.
 PROBE = 128
 FEW_CENTERS = 8
 PRUNE_BELOW = 0.1
 
 
 class NumbaBackend(Backend):
-    """Compiles on first use; imports numba only then."""
+    """Imports numba and compiles its kernels on first use."""
 
     name = "numba"
     package = "numba"
@@ -25,12 +25,12 @@ class NumbaBackend(Backend):
     block_limit_large = 4096
 
     def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """See `Backend.unavailable`: computes on the CPU."""
+        """See `Backend.unavailable`: the CPU only."""
         del dtype
         return None if device.type == "cpu" else f"computes on the CPU, but the pool is on {device}"
 
     def preference(self, device: torch.device, n: int) -> int:
-        """Preferred to torch where the pool is large enough to repay loading."""
+        """See `Backend.preference`: before torch if the pool is large enough."""
         return 2 if device.type == "cpu" and n >= LEAST_ROWS else 0
 
     def update(
@@ -45,7 +45,7 @@ class NumbaBackend(Backend):
         number: Tensor | None = None,
         starts: Tensor | None = None,
     ) -> Work:
-        """See `Backend.update`; torch multiplies where pruning does not pay."""
+        """See `Backend.update`; falls back to torch's matrix products if pruning does not pay."""
         del starts
         centers = centers.first(number)
         if not len(positions) or not len(centers):
@@ -64,7 +64,7 @@ class NumbaBackend(Backend):
     def _pruning_pays(
         self, min_sq_dist: Tensor, rows: Factors, positions: Tensor, centers: Factors, signed: bool
     ) -> bool:
-        """Tells from a few of the rows whether most of their pairs can be left out."""
+        """Returns whether pruning skips most pairs of a sample of the rows."""
         if len(centers) < FEW_CENTERS:
             return True
         from lightning_badge.kernels.numba_pruned import compiled

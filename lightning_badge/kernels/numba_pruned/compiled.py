@@ -1,28 +1,29 @@
-"""The kernels compiled by numba for the CPU: pair by pair, skipping every pair that cannot matter.
+"""The numba kernels for the CPU: loops over pairs that skip pairs which bounds rule out.
 
-A pair (row i, center j) needs its long dot product only if the center may be nearer than what the
-row has. With ``N = |a|^2 |h|^2``, ``g = sqrt(N)`` and ``cos = <a,a'> / |a||a'|``, Cauchy and
-Schwarz say that it is not: ``d^2 >= N_i + N_j - 2 max(cos, 0) g_i g_j`` where every
-``<h,h'> >= 0``, and with ``|cos|`` where not. That is tested twice:
+A pair (row i, center j) needs its dot product over the width ``h`` only if the center may be nearer
+than the row's current nearest center. With ``N = |a|^2 |h|^2``, ``g = sqrt(N)`` and
+``cos = <a,a'> / |a||a'|``, the Cauchy-Schwarz inequality gives the lower bound
+``d^2 >= N_i + N_j - 2 max(cos, 0) g_i g_j`` if every ``<h,h'> >= 0``; otherwise ``|cos|`` replaces
+``max(cos, 0)``. The bound is tested twice:
 
-- for boxes of centers: those of one hallucinated label and of like norms stand together, and no
-  ``cos`` in a box is larger than the product with the corner that lies farthest along ``a``;
-- for each center of the boxes that are left.
+- for boxes of centers with the same hallucinated label and similar norms: no ``cos`` in a box
+  exceeds the product of the row's unit vector with the corner of the box farthest along it;
+- for each center of the boxes that were not ruled out.
 
-Both stay true in floating point. ``cos`` is summed over unit vectors in the dtype of the factors:
-with ``u`` its unit roundoff, the error is below ``(c + 4) * u / (1 - (c + 4) * u)`` times the
-length of the two vectors (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1),
-which is 1 for a center and at most ``sqrt(BOX)`` for a corner; twice ``(c + 4) * u`` is added to
-it. The bound itself is taken relative to ``N_i``, as ``1 + t^2 - 2 cos t`` with ``t = g_j / g_i``,
-so that no scale over- or underflows; its four roundings cost less than ``8 u (1 + t^2)``, and twice
-that is subtracted. Over a range of ``t`` it is least where ``t`` comes nearest to ``cos``.
+Both bounds hold in floating point. ``cos`` is summed over unit vectors in the dtype of the factors.
+With unit roundoff ``u``, its error is below ``(c + 4) * u / (1 - (c + 4) * u)`` times the product
+of the two norms (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), which is 1
+for a center and at most ``sqrt(BOX)`` for a corner. The kernels add twice ``(c + 4) * u`` to
+``cos``. The bound is computed relative to ``N_i``, as ``1 + t^2 - 2 cos t`` with ``t = g_j / g_i``,
+which cannot overflow or underflow. Its four roundings cost less than ``8 u (1 + t^2)``; twice that
+is subtracted. Over a range of ``t`` the bound is smallest at the ``t`` nearest to ``cos``.
 
-Loops are kept so short that they vectorize, and no function is handed a row of a matrix where an
-index does: a view made for each pair would cost as much as its product.
+Inner loops are short so that they vectorize. Functions take a matrix and a row index instead of a
+row: creating a view for each pair would cost as much as its product.
 
-What is left is multiplied out, and computed again in float64 where float32's digits cancel; pairs
-that nearly coincide take the difference form, which gives exactly 0 for copies. The only file that
-imports numba, and it is imported on first use.
+Pairs that are not ruled out are multiplied in float32 and recomputed in float64 if float32 digits
+cancel. Nearly coincident pairs use the difference form, which is exactly 0 for copies. This is the
+only module that imports numba; it is imported on first use.
 """
 
 from collections.abc import Callable
@@ -37,25 +38,25 @@ from torch import Tensor
 from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW, UNDERFLOW
 
-# Beyond this a float32 product may have lost its digits, or all of itself.
+# Above this a float32 product may be inexact or infinite.
 OVERFLOW = 1e30
-# Centers of one hallucinated label and of like norms that are ruled out together.
+# Centers of a box, which have the same hallucinated label and similar norms.
 BOX = 16
-# The corners of a box are no unit vectors: their norm is at most the square root of its centers.
+# A corner of a box is not a unit vector: its norm is at most sqrt(BOX).
 BOX_ROUNDOFF = 4.0
-# Pairs below which waking threads costs more than it saves.
+# For fewer pairs, starting threads costs more than it saves.
 SERIAL_BELOW = 1 << 17
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _jit(function: _F) -> _F:
-    """Compiles a function on its first call, once for all processes."""
+    """Compiles a function on its first call; the machine code is cached on disk."""
     return cast(_F, numba.njit(cache=True, nogil=True)(function))
 
 
 def _jit_sum(function: _F) -> _F:
-    """Likewise, free to reorder sums: without that they do not vectorize."""
+    """Like `_jit`, but sums may be reordered; otherwise they do not vectorize."""
     reorder = {"reassoc", "contract"}
     return cast(_F, numba.njit(cache=True, nogil=True, fastmath=reorder)(function))
 
@@ -109,7 +110,7 @@ def _sq_dist(a: Any, h: Any, sq_norm: Any, i: Any, a_: Any, h_: Any, sq_norm_: A
 
 @_jit_sum
 def _cosines(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: Any) -> None:
-    """Writes the products of ``unit`` ``[c]`` with ``units`` ``[c, m]``, without sign if signed."""
+    """Writes the products of ``unit`` ``[c]`` with ``units`` ``[c, m]``; absolute if ``signed``."""
     for q in range(start, stop):
         out[q] = 0.0
     for k in range(len(unit)):
@@ -123,7 +124,7 @@ def _cosines(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: An
 
 @_jit_sum
 def _largest_cosines(unit: Any, least: Any, most: Any, out: Any) -> None:
-    """Writes the largest product of ``unit`` with a vector between ``least`` and ``most``."""
+    """Writes the largest product of ``unit`` with any vector between ``least`` and ``most``."""
     for q in range(len(out)):
         out[q] = 0.0
     for k in range(len(unit)):
@@ -136,7 +137,7 @@ def _largest_cosines(unit: Any, least: Any, most: Any, out: Any) -> None:
 def _bounds(
     cosines: Any, norms: Any, g: Any, roundoff: Any, start: Any, stop: Any, out: Any
 ) -> None:
-    """Writes lower bounds of ``d^2 / g^2 - 1``; nothing may be nearer than they say."""
+    """Writes lower bounds of ``d^2 / g^2 - 1`` that hold despite roundoff."""
     for q in range(start, stop):
         cosine = max(np.float64(cosines[q]), 0.0) + roundoff
         t = norms[q] / g
@@ -145,7 +146,7 @@ def _bounds(
 
 @_jit_sum
 def _box_bounds(cosines: Any, nearest: Any, farthest: Any, g: Any, roundoff: Any, out: Any) -> None:
-    """Writes the least bound of any center whose norm lies between ``nearest`` and ``farthest``."""
+    """Writes the lower bound over all norms between ``nearest`` and ``farthest`` of each box."""
     for q in range(len(out)):
         cosine = min(max(np.float64(cosines[q]), 0.0), 1.0) + roundoff
         t = min(max(cosine, nearest[q] / g), farthest[q] / g)
@@ -161,7 +162,7 @@ def _unit(a: Any, i: Any, norm: Any, out: Any) -> None:
 
 @_jit
 def _by_label(a: Any) -> Any:
-    """Returns an order in which centers of one hallucinated label, their least entry, meet."""
+    """Returns an order of the centers by hallucinated label, the class of the smallest entry."""
     label = np.empty(len(a), np.int64)
     for j in range(len(a)):
         label[j] = np.argmin(a[j])
@@ -182,9 +183,9 @@ def _units(a: Any, a_norm: Any, sq_norm: Any, order: Any) -> Any:
 
 @_jit
 def _boxes(units: Any, norms: Any, signed: bool) -> Any:
-    """Returns what unit vectors ``[c, boxes]`` and norms ``[boxes]`` of ``BOX`` centers lie in.
+    """Returns each box's bounds of unit vectors ``[c, boxes]`` and norms ``[boxes]``, low and high.
 
-    Where products may be negative a box reaches equally far to both sides of 0.
+    If products may be negative, the bounds of unit vectors are symmetric about 0.
     """
     c, m = units.shape
     n_boxes = (m + BOX - 1) // BOX
@@ -308,12 +309,12 @@ def update(
     Args:
         min_sq_dist: ``[r]`` float64.
         rows: All rows ``[n]``, contiguous.
-        positions: Which of them ``min_sq_dist`` speaks of, ``[r]`` int64.
-        centers: ``m`` of them, sorted by norm.
-        signed: Whether some product of activations may be negative.
+        positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64.
+        centers: ``m`` centers, sorted by norm.
+        signed: Whether an inner product of two rows' activations may be negative.
 
     Returns:
-        How many pairs needed the long product.
+        Number of pairs that were multiplied.
     """
     others: list[Any] = [tensor.numpy() for tensor in (*rows.tensors, *centers.tensors)]
     others += [signed, _roundoff(rows.logit_grad)]
@@ -325,10 +326,10 @@ def update(
     threads = torch.get_num_threads()
     if threads == 1 or len(positions) * len(centers) < SERIAL_BELOW:
         return update_part(slice(None))
-    # More parts than threads: rows of a part may have far more centers in reach than others.
+    # More parts than threads, because the work per row varies.
     size = -(-len(positions) // (8 * threads))
     parts = [slice(start, start + size) for start in range(0, len(positions), size)]
-    # Threads of Python, not of numba: OpenMP's would spin beside torch's and slow both down.
+    # Python threads instead of numba's: OpenMP threads would compete with torch's by spinning.
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(update_part, parts))
 
@@ -336,17 +337,17 @@ def update(
 def accept(
     sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool
 ) -> tuple[Tensor, Tensor]:
-    """Goes through a block of candidates in order and accepts those beyond their limit.
+    """Accepts, in order, each candidate whose squared distance still exceeds its limit.
 
     Args:
         sq_dist: Squared distance to the nearest center before the block, ``[b]`` float64.
-        limit: Squared distance that has to be exceeded, ``[b]`` float64.
-        candidates: ``b`` of them, contiguous.
-        signed: Whether some product of activations may be negative.
+        limit: Limit of each candidate, a squared distance, ``[b]`` float64.
+        candidates: ``b`` rows, contiguous.
+        signed: Whether an inner product of two rows' activations may be negative.
 
     Returns:
-        The accepted candidates ``[m]`` int64, and their squared distances to the nearest center at
-        that moment ``[m]`` float64.
+        Indices of the accepted candidates ``[m]`` int64, and the squared distance of each to its
+        nearest center when it was accepted ``[m]`` float64.
     """
     arguments: list[Any] = [t.numpy() for t in (sq_dist, limit, *candidates.tensors)]
     arguments += [signed, _roundoff(candidates.logit_grad)]
@@ -355,7 +356,7 @@ def accept(
 
 
 def _roundoff(a: Tensor) -> Any:
-    """Returns what bounds are loosened by, in the dtype of the factors."""
+    """Returns the slack that is added to bounds, in the dtype of the factors."""
     eps = torch.finfo(a.dtype).eps
     return (
         np.float32((a.shape[1] + 8) * eps) if a.dtype == torch.float32 else (a.shape[1] + 8) * eps

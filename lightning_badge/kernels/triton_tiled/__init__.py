@@ -1,10 +1,11 @@
-"""The back end ``triton``: kernels for NVIDIA GPUs, bound by arithmetic, not by launches or memory.
+"""The back end ``triton``: compute-bound kernels for NVIDIA GPUs.
 
-- ``embed``: one pass over logits and activations, nothing between them in memory.
-- ``update``: tiles of rows and centers that hold two sums, over classes and over the width, and
-  write nothing but the minimum. A tile compares norms first, then the class sides, and multiplies
-  the long sides only where one of its pairs may matter.
-- ``settle``: in float64, what ``update`` cannot tell in float32.
+- ``embed``: logit gradients and norms in one pass over logits and activations, without
+  intermediate tensors in memory.
+- ``update``: tiles of rows and centers that accumulate two inner products, over the classes and
+  over the width, and write only the minimum. A tile tests bounds from the norms, then from the
+  class products, and computes the products over the width only if a pair may lower a minimum.
+- ``settle``: recomputes in float64 the tiles that ``update`` cannot resolve in float32.
 - ``accept``: the sequential part of a block, on the device.
 
 Only the modules of this folder import Triton, and they are imported on first use.
@@ -20,12 +21,12 @@ from lightning_badge.kernels.backend import Accepted, Backend, Work
 from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.gradient import Loss
 
-# From here on tensor cores make float32 products of TF32 ones; older GPUs were not compiled for.
+# The first with TF32 tensor cores; CI does not compile the kernels for older GPUs.
 LEAST_CAPABILITY = (8, 0)
 
 
 class TritonBackend(Backend):
-    """Computes in float32 on NVIDIA GPUs; interpreted anywhere under ``TRITON_INTERPRET=1``."""
+    """Float32 on NVIDIA GPUs; on the CPU in Triton's interpreter with ``TRITON_INTERPRET=1``."""
 
     name = "triton"
     package = "triton"
@@ -34,7 +35,7 @@ class TritonBackend(Backend):
     picks_farthest = True
 
     def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """See `Backend.unavailable`: float32, NVIDIA GPUs of compute capability 8.0 or more."""
+        """See `Backend.unavailable`: float32 on NVIDIA GPUs of compute capability 8.0 or higher."""
         if dtype == torch.float64:
             return "computes in float32, but the embeddings are float64"
         if os.environ.get("TRITON_INTERPRET") == "1":
@@ -46,15 +47,15 @@ class TritonBackend(Backend):
         capability = torch.cuda.get_device_capability(device)
         if capability < LEAST_CAPABILITY:
             return (
-                f"needs a GPU of compute capability {_dotted(LEAST_CAPABILITY)} or more, "
+                f"needs a GPU of compute capability {_dotted(LEAST_CAPABILITY)} or higher, "
                 f"and {device} has {_dotted(capability)}"
             )
         if "CC" not in os.environ and not (which("gcc") or which("clang")):
-            return "needs a C compiler to start kernels: install gcc, or name one in CC"
+            return "needs a C compiler to launch kernels: install gcc or set CC"
         return None
 
     def preference(self, device: torch.device, n: int) -> int:
-        """Preferred wherever the pool is on a GPU."""
+        """See `Backend.preference`: the highest priority on a GPU."""
         del n
         return 0 if device.type == "cpu" else 3
 
@@ -65,7 +66,7 @@ class TritonBackend(Backend):
         return embed.logit_grad_and_sq_norm(penultimate, logits, loss=loss)
 
     def row_order(self, rows: Factors, positions: Tensor) -> Tensor:
-        """Orders by hallucinated label, then by norm: a tile is skipped as a whole."""
+        """Returns an order by hallucinated label, then norm, which lets whole tiles be skipped."""
         order = super().row_order(rows, positions)
         return order[torch.argsort(rows.label[positions[order]], stable=True)]
 
@@ -81,7 +82,7 @@ class TritonBackend(Backend):
         number: Tensor | None = None,
         starts: Tensor | None = None,
     ) -> Work:
-        """See `Backend.update`; ``starts`` is used where ``prune`` is off."""
+        """See `Backend.update`; ``starts`` takes effect only without ``prune``."""
         if not len(positions) or not len(centers):
             return Work(0, 0)
         from lightning_badge.kernels.triton_tiled import update
@@ -110,11 +111,11 @@ class TritonBackend(Backend):
 
         return Accepted(*accept.accept(sq_dist, limit, candidates))
 
-    def pick_farthest(self, now: Tensor, cutoff: Tensor, candidates: Factors) -> Accepted:
+    def pick_farthest(self, min_sq_dist: Tensor, cutoff: Tensor, candidates: Factors) -> Accepted:
         """See `Backend.pick_farthest`."""
         from lightning_badge.kernels.triton_tiled import accept
 
-        return Accepted(*accept.pick_farthest(now, cutoff, candidates))
+        return Accepted(*accept.pick_farthest(min_sq_dist, cutoff, candidates))
 
 
 BACKEND = TritonBackend()

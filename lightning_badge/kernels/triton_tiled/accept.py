@@ -1,8 +1,8 @@
 """The sequential part of a block, on the device: which candidates become centers.
 
-A candidate is rejected if and only if one accepted before it lies within its limit,
-``uniform * stale``. So the accepted candidates are the first independent set, in order, of a graph
-whose edges are computed all at once.
+A candidate is rejected if and only if the squared distance to an earlier accepted candidate is at
+most its limit, ``uniform * stale``. So the accepted candidates are the lexicographically first
+maximal independent set of a graph, whose edges are computed all at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lightning_badge.kernels.triton_tiled.arithmetic import (
     with_contiguous_rows,
 )
 
-# Candidates that are decided together, and the warps for it.
+# Candidates decided together, and the warps of the program.
 STRIDE, WARPS = 64, 8
 
 
@@ -45,7 +45,7 @@ def pairwise_kernel(
     SIDE: tl.constexpr,
     DEPTH: tl.constexpr,
 ):
-    """Writes all distances ``[b, b]``, and which pairs lie within the limit of the later one."""
+    """Writes squared distances ``[b, b]``, and which of them are within the column's limit."""
     above, beside = tl.program_id(0), tl.program_id(1)
     if above <= beside:
         i = above.to(tl.int64) * SIDE + tl.arange(0, SIDE)
@@ -97,7 +97,7 @@ def accept_kernel(
         s = t.to(tl.int64)
         earlier = inside[:, None] & inside[None, :] & (s[:, None] < s[None, :])
         within = tl.load(conflicts + s[:, None] * b + t[None, :], earlier, other=0).to(tl.int32)
-        # The first k are final after k iterations; a few iterations mostly settle them all.
+        # The first k decisions are final after k iterations; usually a few iterations suffice.
         now, changed = alive, 1
         while changed > 0:
             then = alive * (1 - tl.max(within * now[:, None], axis=0))
@@ -113,7 +113,7 @@ def accept_kernel(
 
 @triton.jit
 def gain_kernel(sq_dist, stale, accepted, gains, b, STRIDE: tl.constexpr):
-    """Writes each candidate's distance to the nearest center at the moment it is decided on."""
+    """Writes each candidate's squared distance to its nearest center when it is decided."""
     t = tl.program_id(0) * STRIDE + tl.arange(0, STRIDE)
     inside = t < b
     gain = tl.load(stale + t, inside, other=0.0)
@@ -127,16 +127,16 @@ def gain_kernel(sq_dist, stale, accepted, gains, b, STRIDE: tl.constexpr):
 
 
 @triton.jit
-def farthest_kernel(sq_dist, now, cutoff, chosen, gains, number, b, BLOCK: tl.constexpr):
-    """Picks the farthest of ``now`` ``[b]`` repeatedly, while it lies beyond the cutoff."""
+def farthest_kernel(sq_dist, min_sq_dist, cutoff, chosen, gains, number, b, BLOCK: tl.constexpr):
+    """Picks the candidate of the largest ``min_sq_dist`` ``[b]`` while that exceeds the cutoff."""
     k = tl.arange(0, BLOCK)
     inside = k < b
-    remaining = tl.load(now + k, inside, other=-1.0)
+    remaining = tl.load(min_sq_dist + k, inside, other=-1.0)
     beyond = tl.load(cutoff)
     count = 0
     best = tl.max(remaining, axis=0)
     while best > beyond:
-        # The first of equals.
+        # Of equal distances, the first.
         at = tl.min(tl.where(remaining == best, k, BLOCK), axis=0)
         tl.store(chosen + count, at.to(tl.int64))
         tl.store(gains + count, best)
@@ -144,7 +144,7 @@ def farthest_kernel(sq_dist, now, cutoff, chosen, gains, number, b, BLOCK: tl.co
         remaining = tl.where(k == at, -1.0, tl.minimum(remaining, found))
         count += 1
         best = tl.max(remaining, axis=0)
-    tl.store(now + k, tl.maximum(remaining, 0.0), inside)
+    tl.store(min_sq_dist + k, tl.maximum(remaining, 0.0), inside)
     tl.store(number, count)
     _repeat_first(chosen, count, b, BLOCK)
 
@@ -152,16 +152,16 @@ def farthest_kernel(sq_dist, now, cutoff, chosen, gains, number, b, BLOCK: tl.co
 def accept(
     sq_dist: Tensor, limit: Tensor, candidates: Factors
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Goes through a block of candidates in order and accepts those beyond their limit.
+    """Accepts, in order, each candidate whose squared distance still exceeds its limit.
 
     Args:
         sq_dist: Squared distance to the nearest center before the block, ``[b]`` float64.
-        limit: Squared distance that has to be exceeded, ``[b]`` float64.
-        candidates: ``b`` of them.
+        limit: Limit of each candidate, a squared distance, ``[b]`` float64.
+        candidates: ``b`` rows.
 
     Returns:
-        The accepted ones ``[b]`` int64, their gains ``[b]`` float64, and how many there are ``[]``
-        int64; the entries after those repeat the first.
+        Indices of the accepted candidates ``[b]`` int64, their gains ``[b]`` float64, and how many
+        entries are valid ``[]`` int64; the entries after those repeat the first.
     """
     b = len(sq_dist)
     between, conflicts = _pairwise(candidates, limit)
@@ -182,35 +182,38 @@ def accept(
 
 
 def pick_farthest(
-    now: Tensor, cutoff: Tensor, candidates: Factors
+    min_sq_dist: Tensor, cutoff: Tensor, candidates: Factors
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Picks the farthest candidate repeatedly, while it lies beyond a cutoff.
+    """Picks the farthest candidate repeatedly, while its squared distance exceeds a cutoff.
 
     After each pick, updates the distances of the other candidates.
 
     Args:
-        now: Squared distance to the nearest center, ``[b]`` float64; lowered in place, 0 where
-            picked.
+        min_sq_dist: Squared distance to the nearest center, ``[b]`` float64; lowered in place, 0
+            for picked candidates.
         cutoff: ``[]`` float64.
-        candidates: ``b`` of them; the first of several equally far is picked.
+        candidates: ``b`` rows; among equally distant ones the first is picked.
 
     Returns:
         As `accept`.
     """
-    b = len(now)
+    b = len(min_sq_dist)
     sq_dist, _ = _pairwise(candidates, None)
-    chosen, number = _none_chosen(b, now.device)
-    gains = torch.zeros_like(now)
+    chosen, number = _none_chosen(b, min_sq_dist.device)
+    gains = torch.zeros_like(min_sq_dist)
     launch(
         farthest_kernel, (1,),
-        sq_dist, now, cutoff, chosen, gains, number, b,
+        sq_dist, min_sq_dist, cutoff, chosen, gains, number, b,
         BLOCK=triton.next_power_of_2(b), num_warps=WARPS,
     )  # fmt: skip
     return chosen, gains, number
 
 
 def _pairwise(rows: Factors, limit: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Returns distances ``[b, b]``, and which lie within the column's limit (upper triangle)."""
+    """Returns squared distances ``[b, b]`` and, as int8, which are within the column's limit.
+
+    The second tensor is None without a limit; only its upper triangle is filled.
+    """
     b, c, h = len(rows), rows.logit_grad.shape[1], rows.penultimate.shape[1]
     a, h_ = with_contiguous_rows(rows.logit_grad), with_contiguous_rows(rows.penultimate)
     sq_dist = rows.sq_norm.new_empty(b, b)
@@ -225,6 +228,6 @@ def _pairwise(rows: Factors, limit: Tensor | None) -> tuple[Tensor, Tensor | Non
 
 
 def _none_chosen(b: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Returns room for the chosen candidates ``[b]`` and their number ``[]``, both zero."""
+    """Returns zeros for the chosen candidates ``[b]`` and their number ``[]``."""
     home: dict[str, Any] = {"dtype": torch.int64, "device": device}
     return torch.zeros(b, **home), torch.zeros((), **home)

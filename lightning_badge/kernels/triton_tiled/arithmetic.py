@@ -1,4 +1,4 @@
-"""What the Triton kernels share: products of tiles, distances in float64, the launch."""
+"""Code shared by the Triton kernels: products of tiles, distances in float64, kernel launch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW
 
-# Terms of a sum that one ``tl.dot`` takes; Triton below 3.8 compiles none with fewer than 16.
+# Smallest inner dimension of ``tl.dot``; Triton below 3.8 does not compile fewer than 16.
 SHALLOWEST = 16
-# The side of a tile in float64, its depth, and its warps.
+# Side of a float64 tile, its depth, and its warps.
 EXACT_SIDE, EXACT_DEPTH, EXACT_WARPS = 32, 16, 4
-# Counts that change from call to call: no code of its own for a 1, or for multiples of 16.
+# Arguments that change from call to call; Triton must not recompile for 1 or multiples of 16.
 CHANGING = ["n", "r", "m"]
 
 INF = tl.constexpr(float("inf"))
@@ -91,20 +91,20 @@ def exact_sq_dist(
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
-    """Starts a kernel on the device of its first argument, which need not be the current one."""
+    """Launches a kernel on the device of its first argument, even if another one is current."""
     with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]
         # Explicit, because Triton warns that its default may change.
         kernel[grid](*arguments, enable_fp_fusion=True, **constants)
 
 
 def most_registers(warps: int) -> int:
-    """Returns how many registers a thread may use where one program fits on a multiprocessor.
+    """Returns the registers per thread if one program runs on each multiprocessor.
 
-    Without a limit of its own ptxas spills some registers in order to fit one more program.
+    Without this limit, ptxas spills some registers in order to fit one more program.
     """
     return min(255, 2**16 // (32 * warps))
 
 
 def with_contiguous_rows(matrix: Tensor) -> Tensor:
-    """Returns the matrix, or a copy where the entries of a row are not adjacent in memory."""
+    """Returns the matrix, or a copy if the entries of a row are not adjacent in memory."""
     return matrix if matrix.stride(1) == 1 else matrix.contiguous()

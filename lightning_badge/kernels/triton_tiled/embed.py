@@ -16,11 +16,11 @@ from lightning_badge.kernels.triton_tiled.arithmetic import (
     with_contiguous_rows,
 )
 
-# Beyond so many classes the logits are read twice, in tiles of the second number of classes; and
-# the entries that a program holds at most.
+# With more classes than ALL_CLASSES, the logits are read twice, SOME_CLASSES at a time. ENTRIES is
+# the largest number of tile entries per program, unless a single row has more classes.
 ALL_CLASSES, SOME_CLASSES, ENTRIES = 16384, 2048, 2048
 
-# Finite, so that no infinity is subtracted from another one.
+# Finite, because inf - inf is NaN.
 _LEAST = tl.constexpr(torch.finfo(torch.float32).min)
 
 
@@ -70,7 +70,7 @@ def logit_grad_kernel(
         part = tl.where(inside, part, 0.0).to(tl.float64)
         a_sq = tl.sum(part * part, axis=1)
     else:
-        # Online softmax; the sum leaves out the 1 of the label itself.
+        # Online softmax; the sum excludes the label's own term, which is 1.
         largest = tl.full([ROWS], _LEAST, tl.float32)
         others = tl.zeros([ROWS], tl.float32)
         label = tl.zeros([ROWS], tl.int32)
@@ -86,7 +86,7 @@ def logit_grad_kernel(
             label = tl.where(is_new, at, label)
             e = tl.exp(z - high[:, None])
             e = tl.where(column[None, :] == label[:, None], 0.0, e)
-            # The previous label, which counted 1, now belongs to the others.
+            # A new label turns the previous one, whose term was 1, into one of the others.
             others = tl.where(is_new, (others + 1.0) * shrunk, others) + tl.sum(e, axis=1)
             largest = high
         total = 1.0 + others
@@ -119,10 +119,10 @@ def logit_grad_and_sq_norm(
     Args:
         penultimate: ``[n, h]`` float32, float16 or bfloat16.
         logits: ``[n, c]`` likewise; ``-inf`` marks a masked class.
-        loss: Whose gradient.
+        loss: The loss that is differentiated.
 
     Returns:
-        ``[n, c]`` float32, and ``[n]`` float64.
+        Logit gradients ``[n, c]`` float32, and squared norms ``[n]`` float64.
     """
     penultimate, logits = with_contiguous_rows(penultimate), with_contiguous_rows(logits)
     (n, c), h = logits.shape, penultimate.shape[1]

@@ -41,9 +41,9 @@ def settle_kernel(
     SIDE: tl.constexpr,
     DEPTH: tl.constexpr,
 ):
-    """Lowers ``min_sq_dist`` ``[r]`` by all pairs of the marked tiles, in float64.
+    """Lowers ``min_sq_dist`` ``[r]`` with all pairs of the marked tiles, in float64.
 
-    ``CENTERS`` and ``ROWS`` are those of the tiles that were marked, multiples of ``SIDE``.
+    ``CENTERS`` and ``ROWS`` are the sides of the marked tiles, multiples of ``SIDE``.
     """
     first = tl.program_id(0).to(tl.int64) * SIDE
     slot = first + tl.arange(0, SIDE)
@@ -84,18 +84,18 @@ def settle(
     tile_rows: int,
     tile_centers: int,
 ) -> None:
-    """Lowers ``min_sq_dist`` in place by all pairs of the marked tiles, in float64.
+    """Lowers ``min_sq_dist`` in place with all pairs of the marked tiles, in float64.
 
     Args:
         min_sq_dist: ``[r]`` float64, contiguous.
-        doubtful_tiles: int8, not 0 where a tile is marked; the tiles of one group of rows are
-            adjacent.
+        doubtful_tiles: Marks of the tiles, int8, nonzero if marked; row-major, so the tiles of one
+            group of rows are adjacent.
         positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64, contiguous.
-        number: How many of the centers count, ``[]`` int64; None: all of them.
-        rows: All rows ``[n]``, each of them contiguous.
-        centers: ``m`` of them, contiguous.
-        tile_rows: Rows of a marked tile, a multiple of ``EXACT_SIDE``.
-        tile_centers: Centers of it, likewise.
+        number: Use only the first ``number`` centers, ``[]`` int64; None uses all of them.
+        rows: All rows ``[n]``, each row contiguous.
+        centers: ``m`` centers, contiguous.
+        tile_rows: Rows of a tile, a multiple of ``EXACT_SIDE``.
+        tile_centers: Centers of a tile, a multiple of ``EXACT_SIDE``.
     """
     r, m = len(positions), len(centers)
     a, h_ = rows.logit_grad, rows.penultimate

@@ -1,9 +1,9 @@
 """Minimum distances of all rows to new centers, in tiles of rows and centers.
 
-A tile holds two sums, over the classes and over the width, and writes nothing but the minimum. It
-first compares norms, then the class sides, and multiplies the activations only if a pair of the
-tile may lower a minimum (the bounds are those of ``numba_pruned``). ``settle`` then computes the
-tiles in which float32 lost its digits again, in float64.
+A tile accumulates two inner products, over the classes and over the width, and writes only the
+minimum. It tests bounds from the norms, then from the class products, and multiplies the
+activations only if a pair of the tile may lower a minimum (the bounds are those of
+``numba_pruned``). ``settle`` then recomputes in float64 the tiles in which float32 lost its digits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lightning_badge.kernels.triton_tiled.arithmetic import (
 )
 from lightning_badge.kernels.triton_tiled.settle import settle
 
-# The smallest of the TF32 products is left out: at most 2^-20 of the product of the lengths.
+# tf32x3 omits the smallest of its TF32 products: at most 2^-20 of the product of the norms.
 TF32X3_ERROR = 2.0**-19
 
 _FLOAT64_BELOW = tl.constexpr(FLOAT64_BELOW)
@@ -37,14 +37,14 @@ _UNDERFLOW = tl.constexpr(UNDERFLOW)
 
 
 class Tile(NamedTuple):
-    """What one program of `update_kernel` computes at a time, and with what.
+    """The launch parameters of `update_kernel`.
 
     Attributes:
         rows: Rows of a tile.
         centers: Centers of a tile.
-        depth: Terms of a sum that are loaded at a time.
+        depth: Terms of an inner product that are loaded at a time.
         warps: Warps of a program.
-        stages: Stages of the pipeline that loads ahead.
+        stages: Stages of the software pipeline that prefetches loads.
     """
 
     rows: int
@@ -92,7 +92,10 @@ def update_kernel(
     PRUNE: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Lowers ``min_sq_dist`` ``[r]`` by the pairs that float32 resolves, and marks other tiles."""
+    """Lowers ``min_sq_dist`` ``[r]`` with the pairs that float32 resolves.
+
+    Marks the tiles that contain doubtful pairs, which need float64.
+    """
     tile = tl.program_id(0)
     slot = tile.to(tl.int64) * ROWS + tl.arange(0, ROWS)
     here = slot < r
@@ -133,8 +136,8 @@ def update_kernel(
             wanted = (gap * gap - class_error * largest < reach) | (largest <= _UNDERFLOW)
         if wanted:
             at = j.to(tl.int64)
-            # Positions and norms are loaded again where they are used: kept in registers during the
-            # products, they and the addresses made of them would spill.
+            # Positions and norms are reloaded where they are used: keeping them and their addresses
+            # in registers during the products would cause spills.
             row = tl.load(positions + slot, here, other=0)
             a_a = add_product(
                 tl.zeros([ROWS, CENTERS], tl.float32),
@@ -194,15 +197,15 @@ def update_min_sq_dist(
         min_sq_dist: ``[r]`` float64, contiguous.
         rows: All rows ``[n]``, float32.
         positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64.
-        centers: ``m`` of them; pruning works best in the order of `by_label_and_norm`.
+        centers: ``m`` centers; pruning works best in the order of `by_label_and_norm`.
         signed: Whether the inner product of two rows' activations may be negative.
         prune: Whether to skip pairs that bounds rule out.
-        number: How many of the centers count, the first ones, ``[]`` int64; None: all of them.
-        starts: The first center that each row has not been compared with, ``[r]`` int64; None:
-            the first of all.
+        number: Use only the first ``number`` centers, ``[]`` int64; None uses all of them.
+        starts: Index of the first center that each row has not been compared with, ``[r]`` int64;
+            None means 0.
 
     Returns:
-        How many pairs were multiplied, ``[]``.
+        Number of pairs that were multiplied, ``[]``.
     """
     r, m = len(positions), len(centers)
     c, h = rows.logit_grad.shape[1], rows.penultimate.shape[1]
@@ -235,16 +238,16 @@ def update_min_sq_dist(
 
 
 def update_tile(architecture: int) -> Tile:
-    """Returns the tile of `update_kernel`: what fits into the registers of an architecture.
+    """Returns a tile of `update_kernel` that fits into the registers of an architecture.
 
     Args:
-        architecture: Compute capability times ten: 80 stands for ``sm_80``.
+        architecture: Compute capability times ten: 80 means ``sm_80``.
     """
     return Tile(rows=64, centers=64 if architecture >= 90 else 32, depth=16, warps=4, stages=2)
 
 
 def architecture(device: torch.device) -> int:
-    """Returns the compute capability of a device times ten; that of an H100 on the CPU."""
+    """Returns the compute capability of a device times ten; for the CPU 90, that of an H100."""
     if device.type != "cuda":
         return 90
     major, minor = torch.cuda.get_device_capability(device)
@@ -252,9 +255,10 @@ def architecture(device: torch.device) -> int:
 
 
 def errors(c: int, h: int, precision: str) -> tuple[float, float]:
-    """Returns the largest errors of class-side bounds and of distances, as shares of ``N_i + N_c``.
+    """Returns the largest errors of class bounds and of distances, as fractions of ``N_i + N_c``.
 
-    As in ``precision``, twice the bound of a sum of ``d`` products; ``tf32x3`` adds its own.
+    Both are twice the error bound of an inner product, see `roundoff` in ``precision``; ``tf32x3``
+    adds its own error.
     """
     extra = TF32X3_ERROR if precision == "tf32x3" else 0.0
     eps = torch.finfo(torch.float32).eps
@@ -262,16 +266,17 @@ def errors(c: int, h: int, precision: str) -> tuple[float, float]:
 
 
 def input_precision(device: torch.device) -> str:
-    """Returns how float32 is multiplied: by tensor cores on a GPU, exactly by the interpreter."""
+    """Returns the precision of ``tl.dot``: tensor cores on a GPU, IEEE in the interpreter."""
     return "tf32x3" if device.type == "cuda" else "ieee"
 
 
 def by_label_and_norm(factors: Factors, number: Tensor | None = None) -> Tensor:
-    """Returns an order ``[m]``: by hallucinated label, within a label by norm.
+    """Returns an order ``[m]`` by hallucinated label, and by norm within a label.
 
     Args:
         factors: ``m`` rows.
-        number: How many of them count, ``[]``; the others come last. None: all of them.
+        number: Only the first ``number`` rows are valid, ``[]``; the others come last. None: all
+            are valid.
     """
     order = torch.argsort(factors.sq_norm, stable=True)
     label = factors.label[order]

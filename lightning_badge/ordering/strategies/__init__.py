@@ -1,7 +1,7 @@
-"""The strategies: one file for each family.
+"""The strategies, one module for each family.
 
-Importing this package imports every file in it, which enters its strategies into the registry: a
-new strategy is one file here and needs no edit elsewhere.
+Importing this package imports all its modules, which register their strategies. A new strategy is a
+new module here; no other file has to change.
 """
 
 import importlib

@@ -1,14 +1,14 @@
 """Mutual information between labels and weights: BALD, arXiv 1112.5745, and BatchBALD, 1906.08158.
 
-Both read class probabilities under ``s`` samples of the weights' posterior, ``[n, s, c]``. BALD
-scores each row by itself. BatchBALD picks greedily what the labels of all picks together tell of
-the weights. The greedy rule adds one row at a time, so its picks have prefixes.
+Both use class probabilities under ``s`` posterior samples of the weights, ``[n, s, c]``. BALD
+scores each row independently. BatchBALD greedily maximizes the mutual information between the
+weights and the joint labels of all picks. It adds one row at a time, so the picks are an ordering.
 
-A configuration is one joint label of the picks so far. Given one, the posterior samples have
-weights (Bayes' rule), and so every row has a predictive distribution. The gain of a row is the mean
-of that distribution's entropy over the configurations, less its mean entropy under single samples:
-section 3 of the paper, rearranged so that the joint entropy of the picks, whose variance is what
-drowns the gains, never has to be subtracted.
+A configuration is one joint label of the picks so far. Given a configuration, Bayes' rule weights
+the posterior samples, which gives every row a predictive distribution. The gain of a row is the
+mean entropy of that distribution over the configurations, minus the row's mean entropy under single
+posterior samples. This is section 3 of the BatchBALD paper, rearranged so that the joint entropy of
+the picks is never subtracted: its sampling variance would be larger than the gains.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from lightning_badge.kernels import Backend
 from lightning_badge.ordering.registry import strategy
 from lightning_badge.ordering.selector import Block, Picks, Selector
 
-# Numbers in a temporary: rows are looked at in blocks of that size.
+# Largest number of entries in a temporary tensor; rows are processed in blocks of that size.
 BLOCK = 1 << 21
-# Of gains, well above the roundoff of a sum of a few thousand terms.
+# Decimals to which gains are rounded; far above the roundoff of sums of a few thousand terms.
 DECIMALS = 12
 
 
@@ -38,12 +38,12 @@ DECIMALS = 12
 def bald(
     embedding: GradientEmbedding, *, seed: int, backend: Backend, posterior: Tensor
 ) -> Selector:
-    """Highest mutual information between label and weights first, in nats.
+    """Ranks by the mutual information between label and weights, highest first, in nats.
 
     Args:
         embedding: The pool.
-        seed: Nothing is drawn.
-        backend: Not needed.
+        seed: Not used.
+        backend: Not used.
         posterior: Class probabilities ``[n, s, c]``.
     """
     del backend
@@ -60,22 +60,24 @@ def batchbald(
     depth: int = 20,
     configurations: int = 1000,
 ) -> Selector:
-    """Greedy joint mutual information, down to a depth; from there on as ``bald``.
+    """Picks ``depth`` rows by greedy joint mutual information; ranks the others as ``bald``.
 
-    All picks together tell at most ``log(s)`` nats of the weights, so the gains must fade; once
-    configurations are sampled they are estimates. Ranks behind ``depth`` have no gain.
+    The joint mutual information is at most ``log(s)`` nats, so the gains approach 0. Gains are
+    exact while all configurations are enumerated, and estimates once they are sampled. Ranks from
+    ``depth`` on have no gain.
 
     Args:
         embedding: The pool.
-        seed: Of the sampled configurations.
-        backend: Not needed.
+        seed: Seed of the sampled configurations.
+        backend: Not used.
         posterior: Class probabilities ``[n, s, c]``.
-        depth: Ranks that are picked jointly.
-        configurations: Joint labels of the picks that are looked at: all of them as long as there
-            are no more than these, then so many, drawn from their joint distribution.
+        depth: Number of ranks that are picked jointly.
+        configurations: Largest number of joint labels of the picks. All joint labels are enumerated
+            while there are no more than this; after that, this many are sampled from their joint
+            distribution.
 
     Raises:
-        OrderingError: A negative ``depth``, or no configurations.
+        OrderingError: A negative ``depth``, or ``configurations`` below 1.
     """
     del backend
     return BatchBALD(
@@ -88,7 +90,7 @@ def batchbald(
 
 
 class BatchBALD(Selector):
-    """Greedy picks, one rank a block down to ``depth``, then all remaining rows by their score."""
+    """Greedy picks in blocks of one rank up to ``depth``, then all remaining rows by score."""
 
     def __init__(
         self,
@@ -102,7 +104,9 @@ class BatchBALD(Selector):
         super().__init__(embedding)
         for name, value, least in (("depth", depth, 0), ("configurations", configurations, 1)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise OrderingError(f"{name}: expected an integer from {least} on, got {value!r}")
+                raise OrderingError(
+                    f"{name}: expected an integer of {least} or more, got {value!r}"
+                )
         self._posterior = posterior
         self._scores = mutual_information(posterior)
         self._depth = depth
@@ -116,24 +120,24 @@ class BatchBALD(Selector):
         remaining = self.members.remaining.nonzero().squeeze(1).cpu().numpy()
         best_first = remaining[np.argsort(-self._scores[remaining], kind="stable")]
         if self._n_picked >= self._depth:
-            # BALD's own gains are its scores; behind BatchBALD's picks they would be another's.
+            # BALD's gains are its scores; after BatchBALD's picks, scores are not the criterion.
             gains = self._scores[best_first] if not self._depth else np.nan
             return Block(Picks.of(best_first, gains))
         row, gain = self._best(best_first)
         return Block(Picks.of([row], [gain]))
 
     def _commit(self, block: Block, n: int) -> None:
-        del n  # joint picks are blocks of one rank
+        del n  # a block of a joint pick has one rank
         if self._n_picked < self._depth:
             row = int(block.picks.positions[0])
             self._joint = self._joint.with_pick(self._posterior[row].double().cpu(), self._draws)
             self._n_picked += 1
 
     def _best(self, best_first: npt.NDArray[np.int64]) -> tuple[int, float]:
-        """Returns the row of the largest gain, the lowest of equals, and the gain.
+        """Returns the row of the largest gain, the lowest row in a tie, and the gain.
 
-        What a label tells beside others is no more than what it tells alone: once scores fall below
-        the best gain so far no row behind can win.
+        A row's gain given other labels is at most its score. So the search over rows sorted by
+        score stops once scores fall below the best gain.
         """
         row, best = -1, -math.inf
         s, c = self._posterior.shape[1:]
@@ -158,7 +162,7 @@ class BatchBALD(Selector):
         self._scores = np.append(self._scores, mutual_information(posterior[first:]))
 
     def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
-        """Scores of discarded rows stay where they are; nobody reads them."""
+        """Does nothing: scores of discarded rows are never read."""
 
     def _pool_state(self) -> dict[str, Any]:
         return {
@@ -176,14 +180,15 @@ class BatchBALD(Selector):
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """Configurations of the picks so far, and what each says of the posterior samples.
+    """Configurations of the picks so far, with their likelihoods.
 
     Attributes:
-        log_likelihood: Of each configuration under each posterior sample, ``[m, s]`` float64.
-        weights: Probabilities of the configurations, ``[m]``; equal where they were drawn.
-        sampled_from: Which posterior sample drew each configuration ``[m]`` int64; empty while they
-            are all there.
-        limit: Configurations at most.
+        log_likelihood: Log-likelihood of each configuration under each posterior sample, ``[m, s]``
+            float64.
+        weights: Probabilities of the configurations, ``[m]``; equal if they were sampled.
+        sampled_from: Posterior sample from which each configuration was drawn, ``[m]`` int64; empty
+            while all configurations are enumerated.
+        limit: Largest number of configurations.
     """
 
     log_likelihood: Tensor
@@ -193,9 +198,9 @@ class Joint:
 
     @classmethod
     def start(cls, s: int, limit: int) -> Joint:
-        """Starts without picks: one configuration, sure under every sample."""
-        nobody = torch.zeros(0, dtype=torch.int64)
-        return cls(torch.zeros(1, s).double(), torch.ones(1).double(), nobody, limit)
+        """Starts without picks: one empty configuration of probability 1."""
+        not_sampled = torch.zeros(0, dtype=torch.int64)
+        return cls(torch.zeros(1, s).double(), torch.ones(1).double(), not_sampled, limit)
 
     @property
     def sample_weights(self) -> Tensor:
@@ -206,15 +211,16 @@ class Joint:
         """Returns the configurations with one more pick.
 
         Args:
-            probabilities: Of the pick's classes under each posterior sample, ``[s, c]`` float64.
-            draws: Of the labels, where configurations are sampled.
+            probabilities: Class probabilities of the pick under each posterior sample, ``[s, c]``
+                float64.
+            draws: Random generator for the labels of sampled configurations.
         """
         s, c = probabilities.shape
         log_p = probabilities.log()
         if not len(self.sampled_from) and len(self.weights) * c <= self.limit:
             log_likelihood = (self.log_likelihood[:, None, :] + log_p.T[None, :, :]).reshape(-1, s)
             weights = log_likelihood.logsumexp(dim=1).sub(math.log(s)).exp()
-            # What is impossible would only make NaN.
+            # Impossible configurations would cause NaN.
             possible = weights > 0
             return Joint(log_likelihood[possible], weights[possible], self.sampled_from, self.limit)
         joint = self if len(self.sampled_from) else self._sampled(draws)
@@ -226,10 +232,10 @@ class Joint:
         return Joint(log_likelihood, joint.weights, joint.sampled_from, self.limit)
 
     def _sampled(self, draws: np.random.Generator) -> Joint:
-        """Draws configurations of the picks so far, evenly from the posterior samples."""
+        """Samples configurations of the picks so far, equally many from each posterior sample."""
         s = self.log_likelihood.shape[1]
         sampled_from = torch.arange(self.limit) % s
-        # Given a posterior sample a configuration is as probable as its likelihood under it.
+        # Given a posterior sample, a configuration's probability is its likelihood.
         cumulative = self.log_likelihood.exp().cumsum(dim=0)
         uniforms = torch.from_numpy(draws.random(self.limit))
         targets = uniforms * cumulative[-1, sampled_from]
@@ -242,7 +248,7 @@ class Joint:
 
 
 def mutual_information(posterior: Tensor) -> npt.NDArray[np.float64]:
-    """Returns BALD's score of each row ``[n]``: I(label; weights) in nats, at least 0.
+    """Returns BALD's score of each row ``[n]``: I(label; weights) in nats, clipped at 0.
 
     Args:
         posterior: Class probabilities ``[n, s, c]``.
@@ -255,11 +261,11 @@ def mutual_information(posterior: Tensor) -> npt.NDArray[np.float64]:
 
 
 def conditional_information(posterior: Tensor, joint: Joint) -> npt.NDArray[np.float64]:
-    """Returns I(label; weights | labels of the picks) of each row ``[n]`` in nats, at least 0."""
+    """Returns I(label; weights | labels of picks) of each row ``[n]`` in nats, clipped at 0."""
     probabilities = posterior.double().cpu()
     predictive = torch.einsum("ms,nsc->nmc", joint.sample_weights, probabilities)
     total = torch.special.entr(predictive).sum(dim=2) @ joint.weights
     alone = torch.special.entr(probabilities).sum(dim=2).mean(dim=1)
-    # Rounded so that copies tie, wherever in a block they stand.
+    # Rounded so that copies tie exactly, whatever their place in a block.
     gains: npt.NDArray[np.float64] = (total - alone).clamp(min=0.0).numpy().round(DECIMALS)
     return gains

@@ -1,8 +1,9 @@
-"""Strategies that rank each sample by itself: uncertainty sampling, and chance.
+"""Strategies that score each sample independently: uncertainty sampling, and random order.
 
-Probabilities come back out of logit_grad, where the entries that matter are kept to full relative
-precision: under cross entropy the others' entries are their probabilities and the hallucinated
-label's is minus their sum; under binary cross entropy each is, up to sign, the smaller probability.
+Probabilities are recovered from ``logit_grad``, which keeps small ones to full relative precision.
+Under cross entropy, the entry of the hallucinated label is minus the sum of the other entries,
+which are the probabilities of the other classes. Under binary cross entropy, the absolute value of
+each entry is the smaller of ``p`` and ``1 - p``.
 """
 
 from collections.abc import Callable
@@ -22,38 +23,42 @@ from lightning_badge.ordering.selector import OneShotSelector, Picks, Selector
 
 @strategy("entropy")
 def entropy(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
-    """Highest predictive entropy first, in nats; multi-label: summed over the labels."""
+    """Ranks by predictive entropy in nats, highest first; multi-label: summed over the labels."""
     del seed, backend
     return ByScore(embedding, _entropy)
 
 
 @strategy("least_confidence")
 def least_confidence(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
-    """Lowest probability of the hallucinated label first; multi-label: of the least certain."""
+    """Ranks by the probability of the hallucinated label, lowest first.
+
+    Multi-label: by the probability of the least certain label.
+    """
     del seed, backend
     return ByScore(embedding, _error_probability)
 
 
 @strategy("margin")
 def margin(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
-    """Smallest gap between the two likeliest classes first; the gain is 1 - gap."""
+    """Ranks by the gap between the two most probable classes, smallest first; gain is 1 - gap."""
     del seed, backend
     return ByScore(embedding, _one_minus_gap)
 
 
 @strategy("random")
 def random(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
-    """A seeded shuffle: what every other strategy has to beat."""
+    """Shuffles the pool with a seed: the baseline for all other strategies."""
     del backend
     return Shuffle(embedding, seed)
 
 
 class ByScore(OneShotSelector):
-    """Highest score first; ties go to the lowest row.
+    """Ranks by score, highest first; ties go to the lowest row.
 
     Args:
         embedding: The pool.
-        score: Gives every row its score ``[n]``, whatever the other rows are.
+        score: Returns the scores ``[n]`` of an embedding; a row's score must not depend on other
+            rows.
     """
 
     def __init__(
@@ -105,7 +110,10 @@ def _one_minus_gap(embedding: GradientEmbedding) -> Tensor:
 
 
 def _other_probabilities(embedding: GradientEmbedding) -> Tensor:
-    """Returns the probabilities that speak against the hallucinated label, ``[n, c]`` float64."""
+    """Returns the probabilities of alternatives to the hallucinated label, ``[n, c]`` float64.
+
+    Multi-label: the probability that each label is not as predicted.
+    """
     if embedding.loss is None:
         raise OrderingError(
             "this strategy needs class probabilities, but the embedding is dense; "

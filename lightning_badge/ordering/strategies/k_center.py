@@ -1,9 +1,9 @@
 """k-center greedy as an ordering: CORESET (Sener & Savarese), arXiv 1708.00489.
 
-Each rank goes to the row that is farthest from the centers so far. Distances only fall as centers
-are added, so a stale one is an upper bound: it is enough to update the largest of them and to
-choose among those rows while the best of them beats every stale value outside. The result is that
-of the greedy rule over all rows.
+Each rank is the row farthest from all centers so far. Distances only decrease as centers are added,
+so a stale distance is an upper bound. It suffices to update the rows with the largest stale
+distances and to pick among them while the best one is farther than every stale distance outside
+that block. The result equals greedy selection over all rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lightning_badge.ordering.selector import Block, Picks, Selector
 
 SMALLEST_BLOCK = 128
 LARGEST_BLOCK, LARGEST_BLOCK_ON_DEVICE = 4096, 2048
-# Picks that distances are computed for together, by whether it is the CPU that computes.
+# Number of likely next picks whose distances are computed together. Key: is the device the CPU?
 AHEAD = {True: 32, False: 512}
 
 
@@ -43,16 +43,17 @@ def coreset(
     labeled: GradientEmbedding | None = None,
     first_center: FirstCenter = "uniform",
 ) -> Selector:
-    """k-center greedy over the penultimate activations, away from the labeled set where given.
+    """k-center greedy over the penultimate activations.
 
-    Ties go to the lowest row. Exact duplicates of centers come last, in the pool's order.
+    Ties go to the lowest row. Exact duplicates of centers come last, in pool order.
 
     Args:
         embedding: The pool.
-        seed: Of the first draw.
+        seed: Seed of the first draw.
         backend: Computes distances.
-        labeled: Whose activations are centers already.
-        first_center: Without any: ``uniform``, a uniform draw, or ``max_norm``, the longest row.
+        labeled: Embedding of the labeled set, whose activations are centers from the start.
+        first_center: The first center without a labeled set: ``uniform``, a uniform draw, or
+            ``max_norm``, the row of the largest norm.
 
     Raises:
         OrderingError: An unknown ``first_center``.
@@ -68,15 +69,15 @@ def coreset(
 
 
 class KCenter(DistanceSelector):
-    """Lazy k-center greedy; arguments are those of `DistanceSelector`.
+    """Lazy k-center greedy; for the arguments see `DistanceSelector`.
 
-    The engine never sorts or drops rows here: a slot is a position.
+    The engine's list of rows is never compacted here, so a slot is a position.
     """
 
     def __init__(self, embedding: GradientEmbedding, view: View, **more: Any) -> None:
-        # Rows that are brought up to date are all far away: bounds rule out none of their pairs.
+        # Only rows far from all centers are updated: bounds would rule out none of their pairs.
         super().__init__(embedding, view, prune=False, **more)
-        # How many centers the distance of each row accounts for.
+        # Number of centers that the distance of each row accounts for.
         self._seen = torch.zeros_like(self._engine.positions)
         self._block_size = SMALLEST_BLOCK
 
@@ -96,14 +97,18 @@ class KCenter(DistanceSelector):
                 return block
 
     def _pick_on_host(self) -> Block | None:
-        """Returns picks among the farthest rows; None where stale values hid farther ones."""
+        """Picks among the farthest rows; None if the block has to be repeated.
+
+        This happens if the updated distances of all candidates are below the cutoff, so that a row
+        outside the block may be farther.
+        """
         engine = self._engine
         remaining = engine.remaining_slots()
         stale = engine.min_sq_dist[remaining]
-        if stale.amax() == 0.0:  # exact duplicates of centers, in the pool's order
+        if stale.amax() == 0.0:  # exact duplicates of centers, in pool order
             return Block(Picks.of(remaining.cpu(), 0.0))
         cutoff = stale.topk(min(self._block_size, len(remaining))).values[-1]
-        # With the ties of the smallest, so that all rows outside are strictly nearer.
+        # Includes ties at the cutoff, so that all rows outside are strictly nearer.
         candidates = remaining[stale >= cutoff]
         self._bring_up_to_date(candidates)
         if cutoff == torch.inf:
@@ -115,7 +120,7 @@ class KCenter(DistanceSelector):
         return self._block_of(candidates.cpu().numpy()[chosen], gains, candidates, now)
 
     def _grow(self, picked: int) -> None:
-        """Lengthens the next block where few of this one's candidates were picked."""
+        """Doubles the block size if few candidates of this block were picked."""
         engine = self._engine
         engine.counters.blocks += 1
         if 4 * picked < self._block_size:
@@ -124,19 +129,20 @@ class KCenter(DistanceSelector):
             self._block_size = min(2 * self._block_size, largest)
 
     def _pick_on_device(self) -> Block | None:
-        """Picks from the farthest rows with one host sync.
+        """Picks among the farthest rows with one host sync.
 
-        Nothing is picked where rows outside the block may be as far as the farthest inside: copies,
-        rows that were added late, and the end. Those are picked on the host.
+        Returns None if rows outside the block may be as far as the farthest one inside. This
+        happens with copies, with rows that were added late, and at the end of the pool. The host
+        picks then.
         """
         engine = self._engine
         b = min(self._block_size, self.members.n_remaining)
         stale = engine.min_sq_dist.where(self.members.remaining, -1.0)
         farthest = stale.topk(min(b + 1, len(stale)))
-        # In the order of the pool, for ties.
+        # In pool order, for ties.
         candidates = farthest.indices[:b].sort().values
         beyond = farthest.values[b:].sum().clamp(min=0.0)
-        # Rows whose distances account for equally many centers stand side by side.
+        # Sorted so that adjacent rows account for equally many centers.
         seen, order = self._seen[candidates].sort(stable=True)
         engine.bring_up_to_date(candidates[order], self._centers_from(0), starts=seen)
         self._seen[candidates] = self._n_centers()
@@ -153,7 +159,7 @@ class KCenter(DistanceSelector):
     def _bring_up_to_date(self, slots: Tensor) -> None:
         """Updates rows with the centers that their distances do not account for yet.
 
-        Rows that lack about equally many are updated together.
+        Rows with a similar number of missing centers are updated together.
         """
         total = self._n_centers()
         behind = total - self._seen[slots]
@@ -167,13 +173,13 @@ class KCenter(DistanceSelector):
     def _pick(
         self, candidates: Tensor, cutoff: float
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], Tensor]:
-        """Picks greedily among rows that are up to date while the best is at least ``cutoff``.
+        """Picks greedily among up-to-date rows while the largest distance is at least ``cutoff``.
 
-        The next picks are likely among those that are farthest now: distances to them are computed
-        together, as one product.
+        The next picks are likely to be among the rows that are farthest now, so the distances to
+        these are computed together, in one product.
 
         Returns:
-            Which candidates, their gains, and what the candidates' distances become.
+            Indices of the picked candidates, their gains, and the candidates' updated distances.
         """
         engine = self._engine
         rows = engine.rows.take(candidates).double()
@@ -182,7 +188,7 @@ class KCenter(DistanceSelector):
         gains: list[float] = []
         at_once = min(AHEAD[rows.sq_norm.device.type == "cpu"], len(now))
         ahead: dict[int, npt.NDArray[np.float64]] = {}
-        # The first of equals: candidates stand in the order of the pool.
+        # argmax takes the first of equal distances: candidates are in pool order.
         while (gain := now[best := int(now.argmax())]) >= cutoff and gain > 0.0:
             if best not in ahead:
                 farthest = np.argpartition(-now, at_once - 1)[:at_once]
@@ -203,15 +209,15 @@ class KCenter(DistanceSelector):
         candidates: Tensor | None = None,
         now: Tensor | None = None,
     ) -> Block:
-        """Builds a block of picks, and what the candidates' distances become with all of them."""
+        """Builds a block of picks with the candidates' distances after all of them."""
         pending = {"candidates": self._seen[:0] if candidates is None else candidates}
         pending["now"] = self._engine.min_sq_dist[:0] if now is None else now
         return Block(Picks.of(positions, gains), pending)
 
     def _commit(self, block: Block, n: int) -> None:
-        if not block.pending:  # the tail: duplicates of centers lower nothing
+        if not block.pending:  # duplicates of centers lower no distance
             return
-        # Of a block that is not issued as a whole, stale distances are upper bounds still.
+        # After a partly issued block the stale distances remain valid upper bounds.
         if n == len(block.picks):
             self._engine.assign(block.pending["candidates"], block.pending["now"])
             self._seen[block.pending["candidates"]] += n

@@ -1,9 +1,10 @@
 """k-means++ seeding (Arthur & Vassilvitskii 2007) as an ordering: BADGE, arXiv 1906.03671.
 
-The selector draws blocks and is exact. ``min_sq_dist`` only falls as centers are added, so a stale
-value is an upper bound: candidates are drawn in a block by weights no smaller than the stale values
-and accepted, one after the other, with probability now / weight. That is rejection sampling from
-the law of sequential k-means++. One update then accounts for all accepted centers of the block.
+The selector draws blocks and is exact. ``min_sq_dist`` only decreases as centers are added, so a
+stale value is an upper bound. Candidates are drawn in blocks by weights that are at least the stale
+values. They are accepted in order with probability (current squared distance) / weight. This is
+rejection sampling from the distribution of sequential k-means++. One update of all rows then
+accounts for all accepted centers of the block.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from lightning_badge.ordering.scatter import Scatter
 from lightning_badge.ordering.selector import Block, Picks, Selector
 
 SMALLEST_BLOCK = 8
-# From so many rows on, a pass over every row costs more than a longer block.
+# From this many rows on, a pass over all rows costs more than a larger block.
 LARGE_POOL = 200_000
-# Centers from which on it pays to sort the rows by norm.
+# From this many centers on, sorting the rows for pruning pays.
 SORT_FROM = 64
 
 
@@ -45,15 +46,17 @@ def badge(
     backend: Backend,
     first_center: FirstCenter = "uniform",
 ) -> Selector:
-    """Draws each rank with probability proportional to its squared distance to those before it.
+    """Draws rows with probability proportional to their squared distance to the nearest center.
 
-    Exact duplicates of chosen rows come last, in a seeded shuffle with gain 0.
+    Distances are between gradient embeddings; every drawn row becomes a center. Exact duplicates
+    of centers come last, in a seeded shuffle with gain 0.
 
     Args:
         embedding: The pool.
-        seed: Of every draw.
+        seed: Seed of all random draws.
         backend: Computes distances.
-        first_center: ``uniform``, a uniform draw, or ``max_norm``, the longest embedding.
+        first_center: ``uniform``, a uniform draw, or ``max_norm``, the embedding of the largest
+            norm.
 
     Raises:
         OrderingError: An unknown ``first_center``.
@@ -65,7 +68,7 @@ def badge(
 def badge_labeled(
     embedding: GradientEmbedding, *, seed: int, backend: Backend, labeled: GradientEmbedding
 ) -> Selector:
-    """BADGE that keeps away from the labeled set too: its embeddings are the first centers."""
+    """BADGE with the embeddings of the labeled set as initial centers."""
     return KMeansPP(embedding, gradients, seed=seed, backend=backend, labeled=labeled)
 
 
@@ -86,9 +89,9 @@ class KMeansPP(DistanceSelector):
 
     Args:
         embedding: The pool.
-        view: Which factors of an embedding distances are measured between.
+        view: Returns the factors between which distances are measured.
         blocks: Smallest and largest number of candidates in a block.
-        **more: As `DistanceSelector` takes them.
+        **more: Arguments of `DistanceSelector`.
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class KMeansPP(DistanceSelector):
         return Block(picks, {"slots": slots, "min_sq_dist": min_sq_dist})
 
     def _drawn_block(self) -> Block | None:
-        """Returns the accepted candidates of a block; None where none was accepted."""
+        """Draws a block and returns the accepted candidates; None if none was accepted."""
         engine = self._engine
         uniforms = torch.from_numpy(self._draws.random((2, self._block_size)))
         uniforms = uniforms.to(engine.positions.device)
@@ -146,7 +149,7 @@ class KMeansPP(DistanceSelector):
         )
         slots = drawn[accepted.candidates]
         min_sq_dist = engine.with_centers(slots, accepted.number)
-        # One host sync per block: everything that the host needs comes in one transfer.
+        # One host sync per block: a single transfer of everything that the host needs.
         on_device = accepted.number.to(slots.device)
         before, after, positions, gains, number = to_host(
             mass.value,
@@ -168,7 +171,7 @@ class KMeansPP(DistanceSelector):
         return Block(picks, {"slots": slots[:m], "min_sq_dist": min_sq_dist})
 
     def _commit(self, block: Block, n: int) -> None:
-        if not block.pending:  # the tail: duplicates of centers lower nothing
+        if not block.pending:  # duplicates of centers lower no distance
             return
         engine, pending = self._engine, block.pending
         if n == len(block.picks):
@@ -178,7 +181,7 @@ class KMeansPP(DistanceSelector):
         self._add_centers(block.picks.positions[:n])
 
     def _grow_or_shrink(self, accepted: int) -> None:
-        """Sets the next block's size by how many candidates of this one were accepted."""
+        """Sets the next block size from the acceptance rate of this block."""
         b, counters = self._block_size, self._engine.counters
         counters.blocks += 1
         counters.candidates += b
@@ -195,7 +198,7 @@ class KMeansPP(DistanceSelector):
         return Block(Picks.of(self._draws.permutation(positions), 0.0, coverage))
 
     def _compact_when_due(self) -> None:
-        """Sorts the rows once that pays, and drops issued rows once half of the list are."""
+        """Sorts the rows once that pays, then again whenever half of the listed rows are issued."""
         n_remaining = self.members.n_remaining
         first_time = not self._sorted_at and len(self._centers) >= SORT_FROM
         if first_time or (self._sorted_at and 2 * n_remaining < self._sorted_at):

@@ -1,4 +1,4 @@
-"""BatchBALD against mutual information by its definition: all configurations, all batches."""
+"""BatchBALD compared with the definition of mutual information over all configurations."""
 
 from itertools import combinations, product
 
@@ -24,7 +24,7 @@ def draw_posterior(n: int, s: int, c: int, seed: int, sharpness: float = 3.0) ->
 
 
 def joint_information(posterior: torch.Tensor, batch: tuple[int, ...]) -> float:
-    """I(labels of the batch; posterior sample), summed over all configurations."""
+    """Returns I(labels of the batch; posterior sample), summed over all configurations."""
     p = posterior.numpy()
     _, s, c = p.shape
     total = 0.0
@@ -47,12 +47,12 @@ problems = st.tuples(
 
 @settings(deadline=None, max_examples=25)
 @given(problems)
-def test_greedy_picks_are_those_of_the_definition(problem) -> None:
+def test_greedy_picks_equal_the_definition(problem) -> None:
     n, s, c, seed = problem
     posterior = draw_posterior(n, s, c, seed)
     ordering = order(make_pool(n), "batchbald", posterior=posterior)
     rows = [int(sample_id[1:]) for sample_id in ordering]
-    told = 0.0
+    information = 0.0
     for rank, row in enumerate(rows):
         values = {
             other: joint_information(posterior, (*rows[:rank], other))
@@ -60,8 +60,8 @@ def test_greedy_picks_are_those_of_the_definition(problem) -> None:
             if other not in rows[:rank]
         }
         assert values[row] == pytest.approx(max(values.values()), abs=1e-9)
-        assert ordering.gains[rank] == pytest.approx(values[row] - told, abs=1e-9)
-        told = values[row]
+        assert ordering.gains[rank] == pytest.approx(values[row] - information, abs=1e-9)
+        information = values[row]
 
 
 @settings(deadline=None, max_examples=25)
@@ -99,7 +99,7 @@ def test_sampled_configurations_estimate_the_exact_gain() -> None:
     exact = sampled = Joint.start(5, 20_000)
     for row in range(4):
         exact = exact.with_pick(posterior[row], draws)
-        # Two picks as all configurations, then two as draws.
+        # Two picks with all configurations, then two with sampled ones.
         sampled = (sampled._sampled(draws) if row == 2 else sampled).with_pick(
             posterior[row], draws
         )
@@ -108,12 +108,12 @@ def test_sampled_configurations_estimate_the_exact_gain() -> None:
     assert float(exact.weights.sum()) == pytest.approx(1.0)
     wanted = conditional_information(posterior[4:], exact)
     got = conditional_information(posterior[4:], sampled)
-    # Entropies of three classes lie in [0, log 3]: the standard error is at most half of that
-    # range over the root of the draws.
+    # Entropies of three classes are in [0, log 3], so the standard error is at most half of that
+    # range divided by the square root of the number of draws.
     assert np.abs(got - wanted).max() < 5 * np.log(3) / 2 / np.sqrt(20_000)
 
 
-def test_both_kinds_of_configurations_pick_alike_where_gains_are_apart() -> None:
+def test_sampled_configurations_give_similar_gains() -> None:
     posterior = draw_posterior(12, 6, 3, seed=4)
     pool = make_pool(12)
     exact = order(pool, "batchbald", posterior=posterior, k=4, configurations=10_000)
@@ -124,14 +124,14 @@ def test_both_kinds_of_configurations_pick_alike_where_gains_are_apart() -> None
     assert np.abs(exact.gains - sampled.gains).max() < 0.2
 
 
-def test_all_picks_together_tell_no_more_than_the_number_of_posterior_samples_allows() -> None:
+def test_gains_sum_to_at_most_the_log_of_the_number_of_posterior_samples() -> None:
     posterior = draw_posterior(60, 4, 3, seed=5, sharpness=8.0)
     gains = order(make_pool(60), "batchbald", posterior=posterior, k=20).gains
     assert np.log(4) * 0.95 < gains.sum() < np.log(4) * 1.001
     assert gains[-1] < 1e-3 < gains[0]
 
 
-def test_a_copy_of_a_pick_has_lost_what_it_would_have_told() -> None:
+def test_a_copy_of_a_pick_is_not_the_next_pick() -> None:
     posterior = draw_posterior(6, 5, 3, seed=6).repeat(2, 1, 1)
     ordering = order(make_pool(12), "batchbald", posterior=posterior, k=2)
     first, second = (int(sample_id[1:]) for sample_id in ordering)
@@ -139,7 +139,7 @@ def test_a_copy_of_a_pick_has_lost_what_it_would_have_told() -> None:
     assert second % 6 != first
 
 
-def test_behind_the_depth_rows_follow_by_their_own_score_without_a_gain() -> None:
+def test_ranks_from_depth_on_are_sorted_by_score_and_have_no_gain() -> None:
     posterior = draw_posterior(40, 4, 3, seed=7)
     ordering = order(make_pool(40), "batchbald", posterior=posterior, depth=5)
     scores = mutual_information(posterior)
@@ -149,7 +149,7 @@ def test_behind_the_depth_rows_follow_by_their_own_score_without_a_gain() -> Non
     assert not np.isnan(ordering.gains[:5]).any()
 
 
-def test_large_pools_are_looked_at_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_size_does_not_change_the_ordering(monkeypatch: pytest.MonkeyPatch) -> None:
     from lightning_badge.ordering.strategies import batchbald
 
     posterior = draw_posterior(50, 4, 3, seed=8)
@@ -167,24 +167,24 @@ def test_large_pools_are_looked_at_in_blocks(monkeypatch: pytest.MonkeyPatch) ->
         (torch.ones(4, 0, 2), r"got \[4, 0, 2\]"),
         (torch.ones(4, 2, 2, dtype=torch.int64), "class probabilities"),
         (np.ones((4, 2, 2)), "got ndarray"),
-        (torch.full((4, 2, 2), 0.6), "row 0 has others"),
-        (torch.tensor([1.5, -0.5]).expand(4, 2, 2), "row 0 has others"),
-        (torch.full((4, 2, 2), torch.nan), "row 0 has others"),
+        (torch.full((4, 2, 2), 0.6), "row 0 violates"),
+        (torch.tensor([1.5, -0.5]).expand(4, 2, 2), "row 0 violates"),
+        (torch.full((4, 2, 2), torch.nan), "row 0 violates"),
     ],
 )
-def test_what_is_no_posterior_of_the_pool_is_refused(posterior: object, message: str) -> None:
+def test_an_invalid_posterior_is_refused(posterior: object, message: str) -> None:
     with pytest.raises(OrderingError, match=message):
         order(make_pool(4), "bald", posterior=posterior)
 
 
 @pytest.mark.parametrize("argument", [{"depth": -1}, {"depth": 2.0}, {"configurations": 0}])
-def test_depth_and_configurations_are_natural_numbers(argument: dict) -> None:
+def test_depth_and_configurations_must_be_integers_in_range(argument: dict) -> None:
     pool = make_pool(4)
-    with pytest.raises(OrderingError, match="expected an integer from"):
+    with pytest.raises(OrderingError, match="expected an integer of [01] or more"):
         order(pool, "batchbald", posterior=posterior_of(pool), **argument)
 
 
-def test_rows_that_arrive_bring_their_posterior() -> None:
+def test_added_rows_need_a_posterior() -> None:
     pool, more = make_pool(4), make_pool(2, prefix="t")
     lazy = LazyOrdering(pool, "bald", posterior=posterior_of(pool))
     with pytest.raises(OrderingError, match="extend: strategy 'bald' needs posterior="):

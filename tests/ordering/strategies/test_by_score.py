@@ -30,7 +30,7 @@ def test_least_confidence_is_the_probability_of_an_error(logits: torch.Tensor) -
     np.testing.assert_allclose(gains_by_row(logits, "least_confidence"), expected, rtol=1e-9)
 
 
-def test_margin_is_the_gap_between_the_two_likeliest(logits: torch.Tensor) -> None:
+def test_margin_is_the_gap_between_the_two_most_probable_classes(logits: torch.Tensor) -> None:
     top = logits.softmax(1).topk(2, dim=1).values
     expected = 1 - (top[:, 0] - top[:, 1]).numpy()
     np.testing.assert_allclose(gains_by_row(logits, "margin"), expected, rtol=1e-9)
@@ -47,7 +47,7 @@ def test_multi_label_scores(logits: torch.Tensor) -> None:
     np.testing.assert_allclose(gains_by_row(logits, "margin", loss), 1 - gap, rtol=1e-9)
 
 
-def test_saturated_predictions_are_still_told_apart() -> None:
+def test_saturated_predictions_are_distinguished() -> None:
     logits = torch.tensor([[40.0, 0.0], [60.0, 0.0], [50.0, 0.0]])
     for strategy in ("entropy", "least_confidence", "margin"):
         embedding = GradientEmbedding.from_logits(torch.ones(3, 1), logits)

@@ -11,7 +11,7 @@ from lightning_badge.ordering.strategies import k_center
 
 
 def embed(rows: np.ndarray) -> GradientEmbedding:
-    """An embedding with these activations; logits are of no account to k-center."""
+    """Returns an embedding with these activations; k-center ignores the logits."""
     activations = torch.as_tensor(rows, dtype=torch.float32)
     return GradientEmbedding.from_logits(activations, torch.randn(len(rows), 3))
 
@@ -22,7 +22,7 @@ def random_rows(n: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("backend", ["torch", "numba"])
 @pytest.mark.parametrize("block", [1, 4, 128])
-def test_radii_are_those_of_naive_greedy(backend: str, block: int, monkeypatch) -> None:
+def test_radii_equal_naive_greedy(backend: str, block: int, monkeypatch) -> None:
     monkeypatch.setattr(k_center, "SMALLEST_BLOCK", block)
     rows = random_rows(300)
     ordering = order(embed(rows), "coreset", seed=3, backend=backend)
@@ -44,13 +44,13 @@ def test_ties_go_to_the_lowest_row(points, block: int, seed: int) -> None:
     chosen = ordering.sample_ids.tolist()
     nearest = ((rows - rows[chosen[0]]) ** 2).sum(1)
     for rank in range(1, len(rows)):
-        left = [row for row in range(len(rows)) if row not in chosen[:rank]]
-        farthest = max(nearest[left])
-        assert chosen[rank] == min(row for row in left if nearest[row] == farthest)
+        remaining = [row for row in range(len(rows)) if row not in chosen[:rank]]
+        farthest = max(nearest[remaining])
+        assert chosen[rank] == min(row for row in remaining if nearest[row] == farthest)
         nearest = np.minimum(nearest, ((rows - rows[chosen[rank]]) ** 2).sum(1))
 
 
-def test_the_labeled_set_is_kept_away_from() -> None:
+def test_labeled_rows_are_centers_from_the_start() -> None:
     rows, labeled = random_rows(80), random_rows(10, seed=1)
     ordering = order(embed(rows), "coreset", labeled=embed(labeled))
     first = int(ordering.sample_ids[0])
@@ -60,14 +60,14 @@ def test_the_labeled_set_is_kept_away_from() -> None:
     np.testing.assert_allclose(ordering.gains[1:], naive, rtol=1e-4, atol=1e-9)
 
 
-def test_after_an_extension_radii_are_those_of_greedy_given_the_ranks_issued() -> None:
+def test_after_an_extension_radii_equal_greedy_given_the_issued_ranks() -> None:
     rows = random_rows(120)
     old = embed(rows[:70])
-    walk = LazyOrdering(old, "coreset", seed=2)
-    issued = walk.take(9).sample_ids
+    lazy = LazyOrdering(old, "coreset", seed=2)
+    issued = lazy.take(9).sample_ids
     new = torch.as_tensor(rows[70:])
-    walk.extend(GradientEmbedding.from_logits(new, torch.randn(50, 3), sample_ids=range(70, 120)))
-    rest = walk.take()
+    lazy.extend(GradientEmbedding.from_logits(new, torch.randn(50, 3), sample_ids=range(70, 120)))
+    rest = lazy.take()
     centers = [rows[i].astype(np.float64) for i in issued]
     naive = k_center_radii(rows.astype(np.float64), int(rest.sample_ids[0]), centers)
     np.testing.assert_allclose(rest.gains[1:60], naive[:59], rtol=1e-4, atol=1e-9)
@@ -76,12 +76,12 @@ def test_after_an_extension_radii_are_those_of_greedy_given_the_ranks_issued() -
 def test_most_distances_are_never_computed() -> None:
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(4000, 8)) * generator.exponential(size=(4000, 1)) ** 2
-    walk = LazyOrdering(embed(rows), "coreset")
-    walk.take(200)
-    assert walk.counters.pairs < 0.8 * 4000 * 200
+    lazy = LazyOrdering(embed(rows), "coreset")
+    lazy.take(200)
+    assert lazy.counters.pairs < 0.8 * 4000 * 200
 
 
-def test_the_first_center_may_be_the_longest_row() -> None:
+def test_the_first_center_may_have_the_largest_norm() -> None:
     rows = random_rows(40)
     ordering = order(embed(rows), "coreset", first_center="max_norm")
     assert ordering.sample_ids[0] == int((rows**2).sum(1).argmax())

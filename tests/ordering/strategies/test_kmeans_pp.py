@@ -14,7 +14,7 @@ def pool_of(n: int, seed: int = 0) -> GradientEmbedding:
     )
 
 
-def test_gains_are_squared_distances_to_the_ranks_before() -> None:
+def test_gains_are_squared_distances_to_the_earlier_ranks() -> None:
     pool = pool_of(80)
     ordering = order(pool, seed=5)
     dense = pool.dense().double()[torch.from_numpy(ordering.sample_ids)]
@@ -24,7 +24,7 @@ def test_gains_are_squared_distances_to_the_ranks_before() -> None:
     assert np.isnan(ordering.gains[0])
 
 
-def test_the_first_center_may_be_the_longest_embedding() -> None:
+def test_the_first_center_may_have_the_largest_norm() -> None:
     pool = pool_of(50)
     ordering = order(pool, first_center="max_norm")
     assert ordering.sample_ids[0] == int(pool.sq_norm.argmax())
