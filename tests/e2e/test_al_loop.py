@@ -62,7 +62,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert [line.split()[:3] for line in lines[2:5]] == [
         *(["000", "10", "12"], ["001", "22", "12"], ["002", "34", "-"])
     ]
-    assert lines[5:] == ["the end: max_rounds=3 is reached"]
+    assert lines[5:] == ["run ended: max_rounds=3 is reached"]
     return folder / "run"
 
 

@@ -201,7 +201,7 @@ class TestTheEnd:
         run.budget = budget
         run.go(**limits)
         assert run.trained == trained
-        assert run.last_line() == f"the end: {why}"
+        assert run.last_line() == f"run ended: {why}"
 
     @pytest.mark.filterwarnings("ignore:BadgeCallback. the pool is empty")
     def test_comes_when_the_pool_is_empty_and_again_without_training(self, run: Run) -> None:
@@ -210,7 +210,7 @@ class TestTheEnd:
         run.go()
         assert len(run.trained) == 3
         assert run.trained[2] == INITIAL + len(run.labels()) < POOL
-        assert run.last_line() == "the end: the pool is empty"
+        assert run.last_line() == "run ended: the pool is empty"
         run.go()
         assert len(run.trained) == 3
 
@@ -223,7 +223,7 @@ class TestTheEnd:
 
         run.oracle = Silent()
         run.go()
-        assert run.last_line() == "the end: the oracle has no answers; run again to ask again"
+        assert run.last_line() == "run ended: the oracle has no answers; run again to ask again"
         run.oracle = None
         run.go(max_rounds=2)
         assert run.trained == [6, 11]
@@ -408,7 +408,7 @@ class TestTheOrderingFile:
         run.badge = {"k": 3}
         run.go(max_rounds=2)
         assert run.trained == [6, 9]
-        assert "3 labels came instead of 5, for its ordering ends after 3 of 54" in caplog.text
+        assert "got 3 labels instead of 5 because its ordering has only 3 of 54" in caplog.text
 
 
 class TestWhatIsWrong:

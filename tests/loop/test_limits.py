@@ -10,7 +10,7 @@ BEGUN = {"rounds": 1, "labeled": 20, "value": 0.5}
 
 def test_a_run_without_limits_goes_on() -> None:
     assert Limits().reached(rounds=10**6, labeled=10**9, value=1.0) is None
-    assert Limits().labels_left(labeled=20, pool=80) == 80
+    assert Limits().remaining_labels(labeled=20, pool=80) == 80
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_a_metric_that_is_nan_reaches_no_target() -> None:
     assert Limits(target_metric=0.1).reached(rounds=1, labeled=1, value=math.nan) is None
 
 
-def test_labels_left_are_those_up_to_the_total_or_the_rest_of_the_pool() -> None:
-    assert Limits(total_labels=100).labels_left(labeled=70, pool=80) == 30
-    assert Limits(total_labels=100).labels_left(labeled=70, pool=8) == 8
+def test_remaining_labels_are_limited_by_total_labels_and_by_the_pool() -> None:
+    assert Limits(total_labels=100).remaining_labels(labeled=70, pool=80) == 30
+    assert Limits(total_labels=100).remaining_labels(labeled=70, pool=8) == 8
 
 
 @pytest.mark.parametrize(

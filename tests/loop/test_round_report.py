@@ -26,5 +26,5 @@ def test_the_table_grows_by_an_aligned_line_a_round_however_narrow_the_console()
         "round  labels  query size  val_accuracy  seconds",
         "  000      20       1,230        0.5000      1.2",
         "  001   1,250           -           nan    100.0",
-        "the end: the pool is empty",
+        "run ended: the pool is empty",
     ]
