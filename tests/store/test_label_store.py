@@ -101,7 +101,7 @@ def test_an_answer_is_never_changed_and_the_batch_that_tries_leaves_nothing(
     store: LabelStore, first: Any, then: Any
 ) -> None:
     store.record(2, [(7, first)], annotator="ann")
-    with pytest.raises(LabelError, match=r"sample 7 was answered .* by 'ann' in round 2, now .*"):
+    with pytest.raises(LabelError, match=r"sample 7 was answered .* by 'ann' in round 2, now got .*"):
         store.record(2, [(5, 0), (7, then)], annotator="ann")
     assert said(store) == [(7, first, "ann", 2)]
 

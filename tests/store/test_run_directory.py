@@ -94,7 +94,7 @@ class TestEntering:
         (tmp_path / "thesis.tex").write_text("42")
         (tmp_path / "config.yaml").write_text("seed: 0")
         with (
-            pytest.raises(RunDirectoryError, match=r"other things in it \('config\.yaml', 'thesis"),
+            pytest.raises(RunDirectoryError, match=r"other files in it \('config\.yaml', 'thesis"),
             RunDirectory(tmp_path),
         ):
             pass
@@ -103,7 +103,7 @@ class TestEntering:
     def test_a_file_in_its_place_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "run").touch()
         for path in (tmp_path / "run", tmp_path / "run" / "below"):
-            with pytest.raises(RunDirectoryError, match="no folder to work in"), RunDirectory(path):
+            with pytest.raises(RunDirectoryError, match="cannot be used as a folder"), RunDirectory(path):
                 pass
 
     def test_writing_needs_it(self, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ class TestIdentity:
         self, run: RunDirectory
     ) -> None:
         run.labels_path.touch()
-        with pytest.raises(RunDirectoryError, match="missing, but there are labels beside it"):
+        with pytest.raises(RunDirectoryError, match="missing, but the folder contains labels"):
             run.ensure_identity(CONFIG, IDENTITY)
 
 
