@@ -77,5 +77,5 @@ def test_grids_stand_side_by_side_under_their_names() -> None:
 
 
 def test_no_grids_are_an_error() -> None:
-    with pytest.raises(BadgeError, match="expected one or more, got none"):
+    with pytest.raises(BadgeError, match="expected at least one, got none"):
         draw_sample_grids({})
