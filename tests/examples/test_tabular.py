@@ -58,6 +58,6 @@ def test_a_table_that_there_is_not_is_an_error() -> None:
 
 @pytest.mark.parametrize("val_size", [0, -3, 150, 400])
 def test_a_validation_set_that_leaves_nothing_on_a_side_is_an_error(val_size: int) -> None:
-    message = f"^val_size: expected 1 to 149 of 150 rows, got {val_size}$"
+    message = f"^val_size: expected 1 to 149 for 150 rows, got {val_size}$"
     with pytest.raises(BadgeError, match=message):
         tabular("iris", val_size=val_size)

@@ -62,7 +62,7 @@ class TestRareClasses:
 
     @pytest.mark.parametrize("share", [0, 1.5, -0.1])
     def test_a_share_that_is_none_is_an_error(self, share: float) -> None:
-        with pytest.raises(LabelError, match=r"share: expected a share in \(0, 1\], got"):
+        with pytest.raises(LabelError, match=r"share: expected a number in \(0, 1\], got"):
             with_rare_classes(digits, rare=[0], share=share)
 
     def test_a_class_that_is_not_there_is_an_error(self) -> None:
@@ -90,5 +90,5 @@ class TestDuplicated:
         assert len(five.pool_ids) == 5 * 1437 - 20
 
     def test_fewer_than_one_copy_is_an_error(self) -> None:
-        with pytest.raises(LabelError, match="copies: expected one or more, got 0"):
+        with pytest.raises(LabelError, match="copies: expected at least 1, got 0"):
             duplicated(digits, copies=0)
