@@ -118,7 +118,7 @@ def test_a_comparison_goes_on_after_a_run_failed_and_after_it_was_killed_itself(
     ("override", "says"),
     [
         ("strategies=[badge,nope]", "Could not find 'strategy/nope' Available options"),
-        ("seeds=[0]", "seeds: expected two or more for an interval or a test, got 1"),
+        ("seeds=[0]", "seeds: expected at least 2 for an interval or a test, got 1"),
         ("seeds=[1,1]", "seeds: expected one or more, each once, got [1, 1]"),
         ("seed=3", "seed=3: each run has its own; set seeds= instead"),
         ("+budgets.few=['budget.typo=1']", "Could not override 'budget.typo'"),

@@ -89,7 +89,7 @@ def test_a_pool_without_rows_has_rank_zero() -> None:
 def test_a_matrix_that_is_too_large_is_refused_before_it_is_made() -> None:
     rows = torch.zeros(5000, 1).expand(5000, 5000)
     pool = GradientEmbedding(rows[:, :1], rows, torch.zeros(5000), np.arange(5000))
-    with pytest.raises(OrderingError, match="at most 4096 rows.*take a part of the pool"):
+    with pytest.raises(OrderingError, match="at most 4096 rows.*use a subset of the pool"):
         KDPP(pool)
 
 

@@ -96,5 +96,5 @@ def test_it_is_what_scipy_counts_pair_by_pair(confidence: float) -> None:
 
 
 def test_one_seed_is_no_test() -> None:
-    with pytest.raises(BadgeError, match="seeds: expected two or more"):
+    with pytest.raises(BadgeError, match="seeds: expected at least 2"):
         penalty_matrix([setting(flat(LABELS, seeds=1))], 0.9)

@@ -57,5 +57,5 @@ def test_the_report_says_what_was_compared_and_how() -> None:
 
 def test_one_seed_makes_no_report() -> None:
     one = Setting("fixed", (0,), {"badge": [([10, 20], [0.1, 0.9])]})
-    with pytest.raises(BadgeError, match="seeds: expected two or more"):
+    with pytest.raises(BadgeError, match="seeds: expected at least 2"):
         report("digits", [one], metric="accuracy")

@@ -89,8 +89,8 @@ class TestErrors:
             settings_of(rows(*ALL), metric="acc", contestants="seed")
 
     @pytest.mark.parametrize("labels", [(10,), (10, 10), (20, 10)])
-    def test_a_curve_needs_two_rounds_and_rising_labels(self, labels: tuple[int, ...]) -> None:
-        with pytest.raises(BadgeError, match="fixed: badge, seed 0: expected two rounds or more"):
+    def test_a_curve_needs_two_rounds_and_increasing_labels(self, labels: tuple[int, ...]) -> None:
+        with pytest.raises(BadgeError, match="fixed: badge, seed 0: expected at least two rounds"):
             settings_of(rows(("badge", "fixed", 0), labels=labels), metric="acc")
 
     def test_curves_that_share_no_labels_cannot_be_compared(self) -> None:

@@ -122,7 +122,7 @@ def test_what_ffmpeg_says_of_a_failure_is_passed_on(
     program.write_text("#!/bin/sh\necho 'unknown encoder' >&2\nexit 3\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BadgeError, match="made no WebM video: unknown encoder"):
+    with pytest.raises(BadgeError, match="failed to write a WebM video: unknown encoder"):
         write_webm(two_picks, tmp_path / "ordering.webm")
 
 

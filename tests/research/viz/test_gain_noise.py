@@ -27,5 +27,5 @@ def test_each_has_a_line() -> None:
 
 @pytest.mark.parametrize(("gains", "runner_up"), [(GAINS[:1], 2), (GAINS, 4)])
 def test_what_has_no_noise_or_no_runner_up_is_refused(gains: np.ndarray, runner_up: int) -> None:
-    with pytest.raises(BadgeError, match="two seeds and"):
+    with pytest.raises(BadgeError, match="at least 2 seeds and"):
         gain_and_noise(gains, runner_up)
