@@ -165,8 +165,8 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         ("logger._target_=stand_ins.NeedsAPackage", "pip install -U 'no-such-package>=1.0'"),
         ("data.batch_size=0", "batch_size: expected an integer of 1 or more, got 0"),
         ("data.num_workers=-1", "num_workers: expected an integer of 0 or more, got -1"),
-        ("model=transformer", "model.vocabulary: these data do not tell it; choose a model that"),
-        ("data=tabular", "model.in_channels: these data do not tell it; choose a model that fits"),
+        ("model=transformer", "model.vocabulary: expected a value from the data, got none; choose"),
+        ("data=tabular", "model.in_channels: expected a value from the data, got none; choose"),
     ],
 )
 def test_what_a_user_can_mend_is_said_in_one_line(script: Script, override: str, says: str) -> None:

@@ -76,7 +76,7 @@ def test_a_comparison_goes_on_after_a_run_failed_and_after_it_was_killed_itself(
     ) as killed:
         assert killed.stdout is not None
         assert killed.stderr is not None
-        assert killed.stdout.readline() == "4 runs, 0 of them finished before\n"
+        assert killed.stdout.readline() == "4 runs, 0 already finished\n"
         log = out_dir / "logs" / "entropy-fixed-seed0.log"
         died = f"failed: entropy-fixed-seed0: ended by signal 9 ({log})\n"
         assert killed.stderr.readline() == died
@@ -88,7 +88,7 @@ def test_a_comparison_goes_on_after_a_run_failed_and_after_it_was_killed_itself(
 
     assert script(*COMMAND, "jobs=2") is None
     said = capfd.readouterr().out.splitlines()
-    assert said[0] == "4 runs, 1 of them finished before"
+    assert said[0] == "4 runs, 1 already finished"
     assert said[-1] == "compared/report.md"
     assert all(path.stat().st_mtime_ns == was.st_mtime_ns for path, was in finished.items())
     assert {path.name for path in out_dir.iterdir()} == {"runs", "logs", *FILES}
@@ -103,11 +103,11 @@ def test_a_comparison_goes_on_after_a_run_failed_and_after_it_was_killed_itself(
     losses = [{row["val/loss"] for row in rows if row["round"] == round} for round in (0, 1)]
     assert [len(of_round) for of_round in losses] == [2, 4]
 
-    # What is finished is finished with one configuration; run directories refuse another.
+    # A cell is finished for one configuration only; run directories reject another one.
     error = script(*COMMAND, "model.width=3")
     assert error == (
-        "error: 4 of 4 runs failed, so there is no report; the same command runs them again, and "
-        "no other"
+        "error: 4 of 4 runs failed, so no report was written; the same command runs only the "
+        "failed ones again"
     )
     said = capfd.readouterr().err.splitlines()
     assert len(said) == 4
@@ -119,8 +119,8 @@ def test_a_comparison_goes_on_after_a_run_failed_and_after_it_was_killed_itself(
     [
         ("strategies=[badge,nope]", "Could not find 'strategy/nope' Available options"),
         ("seeds=[0]", "seeds: expected at least 2 for an interval or a test, got 1"),
-        ("seeds=[1,1]", "seeds: expected one or more, each once, got [1, 1]"),
-        ("seed=3", "seed=3: each run has its own; set seeds= instead"),
+        ("seeds=[1,1]", "seeds: expected at least one and no repetitions, got [1, 1]"),
+        ("seed=3", "seed=3: differs between runs; set seeds= instead"),
         ("+budgets.few=['budget.typo=1']", "Could not override 'budget.typo'"),
         ("contestants=seed", "contestants: expected strategy or budget, got 'seed'"),
         ("confidence=90", "confidence: expected a number between 0 and 1, got 90"),

@@ -128,7 +128,9 @@ class TestDivide:
         assert {label_of[each] for each in datamodule.discarded_ids.tolist()} == {1, 3}
 
     def test_what_cannot_be_divided_is_said(self) -> None:
-        with pytest.raises(BadgeError, match="expected at most 40, the rest, got 41"):
+        with pytest.raises(
+            BadgeError, match="expected at most 40, the samples outside train_share, got 41"
+        ):
             self.divided(pool_size=41)
 
 
