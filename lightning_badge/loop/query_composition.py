@@ -24,8 +24,8 @@ def query_compositions(
         with several labels per sample.
     """
     compositions = {}
-    for round, said in answers.items():
-        labels = [label for label in said if label is not SKIP]
+    for round, of_round in answers.items():
+        labels = [label for label in of_round if label is not SKIP]
         if not all(_is_class(label, len(class_names)) for label in labels):
             return {}
         if labels:

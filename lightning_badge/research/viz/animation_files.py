@@ -96,7 +96,7 @@ def write_webm(frames: Iterable[Frame], path: Path) -> None:
                 # The video has a constant frame rate, so longer frames are repeated.
                 for _ in range(round(hundredths / STEP)):
                     encoder.stdin.write(image.tobytes())
-        _, said = encoder.communicate()
+        _, stderr = encoder.communicate()
     if encoder.returncode:
-        reason = (said.decode(errors="replace").strip().splitlines() or ["no reason"])[-1]
+        reason = (stderr.decode(errors="replace").strip().splitlines() or ["no reason"])[-1]
         raise BadgeError(f"animation: {ffmpeg} failed to write a WebM video: {reason}")
