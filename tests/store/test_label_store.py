@@ -123,7 +123,7 @@ def test_a_batch_with_invalid_values_is_not_stored(store: LabelStore) -> None:
 def test_all_ids_of_a_store_have_one_type(tmp_path: Path) -> None:
     with LabelStore(tmp_path / "labels.db") as store:
         store.record(0, [("7", 0)], annotator="ann")
-        with pytest.raises(LabelError, match="expected sample ids of type str, .* got 7, 8$"):
+        with pytest.raises(LabelError, match="expected sample ids of type str .*, got 7, 8$"):
             store.record(0, [(7, 0), (8, 0)], annotator="ann")
         assert list(store.labels()) == ["7"]
 
