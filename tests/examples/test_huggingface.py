@@ -189,7 +189,7 @@ class TestErrors:
     def test_a_missing_validation_split_is_an_error_with_a_solution(self, write: Write) -> None:
         path = write([picture()] * 2, [0, 1], splits=("train",))
         with pytest.raises(
-            BadgeError, match=r"'test' in train; name one.*val_split='train\[90%:\]"
+            BadgeError, match=r"'test' in train; set val_split to .*val_split='train\[90%:\]"
         ):
             huggingface(path)
 
