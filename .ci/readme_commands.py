@@ -1,4 +1,4 @@
-"""Prints the shell commands of README.md's install-and-run section, one a line."""
+"""Prints the shell commands of README.md's install-and-run section, one per line."""
 
 import re
 import sys

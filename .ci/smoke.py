@@ -1,4 +1,4 @@
-"""Checks an installed wheel: run outside the source tree with the folder it was installed into."""
+"""Checks an installed wheel; run it outside the source tree with the installation folder."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""Oracles: who is asked for labels, and answers in their own time and order."""
+"""Oracles: sources of labels, which may answer in any order and at any time."""
 
 import hashlib
 import itertools
@@ -11,36 +11,37 @@ from lightning_badge.sample_ids import SampleId, as_sample_ids, name_ids
 
 
 class Oracle(Protocol):
-    """Answers with a label or ``SKIP``, one sample at a time."""
+    """Answers samples one at a time, each with a label or ``SKIP``."""
 
     @property
     def name(self) -> str:
-        """Who answers: the label store's ``annotator``."""
+        """The name stored as ``annotator`` in the label store."""
         ...
 
     def answer(self, sample_ids: Iterable[SampleId]) -> Iterator[tuple[SampleId, Label | Skip]]:
         """Yields answers as they arrive.
 
-        They may come in any order, and some ids may get none. Whoever asks may stop listening at
-        any time, so an answer costs nothing before it is drawn from the iterator.
+        Answers may come in any order, and some ids may get none. The caller may stop iterating at
+        any time, so the oracle must not spend labeling effort on an answer before it is requested.
 
         Args:
-            sample_ids: The ids to label, most wanted first.
+            sample_ids: The ids to label, highest priority first.
         """
         ...
 
 
 class DatasetOracle:
-    """Reveals labels that were held back: a labeler for experiments.
+    """Simulates a labeler with known labels, for experiments.
 
     Args:
-        labels: The label of every sample that may be asked for.
-        skip_fraction: The share of samples that get ``SKIP``, in [0, 1).
-        seed: Together with the sample id it decides who is skipped, so asking again, in any order
-            and after any crash, gives the same answer; a larger fraction skips the same and more.
+        labels: The label of every sample that may be asked for, by sample id.
+        skip_fraction: The share of samples answered with ``SKIP``, in [0, 1).
+        seed: Seed and sample id alone decide whether a sample is skipped, so repeated calls return
+            the same answers in any order and after a crash. The samples skipped at one fraction
+            are also skipped at every larger one.
 
     Raises:
-        LabelError: Labels that are not a mapping, or a fraction outside [0, 1).
+        LabelError: ``labels`` is not a mapping, or ``skip_fraction`` is outside [0, 1).
 
     Example:
         >>> list(DatasetOracle({"a": 0, "b": 1}).answer(["b"]))
@@ -66,17 +67,17 @@ class DatasetOracle:
         self.seed = seed
 
     def answer(self, sample_ids: Iterable[SampleId]) -> Iterator[tuple[SampleId, Label | Skip]]:
-        """Yields a label or ``SKIP`` for every id, in the order asked.
+        """Yields a label or ``SKIP`` for every id, in the given order.
 
         Raises:
-            LabelError: Ids that have no label here; at the call, before any answer.
+            LabelError: An id has no label. Raised by the call itself, before the first answer.
         """
         asked: list[SampleId] = as_sample_ids(sample_ids, unique=False).tolist()
         if unknown := [sample_id for sample_id in asked if sample_id not in self.labels]:
             known = itertools.islice(self.labels, 3)
             raise LabelError(
                 f"oracle: no label for sample ids {name_ids(unknown)}; "
-                f"it holds {len(self.labels)} labels, of ids such as {name_ids(known)}"
+                f"it holds {len(self.labels)} labels, for ids such as {name_ids(known)}"
             )
         return ((sample_id, self._answer_one(sample_id)) for sample_id in asked)
 

@@ -1,12 +1,12 @@
-"""Measures orderings against their peers: interleaved runs on the same data, ratios, counts.
+"""Compares the time of orderings with other implementations on the same data.
 
 ``python scripts/bench_ordering.py --mnist DIR`` prints every comparison; with ``--growth PICTURE``
 it orders whole pools of 1,000 to 1,000,000 rows instead and draws time against rows. The
-correctness tests run first; on red there is no report. The machine may be busy: contestants of a
-comparison run in turn, and median and minimum are given.
+correctness tests run first; if they fail, nothing is measured. Because the machine may be busy, the
+contestants of a comparison run in turn, and the median and minimum times are reported.
 
-``--rates`` measures the kernels by themselves, against a product and a copy on the same device.
-``--compile-report`` compiles the Triton kernels instead, for GPUs that need not be there.
+``--rates`` measures single kernels, compared with a matrix product and a copy on the same device.
+``--compile-report`` compiles the Triton kernels instead, which needs no GPU.
 """
 
 import argparse
@@ -30,7 +30,7 @@ TESTS = ["tests/kernels", "tests/ordering", "tests/contract", "tests/statistical
 
 
 def main() -> None:
-    """Runs the cases that the command line asks for."""
+    """Runs the cases selected on the command line."""
     arguments = parse_arguments()
     if arguments.compile_report:
         sys.exit(require_triton() or not compile_report())
@@ -53,17 +53,21 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Reads the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", nargs="*", choices=[*CASES, *GROWTH], help="default: all")
-    parser.add_argument("--data", choices=POOLS, default=None, help="default: what --mnist gives")
+    parser.add_argument(
+        "--data", choices=POOLS, help="default: mnist if --mnist is given, else concentrated"
+    )
     parser.add_argument("--mnist", type=Path, help="folder with MNIST as Parquet")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--n", type=int, help="rows, instead of the case's own")
-    parser.add_argument("--k", type=int, help="ranks, instead of the case's own")
+    parser.add_argument("--n", type=int, help="number of rows; default: that of the case")
+    parser.add_argument("--k", type=int, help="number of ranks; default: that of the case")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--growth", type=Path, metavar="PICTURE", help="whole pools of all sizes")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
+    parser.add_argument(
+        "--growth", type=Path, metavar="PICTURE", help="order whole pools of growing size and draw"
+    )
     parser.add_argument(
         "--compile-report",
         action="store_true",
@@ -75,23 +79,23 @@ def parse_arguments() -> argparse.Namespace:
         nargs="?",
         const=1.0,
         metavar="SHARE",
-        help="arithmetic and bandwidth of the kernels instead, on this share of a million rows",
+        help="measure arithmetic and bandwidth of the kernels, on this share of a million rows",
     )
-    parser.add_argument("--untested", action="store_true", help="the tests have just run")
+    parser.add_argument("--untested", action="store_true", help="skip the correctness tests")
     arguments = parser.parse_args()
     arguments.data = arguments.data or ("mnist" if arguments.mnist else "concentrated")
     return arguments
 
 
 def require_green() -> None:
-    """Ends the program where the correctness tests fail."""
+    """Exits if the correctness tests fail."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", *TESTS]
     if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
-        sys.exit(f"error: {' '.join(command[2:])} is red; no figures of wrong orderings")
+        sys.exit(f"error: {' '.join(command[2:])} failed; wrong orderings are not measured")
 
 
 def require_triton() -> str | None:
-    """Returns why the Triton kernels cannot be compiled here, or None."""
+    """Returns why the Triton kernels cannot be compiled on this machine, or None."""
     if find_spec("triton") is None:
         return "error: triton is not installed; pip install 'lightning-badge[triton]'"
     if os.environ.get("TRITON_INTERPRET") == "1":
@@ -100,7 +104,7 @@ def require_triton() -> str | None:
 
 
 def report(results: list[Result], arguments: argparse.Namespace) -> None:
-    """Says on what machine that was, and writes the figures and the picture."""
+    """Prints the machine, and writes the results and the picture."""
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads")
     if arguments.json:
         arguments.json.write_text(json.dumps([result.facts() for result in results], indent=2))

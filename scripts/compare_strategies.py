@@ -1,7 +1,7 @@
-"""Compares strategies, or budgets, over seeds: who learns most from the same number of labels?
+"""Compares strategies or budgets over several seeds at equal numbers of labels.
 
-``python scripts/compare_strategies.py experiment=digits_strategies`` runs what
-``configs/compare_strategies.yaml`` describes. Killed anywhere, the same command goes on.
+``python scripts/compare_strategies.py experiment=digits_strategies`` runs the comparison configured
+by ``configs/compare_strategies.yaml``. If it is interrupted, the same command continues it.
 """
 
 import signal
@@ -26,7 +26,7 @@ from lightning_badge.research.comparison.statistics import t_quantile
 @hydra.main(version_base="1.3", config_path="../configs", config_name="compare_strategies")
 @one_line_errors()
 def main(config: DictConfig) -> None:
-    """Runs what is missing, then writes table, pictures and report."""
+    """Runs the unfinished cells, then writes table, pictures and report."""
     out_dir = Path(config.out_dir or default_out_dir(config))
     cells = cells_of(config, out_dir)
     check(config, cells)
@@ -37,15 +37,15 @@ def main(config: DictConfig) -> None:
         write_table(rows, out_dir)
     if failed:
         raise BadgeError(
-            f"{len(failed)} of {len(cells)} runs failed, so there is no report; the same command "
-            "runs them again, and no other"
+            f"{len(failed)} of {len(cells)} runs failed, so no report was written; the same "
+            "command runs only the failed ones again"
         )
     write_report(rows, config, out_dir)
     print(out_dir / "report.md")
 
 
 def check(config: DictConfig, cells: Sequence[Cell]) -> None:
-    """Finds what would fail at the very end, or in every run."""
+    """Raises early the errors that would otherwise occur in every run or in the final report."""
     t_quantile(len(config.seeds), config.confidence)
     settings_of([], metric=config.metric, contestants=config.contestants)
     if not isinstance(config.jobs, int) or config.jobs < 1:
@@ -56,16 +56,16 @@ def check(config: DictConfig, cells: Sequence[Cell]) -> None:
 
 
 def default_out_dir(config: DictConfig) -> Path:
-    """Returns a folder that is named after what is chosen."""
+    """Returns a folder named after the experiment, or after data and model."""
     choices: Any = HydraConfig.get().runtime.choices
     name = choices.experiment or f"{choices.data}-{choices.model}"
     return Path(config.paths.runs, f"compare-{name}")
 
 
 def run_missing(cells: Sequence[Cell], jobs: int) -> list[Cell]:
-    """Runs the cells that have not come to their end before, and returns those that failed."""
+    """Runs the cells that are not finished, and returns those that failed."""
     missing = [cell for cell in cells if not cell.is_finished()]
-    print(f"{len(cells)} runs, {len(cells) - len(missing)} of them finished before", flush=True)
+    print(f"{len(cells)} runs, {len(cells) - len(missing)} already finished", flush=True)
     failed = []
     for number, (cell, why_failed) in enumerate(run_cells(missing, jobs), 1):
         if why_failed is None:

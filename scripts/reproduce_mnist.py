@@ -1,8 +1,9 @@
-"""Reproduces the figures and the claims of the post that this project began with, on MNIST.
+"""Reproduces the figures and claims of the post on MNIST.
 
-``python scripts/reproduce_mnist.py data.path=DIR run_dir=DIR`` leaves ``report.md`` in ``run_dir``.
-``--multirun seed=0,1,2,3,4`` trains five times; ``reproduce/summarise_claims.py`` joins what they
-found.
+The post is "An Extension to BADGE Active Learning for Variable-Sized Batches".
+``python scripts/reproduce_mnist.py data.path=DIR run_dir=DIR`` writes ``report.md`` into
+``run_dir``. ``--multirun seed=0,1,2,3,4`` trains five times; ``reproduce/summarise_claims.py``
+summarises the results.
 """
 
 import json
@@ -49,7 +50,7 @@ def main(config: DictConfig) -> None:
 
 
 def gather_facts(config: DictConfig, pool: Pool, shown: float) -> Facts:
-    """Returns what the report tells beside the claims."""
+    """Returns the facts that the report contains besides the claims."""
     right = (pool.hallucinated == pool.labels)[~pool.is_unseen]
     return Facts(
         seed=config.seed,

@@ -1,4 +1,4 @@
-"""Every option of every config group composes and builds what it names; a typo does neither."""
+"""Every option of every config group composes and can be instantiated; a typo is an error."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def options(group: str) -> list[str]:
 
 @pytest.fixture
 def composed() -> Iterator[Compose]:
-    """Composes as the script does: a round is filled in, and choices are known."""
+    """Composes as the script does, with the round and the properties of the data set."""
 
     def compose_with(*overrides: str, round: int | None = 3) -> DictConfig:
         config = compose("al_loop", list(overrides), return_hydra_config=True)
@@ -51,7 +51,7 @@ def composed() -> Iterator[Compose]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A small data set in the layout of ``ylecun/mnist``."""
+    """A small data set with the layout of ``ylecun/mnist``."""
     datasets = pytest.importorskip("datasets")
     features = datasets.Features(
         image=datasets.Image(),
@@ -67,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_group_has_an_option_that_is_the_default() -> None:
+def test_every_group_has_a_default_option() -> None:
     groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
     entries = OmegaConf.load(CONFIGS / "al_loop.yaml").defaults
     named = {next(iter(entry)): entry[next(iter(entry))] for entry in entries if entry != "_self_"}
@@ -75,7 +75,7 @@ def test_every_group_has_an_option_that_is_the_default() -> None:
     assert all(option in [*options(group), None] for group, option in named.items())
 
 
-# What needs a path reads the folder; everything else comes with a library.
+# Data sets that need a path read the folder; all others are included in a library.
 NEED_PATH = ("huggingface", "mnist", "text")
 CLASSES = {"scipy_topics": 9, "tabular": 2}
 
@@ -91,7 +91,7 @@ def test_data(composed: Compose, folder: Path, data: str) -> None:
 
 
 @pytest.mark.parametrize("model", options("model"))
-def test_models_tell_the_classes_apart(composed: Compose, folder: Path, model: str) -> None:
+def test_models_have_an_output_per_class(composed: Compose, folder: Path, model: str) -> None:
     data = ["data=text", f"data.path={folder}"] if model == "transformer" else ["data=digits"]
     config = composed(f"model={model}", *data)
     batch = next(iter(instantiate(config.data).pool_dataloader())).batch
@@ -117,7 +117,7 @@ def test_the_callbacks_of_other_applications_need_nothing_of_this_configuration(
 
 # Those of other applications are tested above.
 @pytest.mark.parametrize("callbacks", sorted({*options("callbacks")} - {"badge"}))
-def test_callbacks_belong_to_their_round(composed: Compose, callbacks: str) -> None:
+def test_callbacks_write_to_the_folder_of_their_round(composed: Compose, callbacks: str) -> None:
     built: dict[str, Callback] = instantiate(composed(f"callbacks={callbacks}").callbacks)
     badge: Any = built["badge"]
     assert isinstance(badge, BadgeCallback)
@@ -129,12 +129,12 @@ def test_callbacks_belong_to_their_round(composed: Compose, callbacks: str) -> N
 
 
 @pytest.mark.parametrize("logger", options("logger"))
-def test_loggers_take_what_is_configured(composed: Compose, logger: str) -> None:
+def test_loggers_accept_their_configuration(composed: Compose, logger: str) -> None:
     config = OmegaConf.to_container(composed(f"logger={logger}").logger, resolve=True)
     if logger == "none":
         assert config == {}
         return
-    built = get_class(config.pop("_target_"))  # without the package that some of them need
+    built = get_class(config.pop("_target_"))  # the class only: some loggers need a missing package
     inspect.signature(built).bind(**config)
     assert issubclass(built, Logger)
     assert logger == "mlflow" or config["save_dir"] == "rounds/003"
@@ -169,7 +169,7 @@ def test_the_depth_reaches_the_callback(composed: Compose) -> None:
     assert callback.posterior_samples == 9
 
 
-def test_a_key_that_a_strategy_does_not_have_is_refused(composed: Compose) -> None:
+def test_an_unknown_key_of_a_strategy_is_an_error(composed: Compose) -> None:
     with pytest.raises(ConfigCompositionException, match=r"Could not override 'strategy.depth'"):
         composed("strategy=entropy", "strategy.depth=40")
 
@@ -189,7 +189,7 @@ def test_oracles(composed: Compose, oracle: str) -> None:
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
-def test_experiments_have_run_directories_of_their_own(composed: Compose, experiment: str) -> None:
+def test_experiments_have_their_own_run_directories(composed: Compose, experiment: str) -> None:
     config = composed(f"experiment={experiment}", "seed=4", "strategy=random")
     assert config.run_dir == f"runs/{experiment}-random-seed4"
     assert instantiate(config.budget)
@@ -217,7 +217,7 @@ def test_the_data_of_experiments_with_mnist(
 
 
 @pytest.mark.slow
-def test_the_initial_labels_follow_from_the_seed_whatever_strategy_and_budget(
+def test_the_initial_labels_depend_only_on_the_seed(
     composed: Compose,
 ) -> None:
     choices = [f"{group}={name}" for group in ("strategy", "budget") for name in options(group)]
@@ -229,12 +229,12 @@ def test_the_initial_labels_follow_from_the_seed_whatever_strategy_and_budget(
     assert first == again != other
 
 
-def test_the_run_directory_is_named_after_what_is_chosen(composed: Compose) -> None:
+def test_the_run_directory_is_named_after_the_choices(composed: Compose) -> None:
     config = composed("model=mlp", "strategy=margin", "budget=variable", "seed=3", "paths.runs=/r")
     assert config.run_dir == "/r/digits-mlp-margin-variable-seed3"
 
 
-def test_hydra_makes_no_folders_and_changes_none(composed: Compose) -> None:
+def test_hydra_creates_no_folders_and_keeps_the_working_directory(composed: Compose) -> None:
     hydra = composed().hydra
     assert (hydra.run.dir, hydra.sweep.dir, hydra.sweep.subdir) == (".", "runs", ".")
     assert hydra.output_subdir is None
@@ -242,7 +242,7 @@ def test_hydra_makes_no_folders_and_changes_none(composed: Compose) -> None:
 
 
 @pytest.mark.parametrize("group", ["data", "model", "strategy", "budget", "oracle", "trainer"])
-def test_an_unknown_option_is_refused(composed: Compose, group: str) -> None:
+def test_an_unknown_option_is_an_error(composed: Compose, group: str) -> None:
     with pytest.raises(MissingConfigException, match="Available options"):
         composed(f"{group}=nope")
 
@@ -251,6 +251,6 @@ def test_an_unknown_option_is_refused(composed: Compose, group: str) -> None:
     "override",
     ["sead=1", "budget.typo=3", "data.typo=3", "callbacks.badge.typo=3", "trainer.typo=1"],
 )
-def test_an_unknown_key_is_refused(composed: Compose, override: str) -> None:
+def test_an_unknown_key_is_an_error(composed: Compose, override: str) -> None:
     with pytest.raises(ConfigCompositionException, match="Could not override"):
         composed(override)

@@ -19,7 +19,7 @@ def skipped(skip_fraction: float, seed: int = 0) -> set[SampleId]:
     return {sample_id for sample_id, label in oracle.answer(LABELS) if label is SKIP}
 
 
-def test_labels_are_revealed_in_the_order_asked() -> None:
+def test_answers_are_in_the_given_order() -> None:
     oracle: Oracle = DatasetOracle(LABELS)
     assert list(oracle.answer([31, 5, 31])) == [(31, 1), (5, 5), (31, 1)]
     assert oracle.name == "dataset"
@@ -32,7 +32,7 @@ def test_ids_and_labels_of_arrays_become_plain_values() -> None:
     assert [type(sample_id) for sample_id, _ in answers] == [int, int]
 
 
-def test_answers_are_drawn_one_at_a_time() -> None:
+def test_answers_are_computed_one_at_a_time() -> None:
     class Counting(dict[SampleId, int]):
         looked_up = 0
 
@@ -48,25 +48,25 @@ def test_answers_are_drawn_one_at_a_time() -> None:
 
 
 @given(st.permutations(range(40)), st.integers(0, 40))
-def test_who_is_skipped_depends_on_nothing_but_seed_and_id(order: list[int], cut: int) -> None:
+def test_skips_depend_only_on_seed_and_id(order: list[int], cut: int) -> None:
     one_go = dict(DatasetOracle(LABELS, skip_fraction=0.4, seed=3).answer(range(40)))
     resumed = DatasetOracle(LABELS, skip_fraction=0.4, seed=3)
     assert dict(resumed.answer(order[:cut])) | dict(resumed.answer(order[cut:])) == one_go
 
 
-def test_the_fraction_is_about_kept_and_a_larger_one_skips_the_same_and_more() -> None:
+def test_a_larger_fraction_skips_the_same_samples_and_more() -> None:
     assert skipped(0.0) == set()
     assert 0.07 < len(skipped(0.1)) / len(LABELS) < 0.13
     assert skipped(0.1) < skipped(0.5)
     assert skipped(0.5, seed=1) != skipped(0.5, seed=0)
 
 
-def test_unknown_ids_are_listed_at_the_call() -> None:
+def test_unknown_ids_raise_an_error_at_the_call() -> None:
     with pytest.raises(LabelError, match=r"no label for sample ids 2000, -1; it holds 2000 labels"):
         DatasetOracle(LABELS).answer([4, 2000, -1])
 
 
-def test_ids_of_the_wrong_type_show_what_the_right_ones_look_like() -> None:
+def test_ids_of_the_wrong_type_raise_an_error_with_examples() -> None:
     with pytest.raises(LabelError, match=r"no label for sample ids '4'; .* such as 0, 1, 2$"):
         DatasetOracle(LABELS).answer(["4"])
 
@@ -77,6 +77,6 @@ def test_a_skip_fraction_outside_its_range_is_an_error(wrong: Any) -> None:
         DatasetOracle(LABELS, skip_fraction=wrong)
 
 
-def test_a_list_of_labels_is_refused_since_its_positions_are_no_ids() -> None:
+def test_a_list_of_labels_is_an_error() -> None:
     with pytest.raises(LabelError, match=r"expected a mapping .* got list; pass dict\(enumerate"):
         DatasetOracle([5, 0, 1])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a model has to know of the data: filled into the configuration once they are loaded."""
+"""Fills into the configuration the properties of the data that a model needs."""
 
 import math
 from typing import Any
@@ -10,10 +10,10 @@ from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 
 
 def fill_in(config: DictConfig, datamodule: ActiveLearningDataModule) -> None:
-    """Sets what the configuration leaves to the data: classes, channels and numbers in a sample.
+    """Sets ``classes``, ``in_channels`` and ``in_features`` from the loaded data.
 
     Raises:
-        MisconfigurationException: The model asks for something that these data do not tell.
+        MisconfigurationException: The model needs a value that these data do not have.
     """
     shape = _input_shape(datamodule)
     config.classes = datamodule.class_names and len(datamodule.class_names)
@@ -22,13 +22,14 @@ def fill_in(config: DictConfig, datamodule: ActiveLearningDataModule) -> None:
     for key in config.model:
         if OmegaConf.is_interpolation(config.model, key) and config.model[key] is None:
             raise MisconfigurationException(
-                f"model.{key}: these data do not tell it; choose a model that fits them (model=mlp "
-                f"for tables, model=transformer for texts), or give model.{key}=..."
+                f"model.{key}: expected a value from the data, got none; choose a model that fits "
+                f"these data (model=mlp for tables, model=transformer for texts), or set "
+                f"model.{key}=..."
             )
 
 
 def _input_shape(datamodule: ActiveLearningDataModule) -> tuple[int, ...]:
-    """Returns the shape of a sample's input; an empty one where it is no tensor."""
+    """Returns the shape of a sample's input; an empty tuple if it is not a tensor."""
     loaders = datamodule.pool_dataloader(), datamodule.labeled_dataloader()
     datasets: list[Any] = [loader.dataset for loader in loaders]
     _, sample = next(dataset[0] for dataset in datasets if len(dataset))

@@ -1,1 +1,1 @@
-"""Data and models that the configurations name: small, real, and nothing that the library needs."""
+"""Small real data sets and models for the example configurations; the library needs none of it."""

@@ -1,4 +1,4 @@
-"""The 1,797 handwritten 8 x 8 digits that scikit-learn carries: real data, no download."""
+"""The 1,797 handwritten 8 x 8 digits that scikit-learn includes: real data, no download."""
 
 from collections.abc import Iterable
 
@@ -23,17 +23,17 @@ def digits(
 ) -> ActiveLearningDataModule:
     """Builds labeled set, pool and validation data from scikit-learn's digits.
 
-    Images are float32 ``[1, 8, 8]`` in 0..1. Sample ids are the rows of scikit-learn's own table.
+    Images are float32 ``[1, 8, 8]`` in 0..1. Sample ids are row numbers of scikit-learn's table.
 
     Args:
-        initial_labeled: A count, drawn stratified, or ids.
-        val_size: Images held out for validation, stratified; the others are pool.
+        initial_labeled: Number of initial labels, drawn stratified, or their sample ids.
+        val_size: Number of validation images, drawn stratified; all others are labeled set or pool.
         batch_size: Images in a training batch.
-        eval_batch_size: Images in every other batch.
+        eval_batch_size: Images in a validation or pool batch.
         num_workers: Worker processes of each loader.
-        seed: Of the draw of the initial labels.
-        split_seed: Of the validation split; apart from ``seed``, so that runs of different seeds
-            are measured on the same images.
+        seed: Seeds the draw of the initial labels.
+        split_seed: Seeds the validation split; separate from ``seed``, so that runs with different
+            seeds are validated on the same images.
     """
     from sklearn.datasets import load_digits
 

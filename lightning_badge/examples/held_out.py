@@ -1,4 +1,4 @@
-"""A table of inputs and classes in memory, divided into training and validation data."""
+"""Divides a table of inputs and classes in memory into training and validation data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,14 +17,14 @@ from lightning_badge.exceptions import BadgeError
 def draw_held_out(
     classes: npt.NDArray[np.int64], val_size: int, split_seed: int
 ) -> npt.NDArray[np.bool_]:
-    """Returns which rows are validation data, ``[n]``: ``val_size`` of them, stratified.
+    """Draws ``val_size`` validation rows, stratified; returns a mask ``[n]``.
 
     Raises:
-        BadgeError: A size that leaves nothing on one of the sides.
+        BadgeError: ``val_size`` leaves no training or no validation rows.
     """
     if not 0 < val_size < len(classes):
         raise BadgeError(
-            f"val_size: expected 1 to {len(classes) - 1} of {len(classes)} rows, got {val_size}"
+            f"val_size: expected 1 to {len(classes) - 1} for {len(classes)} rows, got {val_size}"
         )
     is_val = np.zeros(len(classes), dtype=np.bool_)
     is_val[stratified_draw(classes, val_size, np.random.default_rng(split_seed))] = True
@@ -38,14 +38,14 @@ def divided(
     class_names: Sequence[Any],
     **arguments: Any,
 ) -> ActiveLearningDataModule:
-    """Builds a datamodule of which the rows marked are validation data and all others pool.
+    """Builds a datamodule from a table and a mask of its validation rows.
 
     Args:
-        inputs: ``[n, ...]``; sample ids are its rows.
-        classes: ``[n]``.
-        is_val: ``[n]``.
+        inputs: Inputs ``[n, ...]``; sample ids are row numbers.
+        classes: Classes ``[n]``.
+        is_val: Whether each row is validation data ``[n]``; other rows are labeled set or pool.
         class_names: Names of the classes.
-        **arguments: Of `ActiveLearningDataModule`.
+        **arguments: Further arguments of `ActiveLearningDataModule`.
     """
     targets = torch.from_numpy(classes).long()
     return ActiveLearningDataModule(

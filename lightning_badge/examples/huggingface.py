@@ -1,4 +1,4 @@
-"""Any image data set that Hugging Face ``datasets`` reads: from the Hub or from a folder."""
+"""Image data sets that Hugging Face ``datasets`` can read, from the Hub or a folder."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from lightning_badge.examples.splits import check_column, read_classes, read_spl
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.sample_ids import SampleId
 
-# Decoded pixels up to this size are kept, since a run reads the pool once a round and decoding
-# would cost more than the model. MNIST takes 47 MB.
+# Decoded pixels up to this size are kept in memory: a run reads the pool every round, and decoding
+# would take longer than the model. MNIST takes 47 MB.
 _IN_MEMORY_BYTES = 2**30
 _DECODED_AT_ONCE = 1000
 
@@ -39,26 +39,26 @@ def huggingface(
 ) -> ActiveLearningDataModule:
     """Builds labeled set, pool and validation data from an image data set.
 
-    Images are float32 ``[channels, height, width]`` in 0..1; sample ids are the rows of the train
-    split. A folder, or what ``datasets`` has in its cache, needs no network.
+    Images are float32 ``[channels, height, width]`` in 0..1. Sample ids are row numbers of the
+    train split. A folder or a data set in the cache of ``datasets`` needs no network.
 
     Args:
         path: A folder, or the name of a data set on the Hub such as ``ylecun/mnist``.
-        name: Which configuration of the data set, where it has several.
+        name: The configuration of the data set, if it has several.
         image_column: Column of the images.
         label_column: Column of the classes: class labels, ints from 0, or strings.
-        train_split: Labeled set and pool; a slice such as ``train[:5000]`` works too.
-        val_split: Validation data; ``validation`` where None, or ``test`` if there is none.
-        image_size: Side in pixels that every image is scaled to; None keeps their common size.
-        channels: 1 for gray, 3 for color; as the first image has it where None.
-        initial_labeled: A count, drawn stratified, or ids.
+        train_split: Split for labeled set and pool; a slice such as ``train[:5000]`` works too.
+        val_split: Split for validation; None uses ``validation``, or ``test`` if that is missing.
+        image_size: Side length in pixels to scale all images to; None keeps their common size.
+        channels: 1 for gray, 3 for color; None uses that of the first image.
+        initial_labeled: Number of initial labels, drawn stratified, or their sample ids.
         batch_size: Images in a training batch.
-        eval_batch_size: Images in every other batch.
+        eval_batch_size: Images in a validation or pool batch.
         num_workers: Worker processes of each loader.
-        seed: Of the draw of the initial labels.
+        seed: Seeds the draw of the initial labels.
 
     Raises:
-        BadgeError: Data that cannot be read, a missing split or column, images of several sizes.
+        BadgeError: The data cannot be read, a split or column is missing, or images differ in size.
     """
     with reading(path):
         train_rows, val_rows = read_splits(path, name, train_split, val_split)
@@ -80,7 +80,7 @@ def huggingface(
 
 @dataclass(frozen=True)
 class _ImageForm:
-    """What every image is brought to, or must be."""
+    """The mode and size that every image is converted to."""
 
     mode: str
     width: int
@@ -94,7 +94,7 @@ class _ImageForm:
         image = _as_images(rows, column, mode=None)[0][column]
         if image.mode in ("I", "I;16", "F"):
             raise BadgeError(
-                f"column {column!r}: expected images of 8 bits a channel, got mode {image.mode}"
+                f"column {column!r}: expected images of 8 bits per channel, got mode {image.mode}"
             )
         modes = {None: "L" if image.mode in ("1", "L", "LA") else "RGB", 1: "L", 3: "RGB"}
         if channels not in modes:
@@ -107,7 +107,7 @@ class _ImageForm:
         return (len(self.mode), self.height, self.width)
 
     def pixels(self, image: Any) -> npt.NDArray[np.uint8]:
-        """Returns an image as ``[channels, height, width]``."""
+        """Returns the pixels of an image, ``[channels, height, width]``."""
         if image is None:
             raise BadgeError("expected an image, got an empty row")
         if self.scaled:
@@ -124,7 +124,7 @@ class _ImageForm:
 
 @dataclass(frozen=True, eq=False)
 class _EncodedPixels:
-    """Pixels that are decoded each time they are asked for."""
+    """Pixels that are decoded on each access."""
 
     rows: Any
     column: str
@@ -137,7 +137,7 @@ class _EncodedPixels:
 
 @dataclass(frozen=True, eq=False)
 class _Images(Dataset[tuple[Tensor, int]]):
-    """Pairs of an image in 0..1 and its class."""
+    """A data set of pairs: an image in 0..1 and its class."""
 
     pixels: Tensor | _EncodedPixels
     targets: list[int]

@@ -1,7 +1,7 @@
 """Two small classifiers: a convolutional network for images and a multilayer perceptron.
 
-Both are ordinary Lightning modules that know nothing of active learning. In a round with few
-labels an epoch is a step or two, so train them by steps, not by epochs:
+Both are ordinary Lightning modules without any code for active learning. With few labels an epoch
+has only a step or two, so limit training by steps, not by epochs:
 ``Trainer(max_steps=500, check_val_every_n_epoch=None, val_check_interval=100)``.
 """
 
@@ -16,13 +16,13 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibratio
 
 
 class Classifier(LightningModule):
-    """How all are trained and measured: cross entropy, Adam, accuracy and calibration error.
+    """Base class of the example classifiers: cross entropy, Adam, accuracy and calibration error.
 
     Logs ``train/loss``, and ``loss``, ``accuracy`` and ``calibration_error`` under ``val/`` and
     ``test/``.
 
     Args:
-        num_classes: Classes to tell apart.
+        num_classes: Number of classes.
         lr: Learning rate.
     """
 
@@ -39,7 +39,7 @@ class Classifier(LightningModule):
         self.test_metrics = metrics.clone(prefix="test/")
 
     def logits_and_targets(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Returns logits ``[b, num_classes]`` and targets ``[b]`` of a pair: inputs and targets."""
+        """Returns logits ``[b, num_classes]`` and targets ``[b]`` of a pair (inputs, targets)."""
         inputs, targets = batch
         return self(inputs), targets
 
@@ -51,11 +51,11 @@ class Classifier(LightningModule):
         return loss
 
     def validation_step(self, batch: Any) -> None:
-        """Measures a validation batch."""
+        """Updates and logs the validation metrics."""
         self._measure(batch, "val/loss", self.val_metrics)
 
     def test_step(self, batch: Any) -> None:
-        """Measures a test batch."""
+        """Updates and logs the test metrics."""
         self._measure(batch, "test/loss", self.test_metrics)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -70,14 +70,14 @@ class Classifier(LightningModule):
 
 
 class SmallCNN(Classifier):
-    """Two convolutions and a hidden layer, for images of any size from 8 x 8 pixels on.
+    """Two convolutions and a hidden layer, for images of at least 8 x 8 pixels.
 
     Args:
-        num_classes: Classes to tell apart.
+        num_classes: Number of classes.
         in_channels: 1 for gray images, 3 for color.
         width: Channels of the first convolution; the second has twice as many.
         hidden: Width of the penultimate layer.
-        dropout: Share of penultimate activations dropped in training.
+        dropout: Dropout probability of the penultimate activations.
         lr: Learning rate.
     """
 
@@ -112,13 +112,13 @@ class SmallCNN(Classifier):
 
 
 class MLP(Classifier):
-    """Two hidden layers over the columns of a table, or over the pixels of an image.
+    """Two hidden layers over the columns of a table or the pixels of an image.
 
     Args:
-        num_classes: Classes to tell apart.
-        in_features: Numbers in a sample: channels x height x width of an image.
-        hidden: Width of both hidden layers, of which the second is the penultimate.
-        dropout: Share of penultimate activations dropped in training.
+        num_classes: Number of classes.
+        in_features: Values per sample: channels x height x width for an image.
+        hidden: Width of both hidden layers; the second is the penultimate layer.
+        dropout: Dropout probability of the penultimate activations.
         lr: Learning rate.
     """
 

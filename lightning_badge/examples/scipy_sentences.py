@@ -1,6 +1,6 @@
-"""Sentences of SciPy's own documentation, and which part of SciPy each is about.
+"""Sentences from SciPy's documentation, each with the subpackage that it documents.
 
-Real English that lies on every machine where scikit-learn is installed: no download.
+Real English text without a download: SciPy is installed wherever scikit-learn is.
 """
 
 import ast
@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-# The subpackages with a hundred sentences or more.
+# The subpackages with at least 100 sentences.
 TOPICS = (
     *("interpolate", "io", "linalg", "optimize", "signal", "sparse", "spatial", "special"),
     "stats",
@@ -22,9 +22,10 @@ class Sentence(NamedTuple):
     """The first paragraph of the docstring of a function or class.
 
     Attributes:
-        sample_id: Dotted name of what it documents, such as ``scipy.stats._stats_py.pearsonr``.
+        sample_id: Dotted name of the function or class, such as
+            ``scipy.stats._stats_py.pearsonr``.
         text: The paragraph, on one line.
-        topic: Place in ``TOPICS`` of the subpackage.
+        topic: Index of the subpackage in ``TOPICS``.
     """
 
     sample_id: str
@@ -34,10 +35,10 @@ class Sentence(NamedTuple):
 
 @cache
 def scipy_sentences() -> tuple[Sentence, ...]:
-    """Reads the docstrings of SciPy's subpackages, of private functions too.
+    """Reads the docstrings of SciPy's subpackages, including those of private functions.
 
-    First paragraphs of 5 to 60 words are taken, each text once. SciPy's files are read, not
-    imported, which takes a second or two. What there is depends on SciPy's version.
+    Uses first paragraphs of 5 to 60 words, without duplicates. SciPy's source files are parsed, not
+    imported, which takes a second or two. The result depends on SciPy's version.
     """
     import scipy
 
@@ -52,7 +53,7 @@ def scipy_sentences() -> tuple[Sentence, ...]:
                 text = " ".join(docstring.split("\n\n")[0].split())
                 if len(text.split()) in _WORDS:
                     found.setdefault(text, Sentence(sample_id, text, topic))
-    # A name may be defined twice, in the branches of an `if`.
+    # A name may be defined twice, for example in both branches of an `if`.
     return tuple({sentence.sample_id: sentence for sentence in found.values()}.values())
 
 

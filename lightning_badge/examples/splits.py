@@ -1,4 +1,4 @@
-"""Reads the splits of a data set with Hugging Face ``datasets``: from the Hub or from a folder."""
+"""Reads the splits of a data set with Hugging Face ``datasets``, from the Hub or a folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from lightning_badge.exceptions import BadgeError
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Says in one line what cannot be read, and shows no progress bars.
+    """Turns errors into one-line messages and disables progress bars.
 
     Raises:
-        BadgeError: In place of any other error; it names the data.
+        BadgeError: Replaces any other exception and names the data.
     """
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -21,7 +21,7 @@ def reading(path: str) -> Iterator[None]:
     disable_progress_bars()
     try:
         yield
-    except Exception as error:  # each reader behind `datasets` raises errors of its own
+    except Exception as error:  # the readers of `datasets` raise many types of errors
         lines = str(error).splitlines() or [type(error).__name__]
         raise BadgeError(f"data {path!r}: {lines[0]}") from error
     finally:
@@ -37,30 +37,31 @@ def read_split(path: str, name: str | None, split: str) -> Any:
     if folder.is_dir():
         return load_dataset(str(folder), name, split=split)
     if folder.is_absolute() or path.startswith(".") or len(folder.parts) > 2 or folder.exists():
-        raise BadgeError(f"expected a folder, got {folder.absolute()}, which is none")
+        raise BadgeError(f"expected an existing folder, got {folder.absolute()}")
     try:
         return load_dataset(path, name, split=split)
     except OSError as error:
-        raise BadgeError(f"no folder of that name, and on the Hub: {error}") from error
+        raise BadgeError(f"no folder has this name, and the Hub reports: {error}") from error
 
 
 def read_splits(
     path: str, name: str | None, train_split: str, val_split: str | None
 ) -> tuple[Any, Any]:
-    """Returns the rows of the training and of the validation split.
+    """Returns the rows of the training and the validation split.
 
     Args:
         path: A folder, or the name of a data set on the Hub.
-        name: Which configuration of the data set, where it has several.
-        train_split: Name of the split, or a slice of one.
-        val_split: The same; ``validation`` where None, or ``test`` if there is none.
+        name: The configuration of the data set, if it has several.
+        train_split: Name or slice of the training split.
+        val_split: Name or slice of the validation split; None uses ``validation``, or ``test`` if
+            that is missing.
     """
     train_rows = read_split(path, name, train_split)
     return train_rows, read_split(path, name, val_split or _default_val_split(train_rows))
 
 
 def check_column(rows: Any, column: str) -> None:
-    """Raises a BadgeError that lists the columns where there is none of this name."""
+    """Raises a BadgeError that lists the columns if the given one is missing."""
     if column not in rows.column_names:
         raise BadgeError(f"no column {column!r}; the columns are {', '.join(rows.column_names)}")
 
@@ -68,15 +69,16 @@ def check_column(rows: Any, column: str) -> None:
 def read_classes(
     train_rows: Any, val_rows: Any, column: str
 ) -> tuple[list[int], list[int], list[str]]:
-    """Returns the classes of both splits, and the names of all classes.
+    """Returns the class indices of both splits and the names of all classes.
 
     Args:
         train_rows: The training split.
         val_rows: The validation split.
-        column: Class labels, ints from 0, or strings, which are numbered in alphabetical order.
+        column: Column of class labels, ints from 0, or strings, which are numbered in alphabetical
+            order.
 
     Raises:
-        BadgeError: Rows without a class, or of one that the training split does not have.
+        BadgeError: A row has no class, or a string that does not occur in the training split.
     """
     for rows in (train_rows, val_rows):
         check_column(rows, column)
@@ -104,6 +106,6 @@ def _default_val_split(rows: Any) -> str:
         if split in splits:
             return split
     raise BadgeError(
-        f"no split 'validation' or 'test' in {', '.join(splits)}; name one, or divide one: "
-        "train_split='train[:90%]' val_split='train[90%:]'"
+        f"no split 'validation' or 'test' in {', '.join(splits)}; set val_split to one of them, or "
+        "divide one: train_split='train[:90%]' val_split='train[90%:]'"
     )

@@ -1,4 +1,4 @@
-"""The tables with classes that scikit-learn carries: real data, no download."""
+"""The tabular classification data sets that scikit-learn includes: real data, no download."""
 
 from collections.abc import Iterable
 
@@ -25,23 +25,23 @@ def tabular(
 ) -> ActiveLearningDataModule:
     """Builds labeled set, pool and validation data from one of scikit-learn's tables.
 
-    ``breast_cancer`` has 569 rows of 30 columns and 2 classes, ``wine`` 178 of 13 and 3, ``iris``
-    150 of 4 and 3. Samples are float32 ``[columns]``, standardized by the mean and the deviation
-    of the training rows, which takes no label. Sample ids are the rows of scikit-learn's own table.
+    ``breast_cancer`` has 569 rows, 30 columns and 2 classes; ``wine`` 178, 13 and 3; ``iris`` 150,
+    4 and 3. Samples are float32 ``[columns]``, standardized with the mean and standard deviation of
+    the training rows, which needs no labels. Sample ids are row numbers of scikit-learn's table.
 
     Args:
-        name: Which table.
-        initial_labeled: A count, drawn stratified, or ids.
-        val_size: Rows held out for validation, stratified; the others are pool.
+        name: Name of the table: ``breast_cancer``, ``iris`` or ``wine``.
+        initial_labeled: Number of initial labels, drawn stratified, or their sample ids.
+        val_size: Number of validation rows, drawn stratified; all others are labeled set or pool.
         batch_size: Rows in a training batch.
-        eval_batch_size: Rows in every other batch.
+        eval_batch_size: Rows in a validation or pool batch.
         num_workers: Worker processes of each loader.
-        seed: Of the draw of the initial labels.
-        split_seed: Of the validation split; apart from ``seed``, so that runs of different seeds
-            are measured on the same rows.
+        seed: Seeds the draw of the initial labels.
+        split_seed: Seeds the validation split; separate from ``seed``, so that runs with different
+            seeds are validated on the same rows.
 
     Raises:
-        BadgeError: No such table, or one too small for ``val_size``.
+        BadgeError: The name is unknown, or the table is too small for ``val_size``.
     """
     from sklearn import datasets
 

@@ -1,6 +1,7 @@
-"""Texts and their classes, in tokens of a tokenizer that is trained on the spot.
+"""Text classification data, tokenized by a tokenizer that is trained on the training texts.
 
-Batches are dicts as Hugging Face's models take them: ``input_ids``, ``attention_mask``, ``labels``.
+Batches are dicts in the format of Hugging Face models: ``input_ids``, ``attention_mask``,
+``labels``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,24 +38,24 @@ def text(
 ) -> ActiveLearningDataModule:
     """Builds labeled set, pool and validation data from a data set of texts and classes.
 
-    Sample ids are the rows of the train split. A folder, or what ``datasets`` has in its cache,
-    needs no network.
+    Sample ids are row numbers of the train split. A folder or a data set in the cache of
+    ``datasets`` needs no network.
 
     Args:
         path: A folder of Parquet, CSV or JSON files, or the name of a data set on the Hub.
-        name: Which configuration of the data set, where it has several.
+        name: The configuration of the data set, if it has several.
         text_column: Column of the texts.
         label_column: Column of the classes: class labels, ints from 0, or strings.
-        train_split: Labeled set and pool; a slice such as ``train[:5000]`` works too.
-        val_split: Validation data; ``validation`` where None, or ``test`` if there is none.
-        vocabulary: Tokens that the tokenizer learns at the most.
-        length: Tokens of a text that are kept.
-        initial_labeled: A count, drawn stratified, or ids.
+        train_split: Split for labeled set and pool; a slice such as ``train[:5000]`` works too.
+        val_split: Split for validation; None uses ``validation``, or ``test`` if that is missing.
+        vocabulary: Maximum number of tokens that the tokenizer learns.
+        length: Number of tokens that texts are truncated or padded to.
+        initial_labeled: Number of initial labels, drawn stratified, or their sample ids.
         **loading: ``batch_size``, ``eval_batch_size``, ``num_workers`` and ``seed`` of
             `ActiveLearningDataModule`.
 
     Raises:
-        BadgeError: Data that cannot be read, a missing split or column.
+        BadgeError: The data cannot be read, or a split or column is missing.
     """
     with reading(path):
         splits = read_splits(path, name, train_split, val_split)
@@ -83,20 +84,22 @@ def scipy_topics(
 ) -> ActiveLearningDataModule:
     """Builds labeled set, pool and validation data from the sentences of SciPy's documentation.
 
-    Which of nine parts of SciPy is a sentence about? About 2,600 sentences, of which a third are
-    about statistics. Sample ids are the names of what the sentences document.
+    The class of a sentence is the subpackage of SciPy that it documents, one of nine. There are
+    about 2,600 sentences; a third are about statistics. Sample ids are the dotted names of the
+    documented functions and classes.
 
     Args:
-        val_size: Sentences held out for validation, stratified; the others are pool.
-        vocabulary: Tokens that the tokenizer learns at the most.
-        length: Tokens of a sentence that are kept.
-        initial_labeled: A count, drawn stratified, or ids.
-        split_seed: Of the validation split.
+        val_size: Number of validation sentences, drawn stratified; all others are labeled set or
+            pool.
+        vocabulary: Maximum number of tokens that the tokenizer learns.
+        length: Number of tokens that sentences are truncated or padded to.
+        initial_labeled: Number of initial labels, drawn stratified, or their sample ids.
+        split_seed: Seeds the validation split.
         **loading: ``batch_size``, ``eval_batch_size``, ``num_workers`` and ``seed`` of
             `ActiveLearningDataModule`.
 
     Raises:
-        BadgeError: A ``val_size`` that leaves nothing on one of the sides.
+        BadgeError: ``val_size`` leaves no training or no validation sentences.
     """
     sample_ids, texts, topics = zip(*scipy_sentences(), strict=True)
     is_val = draw_held_out(np.array(topics), val_size, split_seed)
@@ -118,7 +121,7 @@ def scipy_topics(
 
 @dataclass(frozen=True, eq=False)
 class _Tokenized(Dataset[dict[str, Any]]):
-    """Texts of one length in tokens, with their classes."""
+    """Texts as token ids of equal length, with their classes."""
 
     input_ids: Tensor
     attention_mask: Tensor
@@ -136,11 +139,11 @@ class _Tokenized(Dataset[dict[str, Any]]):
 
 
 def _train_tokenizer(texts: Sequence[str], vocabulary: int, length: int) -> Any:
-    """Learns byte pairs of lower-case words; no label is needed for that."""
+    """Trains a byte-pair encoding on lower-case words; needs no labels."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-    # Not WordPiece: its trainer numbers the same tokens differently in every process, and a run
-    # that goes on would meet another vocabulary.
+    # Not WordPiece: its trainer numbers the same tokens differently in every process, so a resumed
+    # run would have another vocabulary.
     tokenizer = Tokenizer(models.BPE(unk_token=_SPECIAL[1]))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

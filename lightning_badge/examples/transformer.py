@@ -1,4 +1,4 @@
-"""A small transformer for texts, of the parts that Hugging Face makes: no pretrained weights."""
+"""A small text transformer built with Hugging Face ``transformers``, without pretrained weights."""
 
 from collections.abc import Mapping
 
@@ -8,18 +8,19 @@ from lightning_badge.examples.models import Classifier
 
 
 class SmallTransformer(Classifier):
-    """BERT's encoder from a configuration, the mean over its tokens, and a linear head.
+    """A small BERT encoder, the mean over its tokens, and a linear head.
 
-    The mean rather than the first token: it learns from a few hundred labels without pretraining.
+    It uses the mean instead of the first token because that learns from a few hundred labels
+    without pretraining.
 
     Args:
-        num_classes: Classes to tell apart.
-        vocabulary: Tokens that the tokenizer knows at the most.
-        length: Tokens in a text at the most.
-        width: Of the penultimate layer and all hidden states.
-        layers: Blocks of attention.
-        heads: In each block.
-        dropout: Share of activations dropped in training.
+        num_classes: Number of classes.
+        vocabulary: Maximum number of tokens in the tokenizer's vocabulary.
+        length: Maximum number of tokens in a text.
+        width: Width of the penultimate layer and of all hidden states.
+        layers: Number of attention blocks.
+        heads: Number of attention heads in each block.
+        dropout: Dropout probability.
         lr: Learning rate.
     """
 
@@ -47,7 +48,7 @@ class SmallTransformer(Classifier):
             intermediate_size=4 * width,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
-            attn_implementation="eager",  # the others are not deterministic on every GPU
+            attn_implementation="eager",  # other implementations are nondeterministic on some GPUs
         )
         self.encoder = BertModel(config, add_pooling_layer=False)
         self.dropout = nn.Dropout(dropout)

@@ -1,6 +1,6 @@
-"""Harder pools made of easy ones: classes that are rare, samples that come several times.
+"""Harder pools made from easy ones: with rare classes or with duplicated samples.
 
-Both take a ``source`` that builds the data, such as ``huggingface``, and its arguments.
+Both functions take a ``source`` that builds the data, such as ``huggingface``, and its arguments.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,42 +30,43 @@ def with_rare_classes(
     choice_seed: int = 0,
     **arguments: Any,
 ) -> ActiveLearningDataModule:
-    """Builds a pool that has lost most samples of some classes; validation stays as it is.
+    """Removes most training samples of some classes; validation data do not change.
 
-    Sample ids are the source's. The initial labels are drawn from what is left, so a rare class
-    has its small share of them, and one at least where there are enough for each class.
+    Sample ids are those of the source. The initial labels are drawn stratified from the remaining
+    samples, so a rare class gets its small share of them, but at least one if there are enough
+    initial labels for all classes.
 
     Args:
         source: Builds labeled set, pool and validation data.
         rare: Labels of the classes to make rare.
-        share: Of their samples that stay, in (0, 1]; one of each class at least.
-        initial_labeled: How many samples are labeled at first.
+        share: Share of their samples to keep, in (0, 1]; at least one sample per class is kept.
+        initial_labeled: Number of initial labels.
         batch_size: Samples in a training batch.
         num_workers: Worker processes of each loader.
-        seed: Of the draw of the initial labels.
-        choice_seed: Of the choice of what stays; apart from ``seed``, so that runs of different
-            seeds have the same data.
-        **arguments: What else ``source`` takes.
+        seed: Seeds the draw of the initial labels.
+        choice_seed: Seeds the choice of the samples to keep; separate from ``seed``, so that runs
+            with different seeds use the same data.
+        **arguments: Further arguments of ``source``.
 
     Raises:
-        LabelError: A class that the data do not have, or a share outside (0, 1].
+        LabelError: A class does not exist in the data, or ``share`` is outside (0, 1].
     """
     if not 0 < share <= 1:
-        raise LabelError(f"share: expected a share in (0, 1], got {share}")
+        raise LabelError(f"share: expected a number in (0, 1], got {share}")
     whole = source(initial_labeled=0, **arguments)
     labels = list(whole.held_back_labels().values())
     rng = np.random.default_rng(choice_seed)
-    stays = np.ones(len(labels), dtype=np.bool_)
+    is_kept = np.ones(len(labels), dtype=np.bool_)
     for label in rare:
         rows = [row for row, other in enumerate(labels) if other == label]
         if not rows:
             raise LabelError(f"rare: expected classes such as {labels[0]!r}, got {label!r}")
-        stays[rng.permutation(rows)[max(1, round(share * len(rows))) :]] = False
-    rows_left = np.flatnonzero(stays)
-    ids = whole.pool_ids[rows_left].tolist()
+        is_kept[rng.permutation(rows)[max(1, round(share * len(rows))) :]] = False
+    kept_rows = np.flatnonzero(is_kept)
+    ids = whole.pool_ids[kept_rows].tolist()
     return _selection(
         whole,
-        rows_left,
+        kept_rows,
         ids,
         initial_labeled=initial_labeled,
         batch_size=batch_size,
@@ -84,27 +85,27 @@ def duplicated(
     seed: int = 0,
     **arguments: Any,
 ) -> ActiveLearningDataModule:
-    """Builds a pool in which every sample comes several times; validation stays as it is.
+    """Repeats every training sample several times; validation data do not change.
 
-    Sample ids are the source's with the number of the copy behind: ``"17_0"`` to ``"17_4"``. The
-    initial labels are those that the source draws, as first copies, so none of them is there twice.
-    Their other copies stay in the pool: nobody told that they are copies, and to ask for one is to
-    waste a label.
+    Sample ids are those of the source with the number of the copy appended: ``"17_0"`` to
+    ``"17_4"``. The initial labels are the first copies of the samples that the source draws, so no
+    sample is labeled twice at the start. Their other copies stay in the pool, because the run does
+    not know that they are copies; asking for one wastes a label.
 
     Args:
         source: Builds labeled set, pool and validation data.
-        copies: How often each sample comes.
-        initial_labeled: How many samples are labeled at first.
+        copies: Number of copies of each sample.
+        initial_labeled: Number of initial labels.
         batch_size: Samples in a training batch.
         num_workers: Worker processes of each loader.
-        seed: Of the draw of the initial labels.
-        **arguments: What else ``source`` takes.
+        seed: Seeds the draw of the initial labels.
+        **arguments: Further arguments of ``source``.
 
     Raises:
-        LabelError: Fewer than one copy.
+        LabelError: ``copies`` is less than 1.
     """
     if copies < 1:
-        raise LabelError(f"copies: expected one or more, got {copies}")
+        raise LabelError(f"copies: expected at least 1, got {copies}")
     whole = source(initial_labeled=initial_labeled, seed=seed, **arguments)
     initial = [f"{sample_id}_0" for sample_id in whole.labeled_ids.tolist()]
     sources = list(whole.held_back_labels())
@@ -124,9 +125,9 @@ def _selection(
     sample_ids: list[SampleId],
     **arguments: Any,
 ) -> ActiveLearningDataModule:
-    """Builds data of some rows of others, which may come more than once."""
+    """Builds a datamodule from some rows of another one; rows may be repeated."""
     labels = list(whole.held_back_labels().values())
-    # A data set of everything that there is, in the order of the training data.
+    # With all samples labeled, the training data set has all rows in their original order.
     whole.label(whole.pool_ids)
     train, val = whole.train_dataloader().dataset, whole.val_dataloader().dataset
     return ActiveLearningDataModule(

@@ -1,4 +1,4 @@
-"""The active learning loop: train, order, label, and again."""
+"""The active learning loop: train, order the pool, ask for labels, repeat."""
 
 from lightning_badge.loop.active_learning import ActiveLearningLoop
 

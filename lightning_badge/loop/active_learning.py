@@ -1,7 +1,7 @@
-"""The active learning loop: train, order, label, and again, until a round asks for no labels.
+"""The active learning loop: train, order the pool, ask for labels, repeat.
 
-The loop knows no strategy and no callback. What it needs of them is a file: the ordering that a
-round's Trainer writes into the round's folder while it validates.
+The loop does not depend on a strategy or a callback. It only reads the ordering file that the
+round's Trainer writes into the round's folder during validation.
 """
 
 import json
@@ -21,7 +21,7 @@ from lightning_badge.labels import Label, Skip
 from lightning_badge.loop.budget import Budget
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
-from lightning_badge.loop.query import ask_down
+from lightning_badge.loop.query import query_labels
 from lightning_badge.loop.round_report import RoundReport, RoundTable
 from lightning_badge.loop.train_round import train_round
 from lightning_badge.oracle import Oracle
@@ -33,46 +33,48 @@ from lightning_badge.store.run_directory import RunDirectory
 
 _log = logging.getLogger(__name__)
 
-_AGAIN = "delete it and run again: the round is trained again, answers are kept"
+_RETRAIN = "delete it and run again: the round is retrained, answers are kept"
 
 
 class ActiveLearningLoop:
     """Trains, orders the pool and asks for labels, round after round.
 
-    A round trains a fresh model on all labels, validates its best checkpoint, reads the ordering
-    that the Trainer wrote meanwhile, and asks the oracle down that ordering until the budget's
-    number of labels came. A skipped sample leaves the pool and costs nothing. Each answer is
-    committed before the next one is awaited. The last round asks for no labels, so its checkpoint
-    is the final model, trained on all of them, and its ordering is where to go on.
+    Each round trains a fresh model on all labels, validates its best checkpoint, reads the ordering
+    that the Trainer wrote during validation, and asks the oracle for labels in that order until it
+    has as many as the budget allows. A skipped sample leaves the pool and does not count towards
+    the budget. Each answer is committed before the next one is requested. The last round asks for
+    no labels: its checkpoint is the final model, trained on all labels, and its ordering is the one
+    to continue from.
 
-    All state is in the label store and the run directory, and every draw is a function of the seed
-    and the round: a run that was killed at any instant goes on where it stood and ends as one that
-    was not. A round is trained once; again only where its training was cut short.
+    All state is in the label store and the run directory, and every random draw is a function of
+    the seed and the round. A run killed at any time and restarted therefore ends with the same
+    result as an uninterrupted one. A round is trained again only if its training was interrupted.
 
     Args:
         make_model: Builds a fresh model.
-        make_trainer: Builds a fresh Trainer for a round and the round's folder. Its callbacks write
-            two files there: ``fit`` gives ``best.ckpt``, by
-            ``ModelCheckpoint(directory, "best", monitor="val/accuracy", mode="max")`` say, and
-            ``validate`` gives ``ordering.parquet``, by
-            ``BadgeCallback(dirpath=directory, round=round, during_fit=False)`` say. Any Parquet
-            file with the columns ``rank`` and ``sample_id`` is an ordering.
-        datamodule: Holds the initial labels when the loop is built; every round adds its own.
+        make_trainer: Builds a fresh Trainer from a round number and the round's folder. Its
+            callbacks must write two files there. ``fit`` writes ``best.ckpt``, for example with
+            ``ModelCheckpoint(directory, "best", monitor="val/accuracy", mode="max")``. ``validate``
+            writes ``ordering.parquet``, for example with
+            ``BadgeCallback(dirpath=directory, round=round, during_fit=False)``. Any Parquet file
+            with the columns ``rank`` and ``sample_id`` is an ordering.
+        datamodule: Holds the initial labels when the loop is built; each round adds its own.
         budget: Decides how many labels a round asks for.
-        oracle: Answers.
-        store: Keeps the answers.
-        run_directory: Keeps everything else; entered.
-        seed: Of every draw, together with the round.
-        metric: The validation metric that the run is about, the higher the better.
-        max_rounds: Rounds in all, the last one included; None for no limit.
-        total_labels: Labels in all, the initial ones included; None for no limit.
-        target_metric: Where ``metric`` is good enough; None for nowhere.
+        oracle: Answers with labels or skips.
+        store: Stores the answers.
+        run_directory: Stores everything else; must be entered.
+        seed: Seeds every random draw, together with the round.
+        metric: The validation metric to report and to compare with ``target_metric``; higher is
+            better.
+        max_rounds: Maximum number of rounds, including the last one; None for no limit.
+        total_labels: Maximum number of labels, including the initial ones; None for no limit.
+        target_metric: The run ends when ``metric`` reaches this value; None for no target.
         progress: Whether to show a progress bar on a terminal while a round trains.
-        console: Gets one line a round; standard output where None.
+        console: Prints one line per round; standard output if None.
 
     Raises:
-        LabelError: A pool that is empty from the start.
-        MisconfigurationException: A limit that is not a number of its kind.
+        LabelError: The pool is empty at the start.
+        MisconfigurationException: A limit is not a positive number of its type.
     """
 
     def __init__(
@@ -121,12 +123,13 @@ class ActiveLearningLoop:
             The metric of the last round.
 
         Raises:
-            ArtifactError: An ordering in the run directory that is torn or of something else.
+            ArtifactError: An ordering in the run directory is damaged or belongs to another round,
+                checkpoint or pool.
         """
         self._table.begin(self.run_directory.path)
         finished = self._finished_rounds()
         for report in finished:
-            # None of it is needed any more, but a record that is damaged should not go unnoticed.
+            # The orderings of finished rounds are read only to report damaged files.
             if (path := self.run_directory.ordering_path(report.round)).exists():
                 read_ordering(path)
             self._table.add(report, earlier=True)
@@ -139,16 +142,17 @@ class ActiveLearningLoop:
         return report.value(self.metric)
 
     def run_round(self, round: int) -> RoundReport:
-        """Runs one round, or what is left of it.
+        """Runs one round, or the remaining steps of an interrupted one.
 
         Args:
-            round: The first round that the label store does not know as finished.
+            round: The first round that is not finished in the label store.
 
         Raises:
-            ArtifactError: An ordering of the round that is torn or of something else.
-            LabelError: An answer to something that was not asked.
+            ArtifactError: The round's ordering is damaged or belongs to another round, checkpoint
+                or pool.
+            LabelError: The oracle answered a sample that it was not asked for.
         """
-        self._grow(round)
+        self._apply_answers(round)
         report = self._trained(round) or self._train(round)
         ordering = self._read_ordering(report)
         self._write_curve(report)
@@ -167,13 +171,13 @@ class ActiveLearningLoop:
     def _write_curve(self, report: RoundReport) -> None:
         answers: dict[int, list[Label | Skip]] = defaultdict(list)
         for answer in self.store.answers():
-            # What a round that was cut short had asked for is told with the next one.
+            # The answers of an interrupted round are shown once it is finished.
             if answer.round < report.round:
                 answers[answer.round].append(answer.label)
         self._curve.write([*self._finished_rounds(), report], answers)
 
-    def _grow(self, round: int) -> None:
-        """Brings the datamodule to what was known when the round began."""
+    def _apply_answers(self, round: int) -> None:
+        """Applies to the datamodule all labels and skips from before the round."""
         labels = self.store.labels(before_round=round)
         labeled = set(self.datamodule.labeled_ids.tolist())
         if new := {key: label for key, label in labels.items() if key not in labeled}:
@@ -183,7 +187,7 @@ class ActiveLearningLoop:
         self.datamodule.discard([key for key in skipped if key not in discarded])
 
     def _trained(self, round: int) -> RoundReport | None:
-        """Returns what an earlier process trained; None where it did not come to the end."""
+        """Returns the report of training by an earlier process; None if it is incomplete."""
         path = self.run_directory.metrics_path(round)
         is_ordered = self.run_directory.ordering_path(round).exists()
         if not path.exists() or (len(self.datamodule.pool_ids) and not is_ordered):
@@ -191,7 +195,9 @@ class ActiveLearningLoop:
         try:
             return RoundReport(**json.loads(path.read_text(encoding="utf-8")))
         except (TypeError, ValueError) as error:
-            raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {_AGAIN}") from error
+            raise RunDirectoryError(
+                f"{path}: not a round's metrics ({error}); {_RETRAIN}"
+            ) from error
 
     def _train(self, round: int) -> RoundReport:
         report = train_round(
@@ -209,14 +215,14 @@ class ActiveLearningLoop:
         return report
 
     def _read_ordering(self, report: RoundReport) -> Ordering:
-        """Returns the round's ordering, an empty one of an empty pool."""
+        """Returns the round's ordering; an empty one if the pool is empty."""
         pool = self.datamodule.pool_ids
         path = self.run_directory.ordering_path(report.round)
         if not len(pool):
             return Ordering(sample_ids=pool)
         if not path.exists():
             raise MisconfigurationException(
-                f"expected {path} after validation, but there is none (fast_dev_run writes none); "
+                f"expected {path} after validation, got no file (fast_dev_run writes none); "
                 "make_trainer(round, directory) needs BadgeCallback(dirpath=directory, round=round)"
             )
         ordering = read_ordering(path)
@@ -236,17 +242,17 @@ class ActiveLearningLoop:
         )
         if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
             raise BudgetError(f"budget: expected a query size of 0 or more, got {asked!r}")
-        return min(asked, self.limits.labels_left(report.labeled, report.pool))
+        return min(asked, self.limits.remaining_labels(report.labeled, report.pool))
 
     def _ask(self, report: RoundReport, ordering: Ordering, query_size: int) -> None:
-        came = ask_down(
+        received = query_labels(
             ordering, query_size, oracle=self.oracle, store=self.store, round=report.round
         )
-        if came < query_size and len(ordering) < report.pool:
+        if received < query_size and len(ordering) < report.pool:
             _log.warning(
-                "round %d: %d labels came instead of %d, for its ordering ends after %d of %d "
+                "round %d: got %d labels instead of %d because its ordering has only %d of %d pool "
                 "samples; order more of the pool (callbacks.badge.k)",
-                *(report.round, came, query_size, len(ordering), report.pool),
+                *(report.round, received, query_size, len(ordering), report.pool),
             )
 
     def _finished_rounds(self) -> list[RoundReport]:
@@ -257,12 +263,14 @@ class ActiveLearningLoop:
 
 
 def _check_origin(ordering: Ordering, path: Path, round: int, pool: SampleIds) -> None:
-    """Checks that an ordering is what the round's validation wrote, or someone else's of its pool.
+    """Checks that an ordering belongs to the round, its checkpoint and its pool.
+
+    Metadata that is missing is not checked: an ordering may come from another program.
 
     Raises:
-        ArtifactError: It is of another round, checkpoint or pool.
+        ArtifactError: The ordering belongs to another round, checkpoint or pool.
     """
-    # Of a path the end alone, so that a run directory may be moved.
+    # Only the end of the path is compared, so that a run directory may be moved.
     checkpoint = ordering.metadata.get("checkpoint")
     found = {**ordering.metadata, "checkpoint": checkpoint and _tail(Path(checkpoint))}
     expected = {
@@ -273,12 +281,12 @@ def _check_origin(ordering: Ordering, path: Path, round: int, pool: SampleIds) -
     for key, value in expected.items():
         if key in ordering.metadata and found[key] != value:
             raise ArtifactError(
-                f"{path}: expected an ordering with {key} {value!r}, got {found[key]!r}; {_AGAIN}"
+                f"{path}: expected an ordering with {key} {value!r}, got {found[key]!r}; {_RETRAIN}"
             )
-    strangers = ordering.sample_ids[~is_in(ordering.sample_ids, pool)].tolist()
-    if strangers:
+    foreign = ordering.sample_ids[~is_in(ordering.sample_ids, pool)].tolist()
+    if foreign:
         raise ArtifactError(
-            f"{path}: sample ids {name_ids(strangers)} are not in the pool of {len(pool)}; {_AGAIN}"
+            f"{path}: sample ids {name_ids(foreign)} are not in the pool of {len(pool)}; {_RETRAIN}"
         )
 
 

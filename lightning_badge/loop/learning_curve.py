@@ -1,4 +1,4 @@
-"""The learning curve of a run: tables and, where matplotlib is installed, a picture."""
+"""The learning curve of a run: CSV tables and, if matplotlib is installed, a picture."""
 
 import csv
 import io
@@ -21,12 +21,13 @@ _log = logging.getLogger(__name__)
 
 
 class LearningCurve:
-    """Keeps ``learning_curve.csv``, its picture and ``queries.csv`` of a run up to date.
+    """Writes ``learning_curve.csv``, its picture and ``queries.csv`` of a run.
 
     Args:
-        run_directory: Where.
-        metric: What the picture shows; the table has every metric.
-        target: Value of the metric that the labels needed are told of; None for none.
+        run_directory: Where the files are written.
+        metric: The metric that the picture shows; the table has every metric.
+        target: Value of the metric for which the table has the number of labels needed; None for
+            no such column.
         class_names: Names of the classes; without them ``queries.csv`` is not written.
     """
 
@@ -47,11 +48,11 @@ class LearningCurve:
     def write(
         self, reports: Sequence[RoundReport], answers: Mapping[int, Sequence[Label | Skip]]
     ) -> None:
-        """Writes all of them anew; a missing matplotlib is said once.
+        """Rewrites all files; warns once if matplotlib is missing.
 
         Args:
-            reports: Of the rounds so far.
-            answers: What came back in each round.
+            reports: Reports of the rounds so far.
+            answers: Labels and skips of each round.
         """
         table = learning_curve_csv(reports, self._metric, target=self._target)
         self._run_directory.write_text(self._run_directory.learning_curve_csv_path, table)
@@ -78,16 +79,16 @@ class LearningCurve:
 def learning_curve_csv(
     reports: Sequence[RoundReport], metric: str, *, target: float | None = None
 ) -> str:
-    """Returns the learning curve as a table: a line for each round, a column for each metric.
+    """Returns the learning curve as CSV: a line for each round, a column for each metric.
 
-    Behind the metrics stand what `lightning_badge.metrics` makes of the curve so far. The table
-    holds nothing that a clock decides: a run that was killed and went on gives the same text as one
-    that was not.
+    The last columns summarise the curve up to each round with `lightning_badge.metrics`. The table
+    contains no times, so a resumed run writes the same text as an uninterrupted one.
 
     Args:
-        reports: Of the rounds so far.
-        metric: Whose curve is summed up.
-        target: Value of the metric that the labels needed are told of; None for no such column.
+        reports: Reports of the rounds so far.
+        metric: The metric whose curve is summarised.
+        target: Value of the metric for which the table has the number of labels needed; None for
+            no such column.
 
     Example:
         >>> reports = [RoundReport(0, 20, 80, {"val_accuracy": 0.5})]

@@ -1,4 +1,4 @@
-"""When a run has had enough: the limits that a user may set, change, and go on."""
+"""Limits that end a run; they may be changed before a run is resumed."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -8,15 +8,15 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 @dataclass(frozen=True)
 class Limits:
-    """Ends a run at the first of these that is reached; None never is.
+    """Ends a run as soon as one limit is reached; None means no limit.
 
     Attributes:
-        max_rounds: Rounds in all, the last one, which asks for no labels, included.
-        total_labels: Labels in all, the initial ones included.
-        target_metric: A value of the run's metric, the higher the better.
+        max_rounds: Number of rounds, including the last one, which asks for no labels.
+        total_labels: Number of labels, including the initial ones.
+        target_metric: A value of the run's metric; higher is better.
 
     Raises:
-        MisconfigurationException: A limit that is not a positive number of its kind.
+        MisconfigurationException: A limit is not a positive number of its type.
 
     Example:
         >>> Limits(total_labels=100).reached(rounds=3, labeled=100, value=0.9)
@@ -33,11 +33,11 @@ class Limits:
         _check("target_metric", self.target_metric, Real, "a positive number")
 
     def reached(self, *, rounds: int, labeled: int, value: float) -> str | None:
-        """Returns which limit is reached, in words; None where the run goes on.
+        """Returns a message that names the limit reached; None if the run continues.
 
         Args:
-            rounds: Rounds so far.
-            labeled: Labels so far.
+            rounds: Number of rounds so far.
+            labeled: Number of labels so far.
             value: The metric of the last round.
         """
         if self.target_metric is not None and value >= self.target_metric:
@@ -48,7 +48,7 @@ class Limits:
             return f"max_rounds={self.max_rounds} is reached"
         return None
 
-    def labels_left(self, labeled: int, pool: int) -> int:
+    def remaining_labels(self, labeled: int, pool: int) -> int:
         """Returns how many labels may still be asked for."""
         return pool if self.total_labels is None else min(pool, self.total_labels - labeled)
 

@@ -1,4 +1,4 @@
-"""Asking for labels: down an ordering, from the top, until enough of them came."""
+"""Asks an oracle for labels in the order of an ordering until there are enough."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -10,7 +10,7 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.label_store import LabelStore
 
 
-def ask_down(
+def query_labels(
     ordering: Iterable[SampleId],
     query_size: int,
     *,
@@ -18,40 +18,40 @@ def ask_down(
     store: LabelStore,
     round: int,
 ) -> int:
-    """Asks for labels and commits each answer before the next one is awaited.
+    """Asks for labels and commits each answer before the next one is requested.
 
-    A skip costs nothing of ``query_size``, and so does a sample that gets no answer: the walk goes
-    on below. What the store knows of this round already counts and is not asked for again, so a
-    walk that was cut short goes on.
+    Skips and samples without an answer do not count towards ``query_size``: lower ranks are asked
+    instead. Answers of this round that are already stored count and are not asked for again, so an
+    interrupted query is resumed.
 
     Args:
-        ordering: Ids, best first.
-        query_size: Labels wanted.
-        oracle: Answers.
-        store: Keeps the answers.
+        ordering: Sample ids, best first.
+        query_size: Number of labels wanted.
+        oracle: Answers with labels or skips.
+        store: Stores the answers.
         round: The round that asks.
 
     Returns:
-        How many labels the round has now; fewer than ``query_size`` where the ordering ended.
+        The number of labels of the round; fewer than ``query_size`` if the ordering is exhausted.
 
     Raises:
-        LabelError: An answer to a sample that was not asked for.
+        LabelError: The oracle answered a sample that it was not asked for.
     """
     before = {answer.sample_id: answer.label for answer in store.answers(round)}
     to_ask = (sample_id for sample_id in ordering if sample_id not in before)
     missing = query_size - sum(label is not SKIP for label in before.values())
     asked: set[SampleId] = set()
-    # Never more at once than are missing: an oracle has an order of its own, and must not answer
-    # what stands far down instead of what stands on top.
-    while missing > 0 and (wave := list(islice(to_ask, missing))):
-        asked.update(wave)
-        for sample_id, label in oracle.answer(wave):
+    # Ask for no more samples at once than labels are missing: an oracle may answer in any order,
+    # and must not answer low ranks in place of high ones.
+    while missing > 0 and (batch := list(islice(to_ask, missing))):
+        asked.update(batch)
+        for sample_id, label in oracle.answer(batch):
             if sample_id not in asked:
                 raise LabelError(
                     f"oracle {oracle.name!r}: answered sample {sample_id!r}, which round {round} "
                     "did not ask for"
                 )
-            # A transaction for each: a labeler takes seconds, a commit about a millisecond.
+            # One transaction per answer: a labeler takes seconds, a commit about a millisecond.
             is_new = store.record(round, [(sample_id, label)], annotator=oracle.name)
             missing -= bool(is_new) and label is not SKIP
     return query_size - missing

@@ -1,4 +1,4 @@
-"""Which classes the rounds asked for."""
+"""The classes of the labels that each round received."""
 
 import csv
 import io
@@ -13,19 +13,19 @@ from lightning_badge.metrics import QueryComposition
 def query_compositions(
     answers: Mapping[int, Sequence[Label | Skip]], class_names: Sequence[str]
 ) -> dict[int, QueryComposition]:
-    """Counts the classes of each round's labels; rounds without labels are left out.
+    """Counts the classes of each round's labels; rounds without labels are omitted.
 
     Args:
-        answers: What the oracle said in each round; skips do not count.
-        class_names: Names of the classes; labels are their numbers.
+        answers: The oracle's answers in each round; skips do not count.
+        class_names: Names of the classes; labels are indices into them.
 
     Returns:
-        A composition for each round; none at all where some label is no class, as in regression
-        and with several labels a sample.
+        A composition for each round; empty if any label is not a class index, as in regression or
+        with several labels per sample.
     """
     compositions = {}
-    for round, said in answers.items():
-        labels = [label for label in said if label is not SKIP]
+    for round, of_round in answers.items():
+        labels = [label for label in of_round if label is not SKIP]
         if not all(_is_class(label, len(class_names)) for label in labels):
             return {}
         if labels:
@@ -37,7 +37,7 @@ def query_compositions(
 def query_composition_csv(
     compositions: Mapping[int, QueryComposition], class_names: Sequence[str]
 ) -> str:
-    """Returns a table: a line for each round, its labels' entropy, and a column for each class."""
+    """Returns CSV: a line for each round with its labels' entropy and a count for each class."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["round", "entropy", *class_names])

@@ -1,4 +1,4 @@
-"""What a round gave, and how the console tells it."""
+"""The result of a round, and the console table of all rounds."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from rich.console import Console
 
 @dataclass(frozen=True)
 class RoundReport:
-    """How a round went.
+    """The result of a round.
 
     Attributes:
-        round: Its number.
-        labeled: Samples that it was trained on.
-        pool: Samples that were left.
-        metrics: What the validation of its best checkpoint logged, by name; None for NaN.
-        seconds: Of training, validation and ordering.
-        query_size: Labels that it asked for then; None where it asked for none.
-        end: Why the run ends with it; None where it goes on.
+        round: The round number.
+        labeled: Number of labeled samples that the model was trained on.
+        pool: Number of samples in the pool.
+        metrics: Metrics logged by validation of the best checkpoint, by name; None for NaN.
+        seconds: Time for training, validation and ordering.
+        query_size: Number of labels that the round asked for; None if it asked for none.
+        end: Why the run ends with this round; None if it continues.
     """
 
     round: int
@@ -31,21 +31,21 @@ class RoundReport:
     end: str | None = None
 
     def value(self, metric: str) -> float:
-        """Returns a metric; NaN where it is not finite or not there."""
+        """Returns a metric; NaN if it is missing or was not finite."""
         value = self.metrics.get(metric)
         return math.nan if value is None else value
 
     def facts(self) -> dict[str, Any]:
-        """Returns what training and validation gave, as the label store keeps it."""
+        """Returns the results of training and validation that the label store keeps."""
         names = ("labeled", "pool", "metrics", "seconds")
         return {name: getattr(self, name) for name in names}
 
 
 class RoundTable:
-    """A table on the console that grows by a line a round.
+    """A table on the console with one line per round.
 
     Args:
-        console: Where.
+        console: The console to print to.
         metric: The metric to show.
     """
 
@@ -55,12 +55,12 @@ class RoundTable:
         self._columns = ("round", "labels", "query size", metric, "seconds")
 
     def begin(self, path: Path) -> None:
-        """Prints which run this is, and the names of the columns."""
+        """Prints the run directory and the column names."""
         self._print(str(path), style="dim")
         self._print("  ".join(self._columns), style="bold")
 
     def add(self, report: RoundReport, *, earlier: bool = False) -> None:
-        """Prints the line of a round; dim where an ``earlier`` process went through it."""
+        """Prints the line of a round; dim if an ``earlier`` process ran it."""
         cells = (
             f"{report.round:03d}",
             f"{report.labeled:,}",
@@ -74,8 +74,8 @@ class RoundTable:
 
     def end(self, reason: str) -> None:
         """Prints why the run ends."""
-        self._print(f"the end: {reason}", style="green")
+        self._print(f"run ended: {reason}", style="green")
 
     def _print(self, line: str, *, style: str) -> None:
-        # Soft wrap: a narrow terminal or a log file must not break a line of the table.
+        # With soft_wrap, rich does not break the lines of the table at the width of the terminal.
         self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Training of one round: a fresh model on all labels, and what its best checkpoint is worth."""
+"""Training of one round: fits a fresh model on all labels and validates its best checkpoint."""
 
 import hashlib
 import time
@@ -17,7 +17,7 @@ from lightning_badge.loop.round_report import RoundReport
 
 
 def round_seed(seed: int, round: int) -> int:
-    """Returns the seed of everything that a round draws: neighbouring rounds share nothing.
+    """Returns the seed of a round; a hash makes neighbouring rounds and seeds independent.
 
     Example:
         >>> round_seed(0, 0) != round_seed(0, 1)
@@ -42,19 +42,20 @@ def train_round(
     """Trains a fresh model with a fresh Trainer and validates its best checkpoint.
 
     Args:
-        round: Its number.
-        make_model: Builds the model; its draws follow from ``seed`` and ``round``.
-        make_trainer: Builds the Trainer, from the round and ``directory``.
+        round: The round number.
+        make_model: Builds the model; its initial weights depend on ``seed`` and ``round``.
+        make_trainer: Builds the Trainer from the round and ``directory``.
         datamodule: Labeled set, pool and validation data.
-        directory: Of the round, empty.
-        checkpoint: Where ``fit`` puts the best checkpoint. Where it ends before its first
-            validation and so knows of none, the last weights go there.
-        seed: Of every draw, together with the round.
-        metric: What validation has to log.
-        progress: Whether to show a progress bar on a terminal, where the Trainer shows none.
+        directory: The round's folder, empty.
+        checkpoint: Path where ``fit`` saves the best checkpoint. If ``fit`` ends before its first
+            validation, it saves none, and the last weights are saved there instead.
+        seed: Seeds every random draw, together with the round.
+        metric: The metric that validation must log.
+        progress: Whether to show a progress bar on a terminal, unless the Trainer shows one.
 
     Raises:
-        MisconfigurationException: Another checkpoint than ``checkpoint``, or no ``metric``.
+        MisconfigurationException: ``fit`` saved its best checkpoint elsewhere, or validation did
+            not log ``metric``.
     """
     started = time.perf_counter()
     seed_everything(round_seed(seed, round), workers=True, verbose=False)

@@ -1,1 +1,1 @@
-"""Comparisons, measurements and pictures for studies; the product does not need them."""
+"""Comparisons, measurements and pictures for studies; the rest of the library does not use them."""

@@ -1,4 +1,4 @@
-"""How large BatchBALD's gains are, and how well sampled configurations estimate them."""
+"""BatchBALD's gains at each rank, to measure how well sampled configurations estimate them."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from lightning_badge.ordering.strategies.batchbald import Joint, conditional_inf
 def gains_before_each_pick(
     posterior: Tensor, rows: Sequence[int], *, seed: int = 0, configurations: int = 1000
 ) -> npt.NDArray[np.float64]:
-    """Returns what every row would have told when each pick was made, ``[k, n]`` in nats.
+    """Returns the gain of every row just before each pick, ``[k, n]`` in nats.
 
-    With several seeds it tells how well the gains are known where configurations are sampled.
+    The spread over several seeds is the error of the gains when configurations are sampled.
 
     Args:
         posterior: Class probabilities ``[n, s, c]``.
-        rows: The picks ``[k]``, in their order.
-        seed: Of the sampled configurations.
+        rows: The picked rows ``[k]``, in the order of their ranks.
+        seed: Seeds the sampled configurations.
         configurations: As in `batchbald`.
     """
     draws = np.random.default_rng(seed)

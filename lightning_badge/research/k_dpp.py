@@ -1,9 +1,9 @@
-"""k-DPPs over gradient embeddings: sets, for comparison with orderings.
+"""k-DPPs over gradient embeddings: random sets, as a reference for orderings.
 
 A k-DPP (Kulesza & Taskar, k-DPPs: Fixed-Size Determinantal Point Processes, ICML 2011) draws ``k``
-rows with probability proportional to the determinant of their Gram matrix. It has no prefixes: a
-draw of ten rows says nothing of which nine to label. So it is no strategy, only what others are
-measured against.
+rows with probability proportional to the determinant of their Gram matrix. A draw is a set without
+an order: ten rows drawn do not say which nine to label. A k-DPP is therefore not a strategy, only a
+reference to compare strategies with.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from lightning_badge.exceptions import OrderingError
 from lightning_badge.ordering import order
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, positions_of
 
-# Side of the matrix that is decomposed: eight times the time for twice the side, half a minute on
-# two cores at this one.
+# Largest side of the matrix to decompose: half a minute on two cores; the time grows with its cube.
 LARGEST = 4096
 ROW_BLOCK = 1024
 
@@ -31,18 +30,17 @@ Floats = npt.NDArray[np.float64]
 
 
 class KDPP:
-    """The k-DPP of a pool, decomposed once for any number of draws of any size.
+    """The k-DPP of a pool; one eigendecomposition serves any number of draws of any size.
 
-    What is decomposed is the Gram matrix of the rows, ``[n, n]``, or its dual, the
-    ``[c * h, c * h]`` sum of their outer products (Kulesza & Taskar, Determinantal Point Processes
-    for Machine Learning, 2012, section 3.3), whichever is smaller. Neither needs all rows as dense
-    vectors.
+    It decomposes the Gram matrix of the rows, ``[n, n]``, or its dual, the ``[c * h, c * h]`` sum
+    of their outer products (Kulesza & Taskar, Determinantal Point Processes for Machine Learning,
+    2012, section 3.3), whichever is smaller. Neither needs all rows as dense vectors.
 
     Args:
-        embedding: The pool.
+        embedding: The pool, ``n`` rows.
 
     Raises:
-        OrderingError: ``min(n, c * h)`` above ``LARGEST``.
+        OrderingError: ``min(n, c * h)`` is above ``LARGEST``.
 
     Example:
         >>> pool = GradientEmbedding.from_dense(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]]))
@@ -56,13 +54,13 @@ class KDPP:
         if side > LARGEST:
             raise OrderingError(
                 f"k-DPP: expected at most {LARGEST} rows, or embeddings of at most {LARGEST} "
-                f"numbers, got {n} rows of {c} x {h}; take a part of the pool"
+                f"values, got {n} rows of {c} x {h} values; use a subset of the pool"
             )
         self._embedding = embedding
         self._is_dual = c * h < n
         matrix = _dual(embedding) if self._is_dual else gram(embedding)
         eigenvalues, self._vectors = torch.linalg.eigh(matrix)
-        # What rounding leaves of a zero is of the order of the largest times the side.
+        # The rounding error of a zero eigenvalue is about the largest one times the side times eps.
         zero = eigenvalues[-1:].clamp(min=0).sum() * side * torch.finfo(torch.float64).eps
         self._positive = (eigenvalues > zero).nonzero().squeeze(1)
         self._eigenvalues: Floats = eigenvalues[self._positive].cpu().numpy()
@@ -70,18 +68,18 @@ class KDPP:
 
     @property
     def rank(self) -> int:
-        """How many rows can be independent: the largest set that has any probability."""
+        """The number of independent rows: larger sets have probability 0."""
         return len(self._eigenvalues)
 
     def sample(self, k: int, *, seed: int = 0) -> SampleIds:
-        """Draws ``k`` rows; their order says nothing, it is the pool's.
+        """Draws a set of ``k`` rows, returned as sample ids in the order of the pool.
 
         Args:
-            k: How many.
-            seed: Of every draw.
+            k: Number of rows.
+            seed: Seeds the draw.
 
         Raises:
-            OrderingError: ``k`` below 1 or above the rank.
+            OrderingError: ``k`` is below 1 or above the rank.
         """
         if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.rank:
             raise OrderingError(f"k: expected an integer from 1 to the rank {self.rank}, got {k!r}")
@@ -91,7 +89,7 @@ class KDPP:
         return self._embedding.sample_ids[np.sort(rows)]
 
     def _draw_eigenvectors(self, k: int, draws: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Draws which ``k`` eigenvectors span the sample (2012, algorithm 8)."""
+        """Draws the ``k`` eigenvectors that span the sample (2012, algorithm 8)."""
         log_e = self._log_polynomials(k)
         log_values = np.log(self._eigenvalues)
         chosen: list[int] = []
@@ -107,8 +105,8 @@ class KDPP:
     def _new_log_polynomials(self, k: int) -> Floats:
         """Returns logs of the elementary symmetric polynomials, ``[k + 1, rank + 1]``.
 
-        Entry ``[l, r]`` is the sum over all ``l`` of the first ``r`` eigenvalues of their product
-        (2012, algorithm 7).
+        Entry ``[l, r]`` is the sum of the products of all subsets of ``l`` of the first ``r``
+        eigenvalues (2012, algorithm 7).
         """
         log_e = np.full((k + 1, self.rank + 1), -np.inf)
         log_e[0] = 0.0
@@ -117,7 +115,7 @@ class KDPP:
         return log_e
 
     def _eigenvectors(self, chosen: npt.NDArray[np.int64]) -> Floats:
-        """Returns eigenvectors of the Gram matrix, ``[n, k]``."""
+        """Returns the chosen eigenvectors of the Gram matrix, ``[n, k]``."""
         columns = self._positive[torch.from_numpy(chosen).to(self._positive.device)]
         vectors = self._vectors[:, columns]
         if not self._is_dual:
@@ -134,27 +132,27 @@ class KDPP:
 
 
 def _draw_rows(vectors: Floats, draws: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draws ``k`` rows of the DPP that ``k`` orthonormal vectors ``[n, k]`` span.
+    """Draws ``k`` rows from the DPP defined by ``k`` orthonormal columns ``[n, k]``.
 
-    Each row has probability proportional to the squared length that its part of the vectors keeps
-    beside the rows drawn before (2012, algorithm 1).
+    A row's probability is proportional to the squared norm of its part that is orthogonal to the
+    rows drawn before (2012, algorithm 1).
     """
     k = vectors.shape[1]
     basis: Floats = np.zeros((0, k))
-    left = np.square(vectors).sum(axis=1)
+    residual = np.square(vectors).sum(axis=1)
     rows: list[int] = []
     for _ in range(k):
-        mass = left.cumsum()
+        mass = residual.cumsum()
         row = int(np.searchsorted(mass, draws.random() * mass[-1], side="right"))
-        rows.append(min(row, int(left.nonzero()[0][-1])))
+        rows.append(min(row, int(residual.nonzero()[0][-1])))
         direction = vectors[rows[-1]]
-        # Twice is enough (Giraud et al., 2005).
+        # Two passes of Gram-Schmidt orthogonalize to machine precision (Giraud et al., 2005).
         for _ in range(2):
             direction = direction - basis.T @ (basis @ direction)
         direction = direction / np.linalg.norm(direction)
         basis = np.vstack([basis, direction])
-        left = np.maximum(left - np.square(vectors @ direction), 0.0)
-        left[rows] = 0.0
+        residual = np.maximum(residual - np.square(vectors @ direction), 0.0)
+        residual[rows] = 0.0
     return np.array(rows, dtype=np.int64)
 
 
@@ -165,17 +163,17 @@ def gram(embedding: GradientEmbedding) -> Tensor:
 
 
 def log_determinant(embedding: GradientEmbedding, sample_ids: Iterable[SampleId]) -> float:
-    """Returns the log-determinant of the Gram matrix of some rows; ``-inf`` where it is singular.
+    """Returns the log-determinant of the Gram matrix of some rows; ``-inf`` if it is singular.
 
-    It is twice the log of the volume that the rows span: it grows with their norms and with their
+    It is twice the log of the volume that the rows span, and grows with their norms and their
     diversity.
 
     Args:
         embedding: The pool.
-        sample_ids: Which rows.
+        sample_ids: Sample ids of the rows.
 
     Raises:
-        OrderingError: Ids that are not in the pool.
+        OrderingError: An id is not in the pool.
     """
     ids = as_sample_ids(sample_ids, error=OrderingError)
     positions = positions_of(ids, embedding.sample_ids, error=OrderingError)
@@ -184,7 +182,7 @@ def log_determinant(embedding: GradientEmbedding, sample_ids: Iterable[SampleId]
     norms = a.norm(dim=1) * h.norm(dim=1)
     if not (norms > 0).all():
         return -np.inf
-    # Cosines: rows of many scales are as independent as their directions.
+    # The rank test uses cosines, because independence does not depend on the scale of the rows.
     cosines = (a @ a.T) * (h @ h.T) / (norms[:, None] * norms[None, :])
     eigenvalues = torch.linalg.eigvalsh(cosines)
     if len(rows) and eigenvalues[0] < len(rows) * torch.finfo(torch.float64).eps:
@@ -200,14 +198,14 @@ def compare_log_determinants(
     *,
     strategy_args: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Floats]:
-    """Measures the volume of what a k-DPP and the prefixes of orderings pick.
+    """Measures the log-determinants of k-DPP draws and of prefixes of orderings.
 
     Args:
         embedding: The pool.
         strategies: Names in ``STRATEGIES``.
         sizes: Numbers of picks.
-        seeds: Of the draws.
-        strategy_args: What a strategy needs beside the pool, by name.
+        seeds: Seeds of the draws and orderings.
+        strategy_args: Further arguments for a strategy, by its name.
 
     Returns:
         Log-determinants ``[seeds, sizes]`` by name, ``k-DPP`` first.

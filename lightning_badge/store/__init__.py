@@ -1,1 +1,1 @@
-"""What a run keeps on disk: the labels and the run directory."""
+"""The files of a run: the label store and the run directory."""

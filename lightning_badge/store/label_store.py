@@ -1,7 +1,7 @@
-"""The label store: a run's answers in one SQLite file, its only durable state.
+"""The label store: an append-only log of a run's answers in one SQLite file.
 
-Labels cost money: what ``record`` returned from is on the disk, nothing is ever changed or
-removed, and which label is in force follows from the log alone.
+Labels cost money: once ``record`` returns, the answers are on disk, and no row is ever changed or
+removed. The current label of a sample is computed from the log alone.
 """
 
 import json
@@ -16,7 +16,7 @@ from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import SKIP, Label, Skip, as_label, as_plain
 from lightning_badge.sample_ids import SampleId, as_sample_ids, name_ids
 
-# An answer's id grows with every commit, so the largest is the latest.
+# answer_id grows with every insert, so the largest one of a sample is its latest answer.
 _IN_FORCE = """
 SELECT sample_id, label, annotator, round, received_at FROM answers
 WHERE answer_id IN (SELECT max(answer_id) FROM answers {where} GROUP BY sample_id)
@@ -27,7 +27,7 @@ _SCHEMA = Schema(
     application_id=int.from_bytes(b"BADG", "big"),
     version=1,
     statements=(
-        # sample_id has no type of its own: 7 and "7" are two ids and stay so.
+        # sample_id has no column type, so SQLite does not convert: 7 and "7" are different ids.
         """
         CREATE TABLE answers (
             answer_id INTEGER PRIMARY KEY,
@@ -49,7 +49,7 @@ _SCHEMA = Schema(
         )
         """,
         f"CREATE VIEW answers_in_force AS {_IN_FORCE.format(where='')}",
-        # INSERT OR REPLACE removes a row without asking the triggers on DELETE.
+        # INSERT OR REPLACE removes a row without firing the DELETE triggers.
         """
         CREATE TRIGGER answers_refuse_replace BEFORE INSERT ON answers
         WHEN EXISTS (
@@ -70,7 +70,7 @@ _SCHEMA = Schema(
 
 @dataclass(frozen=True)
 class Answer:
-    """What an annotator said about a sample that a round asked for."""
+    """An annotator's answer to one sample that a round asked for."""
 
     sample_id: SampleId
     label: Label | Skip
@@ -81,7 +81,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class FinishedRound:
-    """A round that ended, with what is worth remembering of it."""
+    """A finished round with its query size and recorded facts."""
 
     round: int
     query_size: int
@@ -90,19 +90,20 @@ class FinishedRound:
 
 
 class LabelStore:
-    """An append-only log of answers, safe against a kill at any instant.
+    """An append-only log of answers; a crash at any time loses no committed answer.
 
-    The latest answer to a sample is in force: a later label replaces an earlier one or a skip,
-    and a skip withdraws a label (a reviewer found the sample unusable). All of them stay in the
-    log. Others may read the file at any time; its view ``answers_in_force`` shows the same.
+    The latest answer to a sample is in force: a later label replaces an earlier label or skip, and
+    a later skip withdraws a label, for example if a reviewer finds the sample unusable. All answers
+    stay in the log. Other processes may read the file at any time; its view ``answers_in_force``
+    shows the answers in force.
 
     Args:
-        path: The SQLite file; made where there is none.
+        path: The SQLite file; created if it does not exist.
         timeout_s: Seconds to wait for another process that is writing.
 
     Raises:
-        LabelError: A file that is no label store or one of a newer version, or that cannot be
-            opened, is locked, or is damaged. It is left as it is.
+        LabelError: The file is not a label store, has a newer version, is locked or damaged, or
+            cannot be opened. It is not changed.
 
     Example:
         >>> with LabelStore(":memory:") as store:
@@ -122,31 +123,31 @@ class LabelStore:
         self.close()
 
     def close(self) -> None:
-        """Closes the file; committed answers need no closing."""
+        """Closes the file; committed answers are safe without it."""
         self._database.close()
 
     def record(self, round: int, answers: Iterable[tuple[SampleId, Any]], *, annotator: str) -> int:
-        """Commits a batch of answers, all of it or nothing.
+        """Commits a batch of answers in one transaction: all of them or none.
 
-        To keep answers as they arrive, record each of them. An answer that is in the log already
-        is passed over, so a batch may be sent again after a crash.
+        To keep answers as they arrive, record each one separately. Answers that are already in the
+        log are ignored, so a batch may be sent again after a crash.
 
         Args:
-            round: The round that asked, from 0; answers to earlier rounds may come late.
+            round: The round that asked, from 0; may be an earlier round than the current one.
             answers: Pairs of a sample id and a label or ``SKIP``.
-            annotator: Who answered.
+            annotator: Name of the annotator.
 
         Returns:
-            How many of the answers were new.
+            The number of new answers.
 
         Raises:
-            LabelError: A value that is no label, ids of another type than the store's, or another
-                answer than before to the same sample, annotator and round.
+            LabelError: A value is not a valid label, the ids have another type than those in the
+                store, or the log has a different answer for the same sample, annotator and round.
         """
         if not isinstance(annotator, str) or not annotator:
             raise LabelError(f"annotator: expected a name, got {annotator!r}")
         _check_round(round)
-        pairs = list(answers)  # before the transaction: a human may be at the other end
+        pairs = list(answers)  # before the transaction: the iterator may wait for a human
         ids: list[SampleId] = as_sample_ids((pair[0] for pair in pairs), unique=False).tolist()
         labels = [None if label is SKIP else _json(as_label(label)) for _, label in pairs]
         with self._database.transaction():
@@ -160,8 +161,8 @@ class LabelStore:
         """Returns the labels in force, by sample id, oldest answer first.
 
         Args:
-            before_round: Count only answers to earlier rounds: the labels that this round began
-                with, although it may have answers of its own already.
+            before_round: Use only answers to earlier rounds, so that the result is the labels that
+                this round began with, even if it already has answers; None for all answers.
         """
         in_force = self._in_force(before_round)
         return {a.sample_id: a.label for a in in_force if not isinstance(a.label, Skip)}
@@ -175,7 +176,7 @@ class LabelStore:
         return [a.sample_id for a in self._in_force(before_round) if a.label is SKIP]
 
     def answers(self, round: int | None = None) -> list[Answer]:
-        """Returns the log, or what is in it of one round, in the order of commits."""
+        """Returns all answers in the order of commits, or only those of one round."""
         rows = self._database.read(
             "SELECT sample_id, label, annotator, round, received_at FROM answers "
             "WHERE round = coalesce(?, round) ORDER BY answer_id",
@@ -184,18 +185,19 @@ class LabelStore:
         return [_answer(row) for row in rows]
 
     def finish_round(self, round: int, *, query_size: int, **facts: Any) -> None:
-        """Marks a round as finished, in a transaction of its own.
+        """Marks a round as finished, in its own transaction.
 
-        Saying the same twice is passed over.
+        A repeated call with the same arguments has no effect.
 
         Args:
             round: The first round that is not finished.
-            query_size: Labels asked for.
-            **facts: Small things worth remembering, such as the accuracy; a number that is not
-                finite is kept as None.
+            query_size: Number of labels asked for.
+            **facts: Small JSON values to store, such as the accuracy; a number that is not finite
+                is stored as None.
 
         Raises:
-            LabelError: A round out of turn, or finished before with other facts.
+            LabelError: Earlier rounds are not finished, or the round is already finished with
+                other arguments.
         """
         _check_round(round)
         text = _json(as_plain(facts, error=LabelError))
@@ -206,8 +208,8 @@ class LabelStore:
             if before and before[0] != (query_size, text):
                 raise LabelError(
                     f"{self._database.path}: round {round} was finished with query_size "
-                    f"{before[0][0]} and {before[0][1]}, now {query_size} and {text}; "
-                    "a finished round is never changed"
+                    f"{before[0][0]} and {before[0][1]}, now got {query_size} and {text}; "
+                    "a finished round cannot be changed"
                 )
             if not before:
                 self._check_turn(round)
@@ -240,9 +242,9 @@ class LabelStore:
         elif before != [(label,)]:
             raise LabelError(
                 f"{self._database.path}: sample {sample_id!r} was answered "
-                f"{before[0][0] or SKIP} by {annotator!r} in round {round}, now {label or SKIP}; "
-                "an answer is never changed: record the correction in a later round or under "
-                "another annotator"
+                f"{before[0][0] or SKIP} by {annotator!r} in round {round}, now got "
+                f"{label or SKIP}; an answer cannot be changed: record the correction in a later "
+                "round or under another annotator"
             )
         return not before
 
@@ -251,7 +253,7 @@ class LabelStore:
         if ids and stored and type(ids[0]) is not type(stored[0][0]):
             raise LabelError(
                 f"{self._database.path}: expected sample ids of type "
-                f"{type(stored[0][0]).__name__}, as those in the store, got {name_ids(ids)}"
+                f"{type(stored[0][0]).__name__} like those in the store, got {name_ids(ids)}"
             )
 
     def _check_turn(self, round: int) -> None:
@@ -274,7 +276,7 @@ def _answer(row: tuple[SampleId, str | None, str, int, str]) -> Answer:
 
 def _check_round(round: int) -> None:
     if not isinstance(round, int) or isinstance(round, bool) or round < 0:
-        raise LabelError(f"round: expected a number from 0, got {round!r}")
+        raise LabelError(f"round: expected an integer of at least 0, got {round!r}")
 
 
 def _json(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The folder of one run: who works in it, which configuration it belongs to, where things are."""
+"""The folder of one run: its lock, its configuration and the paths of its files."""
 
 import itertools
 import json
@@ -21,18 +21,18 @@ _log = logging.getLogger(__name__)
 
 
 class RunDirectory:
-    """The folder of one run, for one process at a time.
+    """The folder of one run, for one writing process at a time.
 
-    Paths may be asked for at any time, for instance to plot a run that is going on. Whoever writes
-    enters the directory first, which makes it and locks it; the operating system frees the lock
-    when the process ends, however it ends::
+    Paths are available at any time, for example to plot a run in progress. To write, enter the
+    directory first (``with``), which creates and locks it. The operating system releases the lock
+    when the process ends, even after a crash::
 
         config.yaml  labels.db  learning_curve.csv  learning_curve.png  queries.csv  run.lock
         rounds/000/  ordering.parquet  metrics.json  best.ckpt
 
     Args:
-        path: The folder; made, with its parents, when it is entered. ``run.lock`` in it marks it
-            as a run directory; any other folder that is not empty is refused, never touched.
+        path: The folder; entering creates it and its parents. A ``run.lock`` in it marks a run
+            directory; entering any other folder that is not empty is an error and changes nothing.
 
     Example:
         >>> str(RunDirectory("runs/digits").ordering_path(7).relative_to(Path.cwd()))
@@ -45,7 +45,7 @@ class RunDirectory:
 
     @property
     def config_path(self) -> Path:
-        """The configuration that the run belongs to."""
+        """The configuration of the run."""
         return self.path / "config.yaml"
 
     @property
@@ -65,7 +65,7 @@ class RunDirectory:
 
     @property
     def queries_csv_path(self) -> Path:
-        """The classes that each round asked for."""
+        """The classes of the labels that each round received."""
         return self.path / "queries.csv"
 
     def round_path(self, round: int) -> Path:
@@ -96,33 +96,34 @@ class RunDirectory:
     def ensure_identity(
         self, config: Mapping[str, Any], identity_keys: Sequence[str], *, begun: bool = True
     ) -> None:
-        """Stores a new run's configuration, or makes sure that this is the stored run's.
+        """Stores a new run's configuration, or checks that it matches the stored one.
 
-        Keys outside the identity may differ; the stored configuration then follows.
+        Only the identity keys must match; if other keys differ, the stored configuration is
+        updated.
 
         Args:
-            config: Nested mappings and lists of plain values, without references to be resolved.
-            identity_keys: What makes it the same run: top-level keys (``"strategy"`` with all
-                that is below it) or dotted ones (``"data.name"``).
-            begun: Whether an earlier run left anything that this one would go on from. A first
-                try that failed binds nobody: its configuration is replaced.
+            config: Nested mappings and lists of plain values, without unresolved references.
+            identity_keys: Keys whose values define the run: top-level keys (``"strategy"``
+                includes everything below it) or dotted ones (``"data.name"``).
+            begun: Whether there are results of an earlier run to resume. If False, a different
+                stored configuration, such as that of a failed first start, is replaced.
 
         Raises:
-            RunDirectoryError: Another configuration (each key that differs, with both values), a
-                stored one that cannot be read, or one that is missing beside labels.
+            RunDirectoryError: The stored configuration differs (the error lists each key with both
+                values), cannot be read, or is missing although there are labels.
         """
         self._require_lock()
         text = _to_yaml(config)
         now = yaml.safe_load(text)
         if unknown := [key for key in identity_keys if not _select(now, [key])]:
             raise RunDirectoryError(
-                f"identity keys {unknown}: not in the configuration, which has {list(now)}"
+                f"identity keys {unknown}: not in the configuration, whose keys are {list(now)}"
             )
         stored = self._stored_config()
         if stored is None:
             if begun and self.labels_path.exists():
                 raise RunDirectoryError(
-                    f"{self.config_path}: missing, but there are labels beside it; restore it, "
+                    f"{self.config_path}: missing, but the folder contains labels; restore it, "
                     "choose another run_dir, or start over with fresh=true (keeps the labels aside)"
                 )
         elif begun and (different := _differences(stored, now, identity_keys)):
@@ -134,16 +135,16 @@ class RunDirectory:
             self.write_text(self.config_path, text)
 
     def start_over(self) -> Path | None:
-        """Moves what an earlier run left to ``<run_dir>.old-1``, ``-2``, ... and starts empty.
+        """Moves an earlier run to ``<run_dir>.old-1``, ``-2``, ... and starts with an empty folder.
 
-        Labels cost money, so nothing is removed. One rename moves everything: a kill leaves the
-        run in the one place or in the other. The label store is to be opened after this.
+        Labels cost money, so nothing is removed. The move is a single rename: after a crash the
+        earlier run is complete in one of the two places. Open the label store after this call.
 
         Returns:
-            Where it is now; None where there was nothing but the lock.
+            The new path of the earlier run; None if the folder contained only the lock.
 
         Raises:
-            RunDirectoryError: A folder that cannot be renamed, or that another process took.
+            RunDirectoryError: The folder cannot be renamed, or another process locked it meanwhile.
         """
         moved_lock = self._require_lock()
         if {entry.name for entry in self.path.iterdir()} <= {_LOCK_NAME}:
@@ -160,9 +161,9 @@ class RunDirectory:
         return aside
 
     def clear_round(self, round: int) -> Path:
-        """Returns the folder of a round, made anew: what a killed attempt left there is gone.
+        """Creates an empty folder for a round, removing files of an interrupted attempt.
 
-        A checkpoint left behind would make Lightning call the next one ``best-v1.ckpt``.
+        If an old checkpoint were kept, Lightning would name the next one ``best-v1.ckpt``.
         """
         self._require_lock()
         path = self.round_path(round)
@@ -177,7 +178,7 @@ class RunDirectory:
         self.write_text(self.metrics_path(round), json.dumps(plain, indent=2) + "\n")
 
     def write_text(self, path: Path, text: str) -> None:
-        """Writes a file that is there whole or not at all."""
+        """Writes a file atomically: it is complete or does not exist."""
         self._require_lock()
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -187,11 +188,11 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             names = sorted(entry.name for entry in self.path.iterdir())
         except OSError as error:
-            raise RunDirectoryError(f"{self.path}: no folder to work in: {error}") from error
+            raise RunDirectoryError(f"{self.path}: cannot be used as a folder: {error}") from error
         if names and _LOCK_NAME not in names:
             raise RunDirectoryError(
-                f"{self.path}: expected a run directory, an empty one or none, got a folder with "
-                f"other things in it ({name_ids(names)}); choose another run_dir"
+                f"{self.path}: expected a run directory, an empty folder or none, got a folder "
+                f"with other files in it ({name_ids(names)}); choose another run_dir"
             )
         return FileLock(self.path / _LOCK_NAME, error=RunDirectoryError)
 
@@ -232,7 +233,7 @@ def _to_yaml(config: Mapping[str, Any]) -> str:
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns what a nested mapping holds by dotted key; a list counts as one value."""
+    """Returns the values of a nested mapping by dotted key; a list counts as one value."""
     leaves: dict[str, Any] = {}
     for key, value in config.items():
         is_branch = isinstance(value, Mapping) and value
@@ -249,7 +250,7 @@ def _select(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 def _differences(
     stored: Mapping[str, Any], now: Mapping[str, Any], keys: Sequence[str]
 ) -> list[str]:
-    """Returns a phrase for each leaf in which two configurations differ."""
+    """Describes each leaf in which two configurations differ."""
     was, is_ = _select(stored, keys), _select(now, keys)
     return [
         f"{key}: stored {_shown(was, key)}, now {_shown(is_, key)}"

@@ -1,1 +1,1 @@
-"""Pictures: arrays in, matplotlib figures out; matplotlib is imported when one is drawn."""
+"""Functions from arrays to matplotlib figures; matplotlib is imported on the first drawing."""

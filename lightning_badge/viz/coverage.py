@@ -1,4 +1,4 @@
-"""Coverage against rank: how many labels are worth asking for."""
+"""Coverage against rank, which shows how many labels are worth asking for."""
 
 from __future__ import annotations
 
@@ -20,31 +20,34 @@ LANDMARKS = (0.5, 0.9)
 
 
 def draw_coverage(orderings: Mapping[str, Ordering], *, title: str | None = None) -> Figure:
-    """Draws the share of a pool's scatter that the first ranks explain, ranks logarithmic.
+    """Draws the share of a pool's scatter that the first ranks explain, on a logarithmic axis.
 
     Args:
-        orderings: Orderings that know their coverage, by name.
-        title: Heading; none where None.
+        orderings: Orderings with coverage, by name.
+        title: Heading; none if None.
 
     Returns:
-        A matplotlib ``Figure``, 8 by 4.5 inches on white.
+        A matplotlib ``Figure``, 8 by 4.5 inches, white background.
 
     Raises:
-        BadgeError: No ordering, or one without coverage.
+        BadgeError: There is no ordering, or one has no coverage.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
     if not orderings:
-        raise BadgeError("coverage: expected one ordering or more, got none")
+        raise BadgeError("coverage: expected at least one ordering, got none")
     figure = Figure(figsize=(8, 4.5), dpi=150, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     for (name, ordering), color in zip(orderings.items(), cycle(COLORS), strict=False):
         if ordering.coverage is None:
-            raise BadgeError(f"coverage: {name!r} has none; badge and its kin measure it")
+            raise BadgeError(
+                f"coverage: ordering {name!r} has none; use a strategy that measures it, such as "
+                "badge"
+            )
         ranks = np.arange(1, len(ordering) + 1)
         axes.plot(ranks, ordering.coverage, color=color, lw=2.2, label=name)
-        # Of several curves the names would cover each other.
+        # With several curves the annotations would overlap.
         for share in LANDMARKS if len(orderings) == 1 else ():
             enough = int(np.argmax(ordering.coverage >= share)) + 1
             if ordering.coverage[enough - 1] >= share:

@@ -1,4 +1,4 @@
-"""Learning curves: a metric against the number of labels it took."""
+"""Learning curves: a metric against the number of labels."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Curve: TypeAlias = tuple[Sequence[int], Sequence[float]]
 def draw_learning_curve(
     curves: Mapping[str, Curve], *, metric: str = "accuracy", title: str | None = None
 ) -> Figure:
-    """Draws what labels bought: one curve for each name, one marker for each round.
+    """Draws one learning curve for each name, with one marker for each round.
 
-    The axis of labels is logarithmic where the labels span more than a factor of ten. No global
-    state of matplotlib is used, so it draws in any thread and without a display.
+    The axis of labels is logarithmic if the labels span more than a factor of ten. No global
+    state of matplotlib is used, so it works in any thread and without a display.
 
     Args:
-        curves: Labels ``[r]``, at least 1, and the metric ``[r]`` at each of them, by name.
-        metric: Name of the metric; one whose values lie in [0, 1] is drawn in per cent.
-        title: Heading; none where None.
+        curves: Numbers of labels ``[r]``, at least 1, and metric values ``[r]``, by name.
+        metric: Name of the metric; values in [0, 1] are drawn in per cent.
+        title: Heading; none if None.
 
     Returns:
-        A matplotlib ``Figure``, 8 by 4.5 inches on white.
+        A matplotlib ``Figure``, 8 by 4.5 inches, white background.
 
     Raises:
-        BadgeError: No curve, an empty one, or one with unequal numbers of labels and values.
+        BadgeError: There is no curve, or one is empty or has unequal numbers of labels and values.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -72,7 +72,7 @@ def _check(curves: Mapping[str, Curve]) -> None:
 
 
 def scale_labels(axes: Axes, labels: Sequence[int]) -> None:
-    """Makes the axis of labels logarithmic where they span more than a factor of ten."""
+    """Makes the axis of labels logarithmic if they span more than a factor of ten."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     if max(labels) > 10 * min(labels):
@@ -85,7 +85,7 @@ def scale_labels(axes: Axes, labels: Sequence[int]) -> None:
 
 
 def scale_values(axes: Axes, values: Sequence[float]) -> None:
-    """Writes a metric in per cent where all its values lie in [0, 1]."""
+    """Shows a metric in per cent if all its values are in [0, 1]."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))

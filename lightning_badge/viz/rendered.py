@@ -1,4 +1,4 @@
-"""Figures as pixels, for whoever takes images but no figures."""
+"""Figures as pixels, for loggers that accept images but no figures."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def rendered(figure: Figure) -> npt.NDArray[np.uint8]:
-    """Returns what a figure looks like, uint8 ``[height, width, 3]``.
+    """Renders a figure to RGB pixels, uint8 ``[height, width, 3]``.
 
-    No display and no global state of matplotlib is used.
+    Needs no display and no global state of matplotlib.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -31,15 +31,16 @@ def draw_sample_grid(
     Args:
         images: ``[k, channels, height, width]``, an array or a CPU tensor: floats in 0..1 or
             uint8; one channel is drawn in gray, three as RGB.
-        captions: One for each image; none where None.
-        title: Heading; none where None.
+        captions: One for each image; none if None.
+        title: Heading; none if None.
         columns: Images in a row; None makes the grid about square.
 
     Returns:
-        A matplotlib ``Figure`` on white, 1.3 inches and 150 dpi for each image.
+        A matplotlib ``Figure``, white background, 1.3 inches per image at 150 dpi.
 
     Raises:
-        BadgeError: No image, another shape, values out of range, or unequal numbers of captions.
+        BadgeError: There are no images, their shape or values are invalid, or the number of
+            captions differs from the number of images.
 
     Example:
         >>> figure = draw_sample_grid(np.zeros((2, 1, 8, 8)), ["rank 1", "rank 2"])
@@ -59,22 +60,22 @@ def draw_sample_grid(
 def draw_sample_grids(
     grids: Mapping[str, tuple[Any, Sequence[str] | None]], *, columns: int | None = None
 ) -> Figure:
-    """Draws several grids side by side, each under its name.
+    """Draws several grids side by side, each below its name.
 
     Args:
-        grids: Images and captions by name, as `draw_sample_grid` takes them.
+        grids: Images and captions by name, as in `draw_sample_grid`.
         columns: Images in a row of each grid; None makes each about square.
 
     Returns:
-        A matplotlib ``Figure`` on white, 8 inches wide.
+        A matplotlib ``Figure``, 8 inches wide, white background.
 
     Raises:
-        BadgeError: No grids, or one that cannot be drawn.
+        BadgeError: There are no grids, or one is invalid as in `draw_sample_grid`.
     """
     from matplotlib.figure import Figure
 
     if not grids:
-        raise BadgeError("sample grids: expected one or more, got none")
+        raise BadgeError("sample grids: expected at least one, got none")
     counts = [len(as_pictures(images)) for images, _ in grids.values()]
     wide = [_columns(count, columns) for count in counts]
     rows = max(math.ceil(count / across) for count, across in zip(counts, wide, strict=True))
@@ -95,11 +96,11 @@ def fill_sample_grid(
     title: str | None = None,
     columns: int | None = None,
 ) -> None:
-    """Draws the grid of `draw_sample_grid` into a figure or a part of one."""
+    """Draws the grid of `draw_sample_grid` into a figure or subfigure."""
     pictures = as_pictures(images)
     if captions is not None and len(captions) != len(pictures):
         raise BadgeError(
-            f"sample grid: expected {len(pictures)} captions, one an image, got {len(captions)}"
+            f"sample grid: expected {len(pictures)} captions, one per image, got {len(captions)}"
         )
     columns = _columns(len(pictures), columns)
     rows = math.ceil(len(pictures) / columns)
@@ -109,7 +110,7 @@ def fill_sample_grid(
         if rank < len(pictures):
             axes.imshow(pictures[rank], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             if captions is not None:
-                # Below the image, where a title would be read as that of the row before.
+                # Below the image: a title above it would seem to belong to the previous row.
                 axes.text(
                     *(0.5, -0.05, captions[rank]),
                     transform=axes.transAxes,
@@ -123,7 +124,7 @@ def fill_sample_grid(
 
 
 def as_pictures(images: Any) -> npt.NDArray[Any]:
-    """Returns images ``[k, height, width]`` or ``[k, height, width, 3]`` in 0..1."""
+    """Converts images to ``[k, height, width]`` or ``[k, height, width, 3]`` in 0..1."""
     array = np.asarray(images)
     if array.ndim != 4 or not array.size or array.shape[1] not in (1, 3):
         raise BadgeError(

@@ -1,1 +1,1 @@
-"""What ``bench_ordering.py`` measures, and how."""
+"""The parts of ``bench_ordering.py``."""

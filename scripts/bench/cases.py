@@ -1,4 +1,4 @@
-"""The comparisons of the benchmark, and how one is run."""
+"""The comparisons of the benchmark and the code that runs one."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,11 @@ COUNTED = ("pairs", "multiplied", "blocks", "candidates", "accepted")
 
 @dataclass(frozen=True)
 class Peer:
-    """Who is measured.
+    """A contestant of a comparison.
 
     Attributes:
-        run: Orders the first ``k`` of a pool.
-        at_most: Ranks that it is asked for; from there on its time is extrapolated linearly.
+        run: Orders the first ``k`` rows of a pool.
+        at_most: Maximum number of ranks to measure; times for more are extrapolated linearly.
     """
 
     run: Callable[[GradientEmbedding, int], Any]
@@ -27,15 +27,15 @@ class Peer:
 
 @dataclass
 class Result:
-    """Seconds of everyone in one comparison.
+    """The times of all contestants in one comparison.
 
     Attributes:
         case: Name of the comparison.
-        n: Rows.
-        k: Ranks.
-        seconds: Of each run, by contestant; extrapolated where ``extrapolated`` says so.
-        extrapolated: Contestants that were not run to the end.
-        counts: What our engine counted.
+        n: Number of rows.
+        k: Number of ranks.
+        seconds: Seconds of each run, by contestant.
+        extrapolated: Contestants whose times are extrapolated.
+        counts: Work counters of our orderings.
     """
 
     case: str
@@ -46,7 +46,7 @@ class Result:
     counts: dict[str, int] = field(default_factory=dict)
 
     def line(self) -> str:
-        """Returns the comparison for the terminal: ours first, everyone else as a ratio."""
+        """Formats the comparison for the terminal: our time, then the others with their ratios."""
         (ours, own), *others = self.seconds.items()
         lines = [f"{self.case}: n={self.n:,} k={self.k:,}", f"  {ours}: {_times(own)}"]
         for name, seconds in others:
@@ -69,11 +69,11 @@ class Case:
     """A comparison.
 
     Attributes:
-        name: On the command line.
-        n: Rows.
-        k: Ranks; None for all.
-        contestants: Ours first.
-        data: Which pool, where it is not the user's choice.
+        name: Name on the command line.
+        n: Number of rows.
+        k: Number of ranks; None for all.
+        contestants: The contestants by name, ours first.
+        data: Kind of pool; None for the one chosen on the command line.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Case:
     data: str | None = None
 
     def run(self, pool: GradientEmbedding, k: int | None, repeats: int) -> Result:
-        """Lets the contestants run in turn, after one warm-up each."""
+        """Runs the contestants in turn, after one warm-up each."""
         k = len(pool) if k is None else min(k, len(pool))
         result = Result(self.name, len(pool), k)
         for name, peer in self.contestants.items():
@@ -108,7 +108,7 @@ def _times(seconds: list[float]) -> str:
 
 
 def growth(name: str, n: int) -> Case:
-    """Returns the full order of ``n`` rows by everyone who gets that far."""
+    """Returns the case of ordering all ``n`` rows, with the contestants that can handle them."""
     contestants = {"ours": OURS, "factored loop": Peer(peers.factored_loop, at_most=200)}
     if n <= 60_000:
         contestants |= {

@@ -1,4 +1,4 @@
-"""Compiles the Triton kernels for GPUs that need not be there, and says what they take of one."""
+"""Compiles the Triton kernels without a GPU and reports their registers and shared memory."""
 
 import re
 import subprocess
@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 ARCHITECTURES = (80, 90)
-# Arguments that are no multiples of 16: Triton makes other code for them.
+# Arguments that are not multiples of 16, for which Triton generates different code.
 CLASSES, WIDTHS = ("c", "a_stride", "logits_stride"), ("h", "h_stride", "penultimate_stride")
 ODD = {"": (), ", odd classes": CLASSES, ", odd sizes": (*CLASSES, *WIDTHS, "b")}
-# Shapes that choose other code: classes, width, whether binary, dtype of what comes in.
+# Shapes that select different code: classes, width, whether binary, dtype of the inputs.
 EMBEDDINGS = [
     (10, 256, False, "fp32"),
     (1, 256, True, "fp32"),
@@ -51,17 +51,17 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel to be compiled.
+    """A kernel to compile.
 
     Attributes:
-        name: The kernel and what chooses its code.
-        module: Which one of ``kernels.triton_tiled``.
-        kernel: Its name there.
-        constants: What it is specialised to.
-        warps: Of a program.
-        options: Others of the compiler.
-        types: Of arguments whose type is a choice.
-        odd: Which of `ODD`; all other sizes are multiples of 16, and so are all addresses.
+        name: The kernel and the options that select its code.
+        module: Module in ``kernels.triton_tiled``.
+        kernel: Name of the kernel function.
+        constants: Values of its ``constexpr`` arguments.
+        warps: Warps per program.
+        options: Further compiler options.
+        types: Types of arguments that can have several types.
+        odd: Key of `ODD`; all other sizes and all addresses are multiples of 16.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Case:
 
     @property
     def has_classes(self) -> bool:
-        """Whether the number of classes is among the arguments."""
+        """Whether the number of classes is an argument of the kernel."""
         return self.kernel not in ("accept_kernel", "gain_kernel", "farthest_kernel")
 
 
@@ -84,11 +84,11 @@ class Compiled:
     """One kernel for one architecture.
 
     Attributes:
-        name: The kernel and what chose its code.
+        name: The kernel and the options that select its code.
         architecture: Compute capability times ten.
-        registers: Of each thread.
-        shared: Bytes of shared memory of each program.
-        spilled: Bytes that did not fit into the registers, stores and loads.
+        registers: Registers per thread.
+        shared: Bytes of shared memory per program.
+        spilled: Bytes of register spills, stores and loads.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Compiled:
     spilled: int
 
     def line(self) -> str:
-        """Returns it as a row of a Markdown table."""
+        """Formats the kernel as a row of a Markdown table."""
         return (
             f"| {self.name} | sm_{self.architecture} | {self.registers} | {self.shared:,} "
             f"| {self.spilled} |"
@@ -106,7 +106,7 @@ class Compiled:
 
 
 def cases(architecture: int) -> Iterator[Case]:
-    """Every kernel as it is started on an architecture, with every choice that makes other code."""
+    """Yields every kernel as launched on an architecture, in all variants with different code."""
     from lightning_badge.kernels.triton_tiled import accept, arithmetic, embed, update
 
     for c, h, binary, dtype in EMBEDDINGS:
@@ -134,7 +134,7 @@ def cases(architecture: int) -> Iterator[Case]:
                 "SIGNED": signed,
                 "PRUNE": prune,
                 "PRECISION": update.input_precision(torch.device("cuda")),
-                # k-center does not prune, and starts each row where it stopped.
+                # k-center does not prune; it starts each row at the first center not yet applied.
                 "starts" if prune else "number": None,
             },
             tile.warps,
@@ -151,7 +151,7 @@ def cases(architecture: int) -> Iterator[Case]:
 
 
 def compiled(case: Case, architecture: int) -> Compiled:
-    """Compiles a kernel as far as the machine code of an architecture."""
+    """Compiles a kernel to the machine code of an architecture."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -183,7 +183,7 @@ def compiled(case: Case, architecture: int) -> Compiled:
 
 
 def _registers(ptx: str, architecture: int) -> tuple[int, int]:
-    """Asks the assembler that Triton uses for registers and spilled bytes."""
+    """Returns registers and spilled bytes reported by the assembler that Triton uses."""
     from triton.backends.nvidia.compiler import get_ptxas
 
     # Triton 3.5 has one assembler for all architectures.
@@ -203,7 +203,7 @@ def _registers(ptx: str, architecture: int) -> tuple[int, int]:
 
 
 def compile_report(processes: int = 2) -> bool:
-    """Prints a table of all kernels for all architectures; returns whether none of them spills."""
+    """Prints a table of all kernels for all architectures; returns whether no kernel spills."""
     print("| kernel | for | registers | shared memory, bytes | spilled bytes |")
     print("|---|---|---|---|---|")
     jobs = [
@@ -218,5 +218,5 @@ def compile_report(processes: int = 2) -> bool:
             print(made.line(), flush=True)
             if made.spilled:
                 spills.append(made)
-    print(f"{len(jobs)} kernels compiled, {len(spills)} of them spill registers")
+    print(f"{len(jobs)} kernels compiled, {len(spills)} spill registers")
     return not spills

@@ -1,7 +1,7 @@
-"""What orderings are measured against: each peer's way to order, reduced to its time.
+"""The contestants of the benchmark: our orderings and implementations to compare with.
 
-Peers that are other projects are called as they are published; the loops are frozen here, so that
-figures of different days have the same denominator.
+Other projects are called as published. The loops in this module never change, so that ratios
+measured at different times have the same denominator.
 """
 
 from functools import lru_cache
@@ -21,29 +21,29 @@ from lightning_badge.ordering.strategies.kmeans_pp import KMeansPP
 
 
 def ours(pool: GradientEmbedding, k: int) -> LazyOrdering:
-    """Orders the first ``k`` by the engine, with what is installed."""
+    """Orders the first ``k`` rows with the fastest installed back end."""
     lazy = LazyOrdering(pool)
     lazy.take(k)
     return lazy
 
 
 def ours_in_torch(pool: GradientEmbedding, k: int) -> LazyOrdering:
-    """Orders the first ``k`` by the engine without numba."""
+    """Orders the first ``k`` rows with the torch back end."""
     lazy = LazyOrdering(pool, backend="torch")
     lazy.take(k)
     return lazy
 
 
 class Unpruned(TorchBackend):
-    """Multiplies every pair."""
+    """The torch back end without pruning: every pair is multiplied."""
 
     def update(self, *arguments: Any, **options: Any) -> Work:
-        """As torch's, without looking for pairs that cannot matter."""
+        """Updates as `TorchBackend` does, without pruning."""
         return super().update(*arguments, **{**options, "prune": False})
 
 
 def ours_unpruned(pool: GradientEmbedding, k: int) -> KMeansPP:
-    """Orders the first ``k`` by our own blocks, every pair multiplied."""
+    """Orders the first ``k`` rows with our blocks, multiplying every pair."""
     selector = KMeansPP(pool, gradients, seed=0, backend=Unpruned())
     selector.take(k)
     assert selector.counters.multiplied == selector.counters.pairs
@@ -51,7 +51,7 @@ def ours_unpruned(pool: GradientEmbedding, k: int) -> KMeansPP:
 
 
 def ours_k_center(pool: GradientEmbedding, k: int) -> LazyOrdering:
-    """Orders the first ``k`` by k-center greedy over the activations."""
+    """Orders the first ``k`` rows by k-center greedy over the activations."""
     lazy = LazyOrdering(pool, "coreset")
     lazy.take(k)
     return lazy
@@ -86,7 +86,7 @@ def k_center_loop(pool: GradientEmbedding, k: int) -> None:
 
 
 def dense_loop(pool: GradientEmbedding, k: int) -> None:
-    """The post's way: dense embeddings, the difference to one center at a time."""
+    """The post's implementation: dense embeddings, differences to one center at a time."""
     rows = dense(pool)
     generator = torch.Generator().manual_seed(0)
     nearest = rows.new_full((len(rows),), torch.inf)
@@ -100,14 +100,14 @@ def dense_loop(pool: GradientEmbedding, k: int) -> None:
 
 
 def sklearn_one_trial(pool: GradientEmbedding, k: int) -> None:
-    """``sklearn.cluster.kmeans_plusplus`` with one local trial: the same law."""
+    """``sklearn.cluster.kmeans_plusplus`` with one local trial: the same distribution."""
     from sklearn.cluster import kmeans_plusplus
 
     kmeans_plusplus(dense(pool).cpu().numpy(), k, random_state=0, n_local_trials=1)
 
 
 def sklearn_default(pool: GradientEmbedding, k: int) -> None:
-    """``sklearn.cluster.kmeans_plusplus`` as it comes: its greedy variant."""
+    """``sklearn.cluster.kmeans_plusplus`` with its defaults: the greedy variant."""
     from sklearn.cluster import kmeans_plusplus
 
     kmeans_plusplus(dense(pool).cpu().numpy(), k, random_state=0)
@@ -122,7 +122,7 @@ def skactiveml_core_set(pool: GradientEmbedding, k: int) -> None:
 
 
 def skactiveml_badge(pool: GradientEmbedding, k: int) -> None:
-    """scikit-activeml's ``Badge``, given the pool's activations and class probabilities."""
+    """scikit-activeml's ``Badge`` with the pool's activations and class probabilities."""
     from skactiveml.base import SkactivemlClassifier
     from skactiveml.pool import Badge
 
@@ -134,11 +134,11 @@ def skactiveml_badge(pool: GradientEmbedding, k: int) -> None:
         """A classifier whose predictions for the pool are known."""
 
         def fit(self, *_: object) -> "Known":
-            """Learns nothing."""
+            """Returns the classifier unchanged."""
             return self
 
         def predict_proba(self, _: object) -> npt.NDArray[np.float32]:
-            """Returns what the pool's embeddings were made from."""
+            """Returns the probabilities from which the embeddings were computed."""
             return probabilities
 
     rows = pool.penultimate.cpu().numpy()
@@ -149,5 +149,5 @@ def skactiveml_badge(pool: GradientEmbedding, k: int) -> None:
 
 @lru_cache(maxsize=1)
 def dense(pool: GradientEmbedding) -> Tensor:
-    """Returns the dense embeddings, made once for each pool."""
+    """Returns the dense embeddings; cached for the last pool."""
     return pool.dense()

@@ -8,7 +8,7 @@ from bench.cases import Result
 
 
 def draw_times(results: list[Result], path: Path) -> None:
-    """Draws one line for each contestant of full orderings; extrapolated points are hollow."""
+    """Draws one line per contestant from all full orderings; extrapolated points are hollow."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

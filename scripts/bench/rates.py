@@ -1,4 +1,4 @@
-"""What the kernels get out of a device: the update arithmetic, the embedding bandwidth."""
+"""Throughput of the kernels on a device: arithmetic of the update, bandwidth of the embedding."""
 
 import time
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from lightning_badge.kernels.registry import resolve_backend
 
 ROWS, CENTERS = 1_000_000, 1_024
 CLASSES, WIDTH = 10, 256
-# Classes of the embedding, and rows that make some gigabytes of each.
+# Number of classes of the embedding: number of rows, chosen for a few gigabytes of data.
 EMBEDDINGS = {1_000: 500_000, 32_000: 32_000}
 EMBEDDED_WIDTH = 512
 
 
 def print_rates(device: str, repeats: int, share: float = 1.0) -> None:
-    """Prints what the kernels reach beside what plain torch reaches on the same device.
+    """Prints the throughput of the kernels and of plain torch on the same device.
 
     Args:
-        device: Where.
-        repeats: Of each measurement; contestants run in turn.
-        share: Of the rows: less where the device is small.
+        device: The device to measure.
+        repeats: Number of measurements; contestants run in turn.
+        share: Share of the rows to use; less than 1 for a device with little memory.
     """
     backend = resolve_backend("auto", device)
     generator = torch.Generator(device).manual_seed(0)
@@ -31,13 +31,13 @@ def print_rates(device: str, repeats: int, share: float = 1.0) -> None:
         torch.randn(n, CLASSES, device=device, generator=generator),
         torch.randn(n, WIDTH, device=device, generator=generator),
     )
-    centers, everyone = rows.take(slice(0, m)), torch.arange(n, device=device)
+    centers, positions = rows.take(slice(0, m)), torch.arange(n, device=device)
     known = torch.full_like(rows.sq_norm, torch.inf)
     product = torch.empty(8192, m, device=device)
 
     def update() -> None:
         known.fill_(torch.inf)
-        backend.update(known, rows, everyone, centers, prune=False)
+        backend.update(known, rows, positions, centers, prune=False)
 
     def multiply() -> None:
         for start in range(0, n - 8191, 8192):
@@ -78,7 +78,7 @@ def print_rates(device: str, repeats: int, share: float = 1.0) -> None:
 def _in_turn(
     contestants: dict[str, Callable[[], None]], device: str, repeats: int
 ) -> dict[str, float]:
-    """Returns the median seconds of each, after one warm-up."""
+    """Returns the median seconds of each contestant, after one warm-up each."""
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     for repeat in range(repeats + 1):
         for name, run in contestants.items():

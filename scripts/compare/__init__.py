@@ -1,1 +1,1 @@
-"""Comparisons of strategies: the runs, their results, and the volume of what is picked."""
+"""Comparisons of strategies: runs, their results, and log-determinants of the picks."""

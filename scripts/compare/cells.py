@@ -1,4 +1,4 @@
-"""The cells of a comparison: runs of ``al_loop.py``, each in a process and a folder of its own."""
+"""The cells of a comparison: runs of ``al_loop.py``, each in its own process and folder."""
 
 import json
 import multiprocessing
@@ -25,15 +25,18 @@ from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import BadgeError
 
 AL_LOOP = Path(__file__).parents[1] / "al_loop.py"
-# What a cell sets itself, and what sets it for all of them.
+# Settings that differ between cells, and the key of the comparison that sets them.
 TAKEN = {"strategy": "strategies", "seed": "seeds", "run_dir": "out_dir"}
-# Imported once; every cell starts from there.
+# Imported once by the fork server, so that cells start faster.
 PRELOADED = ["lightning_badge", "torchmetrics.classification", "hydra", "matplotlib.figure"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One strategy with one budget and one seed; ``settings`` are those of all, and the budget."""
+    """One strategy with one budget and one seed.
+
+    ``settings`` are the overrides that all cells share, followed by those of the budget.
+    """
 
     strategy: str
     budget: str
@@ -43,44 +46,44 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What it is called among the others."""
+        """Its name, unique in the comparison."""
         return f"{self.strategy}-{self.budget}-seed{self.seed}"
 
     @property
     def run_directory(self) -> RunDirectory:
-        """Where its run is."""
+        """The run directory of the cell."""
         return RunDirectory(self.out_dir / "runs" / self.name)
 
     @property
     def log(self) -> Path:
-        """What its process printed."""
+        """The file with the output of its process."""
         return self.out_dir / "logs" / f"{self.name}.log"
 
     @property
     def overrides(self) -> list[str]:
-        """Its command line."""
+        """Its command-line arguments."""
         own = f"strategy={self.strategy}", f"seed={self.seed}"
         return [*self.settings, *own, f'run_dir="{self.run_directory.path}"']
 
     @cached_property
     def config(self) -> Any:
-        """Its configuration, which fails here where it cannot be composed."""
+        """Its composed configuration; raises Hydra's error if it cannot be composed."""
         return OmegaConf.to_container(compose("al_loop", self.overrides))
 
     def is_finished(self) -> bool:
-        """Whether an earlier process brought it to its end, with this configuration."""
+        """Returns whether the cell was finished with this configuration."""
         path = self._finished_path
         return path.exists() and json.loads(path.read_text(encoding="utf-8")) == self.config
 
     def finish(self) -> None:
-        """Notes that it came to its end."""
+        """Marks the cell as finished with this configuration."""
         with replacing(self._finished_path) as temporary:
             temporary.write_text(json.dumps(self.config), encoding="utf-8")
 
-    def last_words(self) -> str:
-        """Returns the last line that its process printed: the error, where it failed."""
+    def last_line(self) -> str:
+        """Returns the last line that its process printed: the error message of a failed run."""
         lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
-        return next((line for line in reversed(lines) if line.strip()), "no word")
+        return next((line for line in reversed(lines) if line.strip()), "no output")
 
     @property
     def _finished_path(self) -> Path:
@@ -91,28 +94,30 @@ def cells_of(config: DictConfig, out_dir: Path) -> list[Cell]:
     """Returns the cells of a comparison, one seed after the other.
 
     Args:
-        config: Of the comparison; what its command line sets beside its own keys goes to all cells.
-        out_dir: Where they go.
+        config: Configuration of the comparison; command-line overrides of keys that belong to
+            ``al_loop.yaml`` are passed on to all cells.
+        out_dir: Folder of the comparison.
 
     Raises:
-        BadgeError: A key that every cell sets for itself, or a choice that is missing or repeated.
+        BadgeError: An override sets a key that differs between cells, or ``strategies`` or
+            ``seeds`` is empty or has repeated entries.
     """
     own = OmegaConf.load(AL_LOOP.parents[1] / "configs" / "compare_strategies.yaml")
-    hydra: Any = HydraConfig.get()  # OmegaConf's, which reads like the dataclass but is none
+    hydra: Any = HydraConfig.get()  # a DictConfig, although annotated as the dataclass HydraConf
     taken = TAKEN | ({"budget": "budgets"} if config.budgets else {})
     shared = []
-    # Unresolved: what refers to another value is to find that of its own run.
+    # Interpolations stay unresolved, so that each run resolves them with its own values.
     overrides: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0].partition(".")[0]
         if key in taken:
-            raise BadgeError(f"{override}: each run has its own; set {taken[key]}= instead")
+            raise BadgeError(f"{override}: differs between runs; set {taken[key]}= instead")
         if key not in own:
             shared.append(override)
     for name in ("strategies", "seeds"):
         given = list(config[name])
         if not given or len(set(given)) < len(given):
-            raise BadgeError(f"{name}: expected one or more, each once, got {given}")
+            raise BadgeError(f"{name}: expected at least one and no repetitions, got {given}")
     budgets: Any = OmegaConf.to_container(config.budgets, resolve=False)
     budgets = budgets or {hydra.runtime.choices.budget: []}
     return [
@@ -126,12 +131,12 @@ def cells_of(config: DictConfig, out_dir: Path) -> list[Cell]:
 def run_cells(cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, str | None]]:
     """Runs cells, ``jobs`` at a time.
 
-    The process that does so, however it ends, takes the processes of the cells with it.
+    When this process ends, even after a crash, the processes of the cells end too.
 
     Yields:
-        Each cell when it ends, and why it failed; None where it came to its end.
+        Each cell when its process ends, with the reason if it failed, None if it finished.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, by the server below
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when the fork server below imports torch
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     waiting = list(reversed(cells))
@@ -157,11 +162,11 @@ def _end(cell: Cell, exitcode: int) -> str | None:
     if exitcode == 0:
         cell.finish()
         return None
-    return f"ended by signal {-exitcode}" if exitcode < 0 else cell.last_words()
+    return f"ended by signal {-exitcode}" if exitcode < 0 else cell.last_line()
 
 
 def _run(overrides: Sequence[str], log: Path) -> None:
-    """Is ``python scripts/al_loop.py`` in a process that has imported most of it."""
+    """Runs ``scripts/al_loop.py`` as the main script of a process with preloaded imports."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as lines:

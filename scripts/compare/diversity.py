@@ -1,4 +1,4 @@
-"""Compares the volume of what a k-DPP and the strategies pick, on MNIST embeddings.
+"""Compares log-determinants of the picks of a k-DPP and of the strategies on MNIST embeddings.
 
 ``python scripts/compare/diversity.py --mnist DIR`` prints a table and draws a picture.
 """
@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
+if __name__ == "__main__":  # run by path: imports are relative to scripts/
     sys.path[0] = str(Path(__file__).parents[1])
 
 from lightning_badge.app.command_line import one_line_errors
@@ -23,7 +23,7 @@ SIZES = (5, 10, 20, 50, 100)
 
 
 def main() -> None:
-    """Reads the command line, measures and draws."""
+    """Parses the command line, measures and draws."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", type=Path, required=True, help="folder with MNIST as Parquet")
     parser.add_argument("--n", type=int, default=2000, help="rows of the pool")

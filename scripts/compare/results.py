@@ -1,4 +1,4 @@
-"""What a comparison leaves: one table, two pictures and a report."""
+"""The output of a comparison: a table, two pictures and a report."""
 
 import csv
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _NUMBERS = {"round": int, "labels": int}
 
 
 def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Returns the learning curves of finished cells, a row for each of their rounds."""
+    """Returns the learning curves of finished cells, one row per round."""
     rows = []
     for cell in cells:
         identity = {"strategy": cell.strategy, "budget": cell.budget, "seed": cell.seed}
@@ -51,7 +51,7 @@ def write_table(rows: Sequence[dict[str, Any]], out_dir: Path) -> None:
 
 
 def write_report(rows: Sequence[dict[str, Any]], config: DictConfig, out_dir: Path) -> None:
-    """Writes both pictures, then ``report.md``, which shows them."""
+    """Writes two pictures and ``report.md``, which shows them."""
     settings = settings_of(rows, metric=config.metric, contestants=config.contestants)
     penalty = penalty_matrix(settings, config.confidence, baseline=config.baseline)
     words = config.metric.removeprefix("val/").replace("_", " ")

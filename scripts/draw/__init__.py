@@ -1,1 +1,1 @@
-"""Pictures of the documentation."""
+"""Scripts that draw pictures for the documentation."""

@@ -1,13 +1,13 @@
-"""Shows where BatchBALD's marginal gains drown in the noise of their estimates.
+"""Shows at which ranks BatchBALD's gains are lost in the noise of their estimates.
 
-``python scripts/draw/batchbald_noise.py`` trains on 50 of scikit-learn's digits and draws.
+``python scripts/draw/batchbald_noise.py`` trains on 50 of scikit-learn's digits and draws a figure.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
+if __name__ == "__main__":  # run by path: imports are relative to scripts/
     sys.path[0] = str(Path(__file__).parents[1])
 
 from lightning_badge.app.command_line import one_line_errors
@@ -26,12 +26,12 @@ from lightning_badge.research.viz.gain_noise import draw_gain_noise, gain_and_no
 
 
 def main() -> None:
-    """Reads the command line, measures and draws."""
+    """Parses the command line, measures and draws."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=20, help="of the posterior")
+    parser.add_argument("--samples", type=int, default=20, help="posterior samples")
     parser.add_argument("--configurations", type=int, default=1000)
     parser.add_argument("--ranks", type=int, default=40)
-    parser.add_argument("--seeds", type=int, default=20, help="estimates of each gain")
+    parser.add_argument("--seeds", type=int, default=20, help="number of estimates of each gain")
     parser.add_argument("--out", type=Path, default=Path("batchbald_noise.png"))
     arguments = parser.parse_args()
     with one_line_errors():
@@ -73,7 +73,7 @@ def posterior_of_digits(samples: int) -> Tensor:
 
 
 def print_table(gains: np.ndarray, picked: np.ndarray, samples: int) -> None:
-    """Prints the figures behind the picture, and how often the lead is lost in noise."""
+    """Prints the values in the figure, and how often the lead is smaller than its noise."""
     print("      gain of the   lead over     noise   lead over     noise")
     print("rank         best  the second            the tenth")
     (best, *second), (_, *tenth) = (gain_and_noise(gains, runner_up) for runner_up in (2, 10))
@@ -83,8 +83,8 @@ def print_table(gains: np.ndarray, picked: np.ndarray, samples: int) -> None:
         print(
             f"lead over the {name} below its noise at {(lead < noise).sum()} of {len(best)} ranks"
         )
-    print(f"gains of the picks {picked.sum():.3f}, of the best at each rank {best.sum():.3f},")
-    print(f"and no picks can have more than log({samples}) = {np.log(samples):.3f}")
+    print(f"total gain of the picks {picked.sum():.3f}, of the best at each rank {best.sum():.3f};")
+    print(f"the upper bound for any picks is log({samples}) = {np.log(samples):.3f}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
+if __name__ == "__main__":  # run by path: imports are relative to scripts/
     sys.path[0] = str(Path(__file__).parents[1])
 
 from lightning_badge.app.command_line import one_line_errors
@@ -17,7 +17,7 @@ from lightning_badge.viz.coverage import draw_coverage
 
 
 def main() -> None:
-    """Reads the command line and draws."""
+    """Parses the command line and draws."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("orderings", nargs="+", type=Path, help="ordering files")
     parser.add_argument("--out", type=Path, default=Path("coverage.png"), help="the picture")
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def size_of_pool(ordering: Ordering) -> str:
-    """Returns the pool's size in words."""
+    """Returns the pool's size as text."""
     return f"{ordering.metadata.get('n_pool', len(ordering)):,} in the pool"
 
 

@@ -1,4 +1,4 @@
-"""What the post claims, measured: each with an interval where draws are involved."""
+"""Measurements of the post's claims, with intervals if an ordering is random."""
 
 import time
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from reproduce.pool import Pool
 
 FIRST, NEAR = (10, 50, 100), (0.05, 0.1, 0.25)
 NINE, NEARLY_ALL = 9, 7
-RANKS = 2000  # of the orderings that are compared
-# Uncertainty sampling draws nothing: one ordering tells all.
+RANKS = 2000  # number of ranks of each ordering
+# Whether a strategy is random; a deterministic one needs only one ordering.
 DRAWS = {"badge": True, "entropy": False, "coreset": True, "random": True}
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number that the post's claims are about.
+    """A measured quantity, with the claim of the post about it if there is one.
 
     Attributes:
-        name: What is measured.
-        unit: ``images``, or ``share`` of them.
-        values: One for each ordering; a single one where nothing is drawn.
-        bound: What it must exceed, or reach where there is a single value, for the claim to hold;
-            None for what is given for comparison.
-        claim: The post's words for it; empty for what is given for comparison.
+        name: Description of the quantity.
+        unit: ``images`` or ``share``.
+        values: One value for each ordering; a single value if nothing is random.
+        bound: For the claim to hold, the interval must be above the bound, or a single value must
+            reach it; None without a claim.
+        claim: The claim of the post; empty for a quantity measured only for comparison.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Measurement:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the claim holds, with the whole interval above the bound."""
+        """Whether the claim holds; None without a claim."""
         if self.bound is None:
             return None
         low, _ = interval(self.values)
@@ -53,12 +53,12 @@ class Measurement:
 
 
 def in_words(value: float, unit: str) -> str:
-    """Returns a measured value as it stands in tables."""
+    """Formats a measured value for tables."""
     return f"{value:.1%}" if unit == "share" else f"{value:.3g}"
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the 95 % interval of the mean, by Student's t; a single value is its own."""
+    """Returns the 95 % t-interval of the mean; of a single value, the value twice."""
     if len(values) < 2:
         return mean(values), mean(values)
     center, half_width = mean_interval(values)
@@ -66,7 +66,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def order_by_all(pool: Pool, seeds: int) -> dict[str, list[Ordering]]:
-    """Orders the first ranks of the pool by every strategy, with seeds 0, 1, ... where it draws."""
+    """Orders the first ranks of the pool by every strategy, with several seeds if it is random."""
     return {
         strategy: [
             order(pool.embedding, strategy, k=RANKS, seed=seed)
@@ -77,7 +77,7 @@ def order_by_all(pool: Pool, seeds: int) -> dict[str, list[Ordering]]:
 
 
 def seconds_of_full_ordering(pool: Pool, repeats: int = 3) -> float:
-    """Returns the median time of ordering the whole pool, compiled kernels at hand."""
+    """Returns the median seconds of ordering the whole pool; kernels must be compiled before."""
     seconds = []
     for seed in range(repeats):
         started = time.perf_counter()
@@ -87,7 +87,7 @@ def seconds_of_full_ordering(pool: Pool, repeats: int = 3) -> float:
 
 
 def measure(pool: Pool, orderings: dict[str, list[Ordering]]) -> list[Measurement]:
-    """Measures what the post claims, and the same of others for comparison."""
+    """Measures the quantities of the post's claims, and those of other strategies to compare."""
     ranked = {
         strategy: np.stack([pool.rows(ordering) for ordering in several])
         for strategy, several in orderings.items()

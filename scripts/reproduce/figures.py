@@ -1,4 +1,4 @@
-"""The post's figures, drawn from a pool and its orderings into a folder."""
+"""Draws the post's figures from a pool and its orderings."""
 
 from pathlib import Path
 
@@ -28,17 +28,17 @@ def draw_all(
     compared: dict[str, list[Ordering]],
     places: EmbeddingMap,
 ) -> dict[str, Figure]:
-    """Draws the still figures, by the name of their files.
+    """Draws the still figures; returns them by file name without extension.
 
     Args:
         pool: The pool.
-        ordering: All of it, by BADGE.
+        ordering: The whole pool, ordered by BADGE.
         compared: Orderings of each strategy.
         places: Map of the pool.
     """
     names, labels, unseen = pool.class_names, pool.labels, pool.unseen
     of = " and ".join(names[label] for label in unseen)
-    shown = f"landmark MDS; its axes show {places.shown:.0%} of the landmarks' scatter"
+    shown = f"landmark MDS; its axes explain {places.shown:.0%} of the landmarks' scatter"
     matrix = confusion_matrix(labels, pool.hallucinated, len(names))
     picks = pool.rows(ordering)[:NUMBERED].tolist()
     shares = {
@@ -63,7 +63,7 @@ def draw_all(
 
 
 def draw_first_nine(pool: Pool, uncertain: Ordering, diverse: Ordering) -> Figure:
-    """Draws the first nine of uncertainty sampling beside those of BADGE."""
+    """Draws the first nine picks of uncertainty sampling next to those of BADGE."""
     grids = {}
     for name, ordering in {"uncertainty (entropy)": uncertain, "BADGE": diverse}.items():
         rows = pool.rows(ordering)[:NINE]
@@ -76,7 +76,7 @@ def draw_first_nine(pool: Pool, uncertain: Ordering, diverse: Ordering) -> Figur
 
 
 def animate(pool: Pool, ordering: Ordering, places: EmbeddingMap, k: int, folder: Path) -> None:
-    """Writes the first ``k`` ranks in motion: ``ordering.gif``, and ``.webm`` where possible."""
+    """Writes an animation of the first ``k`` ranks: ``ordering.gif``, and WebM with ffmpeg."""
     rows = pool.rows(ordering)[:k]
     unseen = pool.is_unseen[rows].cumsum()
     captions = [
@@ -101,7 +101,7 @@ def animate(pool: Pool, ordering: Ordering, places: EmbeddingMap, k: int, folder
 
 
 def save(figures: dict[str, Figure], folder: Path) -> None:
-    """Writes each figure whole or not at all."""
+    """Writes each figure atomically."""
     for name, figure in figures.items():
         with replacing(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png")

@@ -1,4 +1,4 @@
-"""The post's set-up: a model that never saw some classes, and a pool that has them."""
+"""The post's experiment: a model trained without some classes, and a pool that contains them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,15 @@ from lightning_badge.sample_ids import is_in, positions_of
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """A pool as the model sees it, and what the model does not know.
+    """A pool with its gradient embeddings and its true classes.
 
     Attributes:
-        embedding: ``n`` gradient embeddings.
-        images: ``[n, channels, height, width]`` in 0..1.
+        embedding: The ``n`` gradient embeddings.
+        images: Images ``[n, channels, height, width]`` in 0..1.
         labels: True classes ``[n]``.
-        class_names: Of all classes.
-        unseen: Classes that training never saw.
-        n_labeled: Samples that it saw.
+        class_names: Names of all classes.
+        unseen: Classes without training samples.
+        n_labeled: Number of training samples.
     """
 
     embedding: GradientEmbedding
@@ -56,7 +56,7 @@ class Pool:
 
     @property
     def is_unseen(self) -> npt.NDArray[np.bool_]:
-        """Which rows are of a class that training never saw, ``[n]``."""
+        """Whether each row belongs to an unseen class, ``[n]``."""
         return np.isin(self.labels, self.unseen)
 
     def rows(self, ordering: Ordering) -> npt.NDArray[np.int64]:
@@ -65,7 +65,7 @@ class Pool:
 
 
 def train_and_order(config: DictConfig, folder: Path) -> tuple[Pool, Ordering]:
-    """Trains the model on the classes it may see; the callback orders the pool at the end."""
+    """Trains the model without the unseen classes; the callback orders the pool at the end."""
     datamodule = instantiate(config.data)
     unseen = divide(
         *(datamodule, list(config.unseen)),
@@ -94,20 +94,20 @@ def divide(
     pool_size: int,
     seed: int,
 ) -> tuple[int, ...]:
-    """Labels a share of the data but for the unseen classes, and leaves a pool of all classes.
+    """Labels a share of the data without the unseen classes, and keeps a pool of all classes.
 
     Args:
-        datamodule: Nothing labeled yet; it is divided in place.
-        unseen: Names of the classes that are kept out of the labeled set.
+        datamodule: Divided in place; must have no labels yet.
+        unseen: Names of the classes to exclude from the labeled set.
         train_share: Share of the data that the labeled set is taken from.
-        pool_size: Samples of the other share that stay in the pool.
-        seed: Of both draws.
+        pool_size: Number of samples of the rest to keep in the pool.
+        seed: Seeds the division.
 
     Returns:
-        The unseen classes.
+        Indices of the unseen classes.
 
     Raises:
-        BadgeError: Unknown classes, or fewer samples than the pool shall have.
+        BadgeError: A class is unknown, or there are fewer than ``pool_size`` samples left.
     """
     names = datamodule.class_names or ()
     if unknown := [name for name in unseen if name not in names]:
@@ -117,10 +117,13 @@ def divide(
     ids = np.random.default_rng(seed).permutation(datamodule.pool_ids)
     train, rest = np.split(ids, [round(train_share * len(ids))])
     if len(rest) < pool_size:
-        raise BadgeError(f"pool_size: expected at most {len(rest)}, the rest, got {pool_size}")
+        raise BadgeError(
+            f"pool_size: expected at most {len(rest)}, the samples outside train_share, got "
+            f"{pool_size}"
+        )
     datamodule.label(each for each in train.tolist() if label_of[each] not in classes)
-    left = datamodule.pool_ids
-    datamodule.discard(left[~is_in(left, rest[:pool_size])])
+    remaining = datamodule.pool_ids
+    datamodule.discard(remaining[~is_in(remaining, rest[:pool_size])])
     return classes
 
 

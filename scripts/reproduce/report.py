@@ -14,31 +14,32 @@ POST_GPU_SECONDS, POST_CPU_MINUTES = 20, 15
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 FIGURES = {
-    "confusion.png": "Where the unseen classes go: counts, shaded by share of the true class.",
-    "first_nine.png": "The first nine of uncertainty sampling, and the first nine of BADGE.",
-    "map.png": "The pool as a map. Distances are on a linear scale, as they come out.",
+    "confusion.png": "True and hallucinated classes: counts, shaded by share of the true class.",
+    "first_nine.png": "The first nine picks of uncertainty sampling and of BADGE.",
+    "map.png": "A map of the pool on a linear scale.",
     "map_picks.png": "The same map with BADGE's first picks.",
     "norms.png": "Norms in each class: median, middle half, middle 80 %.",
     "coverage.png": "Coverage of the pool's scatter against rank.",
-    "gains.png": "Gains against rank: the squared distance to all ranks before.",
-    "composition.png": "What strategies ask for first; bands hold the middle 90 % of orderings.",
+    "gains.png": "Gains against rank: the squared distance to the nearest earlier rank.",
+    "composition.png": "Share of the unseen classes among the first k ranks; bands contain the "
+    "middle 90 % of orderings.",
     "ordering.gif": "BADGE's first picks in their order.",
 }
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a run was and found, beside the claims.
+    """Settings and results of a run, besides the claims.
 
     Attributes:
-        seed: Of split, weights and training.
+        seed: Seed of split, weights and training.
         n_labeled: Size of the training set.
         n_pool: Size of the pool.
-        accuracy: Share of right predictions on the pool's seen classes.
-        seconds: Of the full ordering.
-        threads: It ran on.
-        shown: Share of the landmarks' scatter on the map.
-        ordering_seeds: Orderings of each strategy that draws.
+        accuracy: Accuracy on the pool's classes other than the unseen ones.
+        seconds: Time of ordering the whole pool.
+        threads: Number of torch threads.
+        shown: Share of the landmarks' scatter that the map explains.
+        ordering_seeds: Number of orderings of each random strategy.
     """
 
     seed: int
@@ -63,14 +64,14 @@ def write_report(
     unseen = " and ".join(pool.class_names[label] for label in pool.unseen)
     parts = [
         f"# The post's experiment on MNIST, seed {facts.seed}",
-        f"A small CNN saw {facts.n_labeled:,} images without {unseen}. Of the {facts.n_pool:,} in "
-        f"the pool {pool.is_unseen.mean():.1%} are {unseen}. On the pool's other classes it is "
-        f"right in {facts.accuracy:.1%}.",
-        "## What the post claims",
+        f"A small CNN was trained on {facts.n_labeled:,} images without {unseen}. Of the "
+        f"{facts.n_pool:,} images in the pool, {pool.is_unseen.mean():.1%} are {unseen}. Its "
+        f"accuracy on the pool's other classes is {facts.accuracy:.1%}.",
+        "## The claims of the post",
         f"Intervals are 95 % for the mean over {facts.ordering_seeds} ordering seeds. A claim "
-        "holds where the whole interval is above its bound, or where a single value reaches it. "
+        "holds if the whole interval is above its bound, or if a single value reaches it. "
         f'"Nearly all" means {NEARLY_ALL} of {NINE}; "over-represent", more than their share of '
-        'the pool; "near the origin", a norm under 10 % of the largest.',
+        'the pool; "near the origin", a norm below 10 % of the largest.',
         claims_table(measurements),
         "For comparison:",
         comparison_table(measurements),
@@ -85,8 +86,8 @@ def write_report(
 
 
 def claims_table(measurements: list[Measurement]) -> str:
-    """Returns the claims, what was measured, and whether they hold."""
-    lines = ["| the post | measured | | bound | holds |", "|---|---|---|---|---|"]
+    """Returns a table of the claims, their measurements, and whether they hold."""
+    lines = ["| claim | measured | | bound | holds |", "|---|---|---|---|---|"]
     for each in measurements:
         if each.bound is not None:
             verdict = "yes" if each.holds else "**no**"
@@ -98,7 +99,7 @@ def claims_table(measurements: list[Measurement]) -> str:
 
 
 def comparison_table(measurements: list[Measurement]) -> str:
-    """Returns what was measured without a claim."""
+    """Returns a table of the measurements without a claim."""
     rows = [f"| {m.name} | {_estimate(m)} |" for m in measurements if m.bound is None]
     return "\n".join(["| measured | |", "|---|---|", *rows])
 
@@ -110,12 +111,12 @@ def _estimate(measured: Measurement) -> str:
 
 
 def _figures(pool: Pool, ordering: Ordering, facts: Facts) -> list[str]:
-    """Returns each figure under what it shows, and the numbers behind it."""
+    """Returns each figure with its caption and the numbers in it."""
     half, most = (len(ordering.take(coverage=share)) for share in (0.5, 0.9))
     behind = {
         "confusion.png": _where_unseen_go(pool),
-        "map.png": f"Its axes show {facts.shown:.0%} of the scatter of its landmarks: what is far "
-        "apart on it is far apart, but what is close need not be.",
+        "map.png": f"Its axes explain {facts.shown:.0%} of the scatter of its landmarks: points "
+        "far apart on the map have distant embeddings, but points close together may not be close.",
         "norms.png": _norm_quantiles(pool),
         "coverage.png": f"{half:,} ranks explain half of the scatter, {most:,} explain 90 %.",
     }
@@ -134,7 +135,7 @@ def _where_unseen_go(pool: Pool) -> str:
             f"{pool.class_names[other]} ({counts[other] / max(len(seen_as), 1):.0%})"
             for other in np.argsort(-counts, kind="stable")[:3]
         ]
-        sentences.append(f"{pool.class_names[label]} is taken for {', '.join(first)}.")
+        sentences.append(f"{pool.class_names[label]} is predicted as {', '.join(first)}.")
     return " ".join(sentences)
 
 

@@ -1,7 +1,7 @@
-"""Joins what several runs of ``reproduce_mnist.py`` found: mean and 95 % interval over the runs.
+"""Summarises several runs of ``reproduce_mnist.py``: mean and 95 % interval over the runs.
 
 ``python scripts/reproduce/summarise_claims.py runs/reproduce_mnist-seed*/claims.json`` prints a
-Markdown table. A run's value is its mean over ordering seeds, so the interval is that of training
+Markdown table. A run's value is its mean over ordering seeds, so the interval is over training
 seeds.
 """
 
@@ -12,25 +12,25 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
+if __name__ == "__main__":  # run by path: imports are relative to scripts/
     sys.path[0] = str(Path(__file__).parents[1])
 
 from reproduce.claims import in_words, interval
 
 
 def main() -> None:
-    """Reads the command line and prints."""
+    """Parses the command line and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("claims", nargs="+", type=Path, help="claims.json of each run")
     runs = [read_claims(path) for path in parser.parse_args().claims]
     seeds = [run["seed"] for run in runs]
     if len(set(seeds)) < len(seeds):
-        sys.exit(f"error: expected runs of different seeds, got seeds {seeds}")
+        sys.exit(f"error: expected runs with different seeds, got seeds {seeds}")
     print(summarise(runs))
 
 
 def read_claims(path: Path) -> dict[str, Any]:
-    """Reads a run's claims."""
+    """Reads the claims of a run."""
     try:
         claims: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -39,7 +39,7 @@ def read_claims(path: Path) -> dict[str, Any]:
 
 
 def summarise(runs: list[dict[str, Any]]) -> str:
-    """Returns a table: what the post claims first, then what is given for comparison.
+    """Returns a table of all measurements, those with a claim first.
 
     Args:
         runs: Contents of each run's ``claims.json``.

@@ -1,1 +1,1 @@
-"""What scripts of several folders use."""
+"""Code that several scripts share."""

@@ -1,4 +1,4 @@
-"""Pools for the benchmark: made from a seed, or real MNIST embeddings trained on the spot."""
+"""Pools for the benchmark: synthetic, or MNIST embeddings of a small CNN trained on demand."""
 
 from functools import cache
 from itertools import product
@@ -18,16 +18,16 @@ ROW_BLOCK = 65_536
 
 
 def make_pool(kind: str, n: int, device: str, mnist: Path | None) -> GradientEmbedding:
-    """Returns ``n`` rows of width 256 and 10 classes, or of 2,048 and 1,000.
+    """Returns ``n`` rows of width 256 with 10 classes; for ``wide``, width 2,048 with 1,000.
 
     Args:
-        kind: ``mnist`` embeddings, beyond 60,000 rows those of shifted images too;
-            ``concentrated`` like them, most rows near the origin, but of random directions;
-            ``random`` normal; ``copies``, each row four times; ``clusters``, ten tight ones;
-            ``wide``, like ``concentrated`` with more of both.
-        n: Rows.
-        device: Where.
-        mnist: Folder of MNIST, for ``mnist``.
+        kind: ``mnist``: embeddings of MNIST, above 60,000 rows also of shifted images.
+            ``concentrated``: most rows near the origin as in MNIST, but random directions.
+            ``random``: normally distributed. ``copies``: each row four times. ``clusters``: ten
+            tight clusters. ``wide``: like ``concentrated`` with larger width and more classes.
+        n: Number of rows.
+        device: Device of the result.
+        mnist: Folder of MNIST, needed for ``mnist``.
     """
     if kind == "mnist":
         if mnist is None:
@@ -41,7 +41,7 @@ def make_pool(kind: str, n: int, device: str, mnist: Path | None) -> GradientEmb
     means = torch.randn(classes, width, generator=generator).relu()
     noise = {"clusters": 1e-2}.get(kind, 1.0)
     activations = torch.empty(distinct, width)
-    # In blocks: the benchmark's peak memory is to be the ordering's, not this function's.
+    # In blocks, so that this function does not determine the benchmark's peak memory.
     for rows in torch.split(torch.arange(distinct), ROW_BLOCK):
         block = noise * torch.randn(len(rows), width, generator=generator)
         activations[rows] = (block if kind == "random" else block + means[label[rows]]).relu_()
@@ -62,12 +62,12 @@ def embed(activations: Tensor, logits: Tensor, device: str) -> GradientEmbedding
 
 @cache
 def mnist_activations(folder: Path, shifts: int = 1) -> tuple[Tensor, Tensor]:
-    """Trains a small CNN on half of MNIST without 0 and 1, and embeds all 60,000.
+    """Trains a small CNN on half of MNIST without 0 and 1, and embeds all 60,000 images.
 
     Args:
-        folder: Of MNIST.
-        shifts: How many versions of the images to embed: as they are, then shifted by up to two
-            pixels to either side; at most 25.
+        folder: Folder of MNIST.
+        shifts: Number of versions of the images to embed, at most 25: the original, then versions
+            shifted by up to two pixels in each direction.
     """
     datamodule = huggingface(str(folder), initial_labeled=[], eval_batch_size=2000)
     batches = [batch.batch for batch in datamodule.pool_dataloader()]

@@ -1,4 +1,4 @@
-"""What configurations of the end-to-end tests name in place of the real things."""
+"""Classes that the configurations of the end-to-end tests use in place of real ones."""
 
 import os
 import signal
@@ -16,14 +16,14 @@ from lightning_badge.oracle import DatasetOracle
 
 
 def die_once(mark: str) -> None:
-    """Ends its own process as a power cut would, unless the file ``mark`` is there."""
+    """Kills this process, unless the file ``mark`` exists."""
     if not Path(mark).exists():
         Path(mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class DiesTraining(Callback):
-    """Dies in the middle of the training of round 1."""
+    """Kills the process during the training of round 1."""
 
     def __init__(self, mark: str, round: int) -> None:
         self.mark = mark
@@ -35,7 +35,7 @@ class DiesTraining(Callback):
 
 
 class DiesAnswering(DatasetOracle):
-    """Dies when it is asked for the tenth answer: the loop has committed nine by then."""
+    """Kills the process on the tenth answer, when the loop has committed nine."""
 
     def __init__(self, labels: Any, mark: str, **arguments: Any) -> None:
         super().__init__(labels, **arguments)
@@ -49,14 +49,14 @@ class DiesAnswering(DatasetOracle):
 
 
 class NeedsAPackage(CSVLogger):
-    """Needs a package that is not installed, and says so as Lightning's loggers do."""
+    """Raises the error of Lightning's loggers for a package that is not installed."""
 
     def __init__(self, **_: Any) -> None:
         raise ModuleNotFoundError(str(RequirementCache("no-such-package>=1.0")))
 
 
 class NoLinearLayer(Classifier):
-    """Classifies by a convolution over the whole image."""
+    """A classifier with a convolution over the whole image in place of a linear layer."""
 
     def __init__(self, num_classes: int, lr: float, **_: Any) -> None:
         super().__init__(num_classes, lr)
@@ -68,7 +68,7 @@ class NoLinearLayer(Classifier):
 
 
 class Buggy(SmallCNN):
-    """Has a bug that no message of ours should hide."""
+    """A model with a bug, whose traceback must be shown."""
 
     def forward(self, images: Tensor) -> Tensor:
         raise ZeroDivisionError("a bug")

@@ -1,4 +1,4 @@
-"""The script as users run it: a process of its own, on the digits."""
+"""Runs the script as users do, in its own process, on the digits."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 SCRIPT = HERE.parent.parent / "scripts" / "al_loop.py"
 
 TINY = ["trainer.max_steps=20", "trainer.val_check_interval=10", "trainer.accelerator=cpu"]
-# Word for word what is run, killed, and run again.
+# The command that is run, killed, and run again without changes.
 COMMAND = [
     *TINY,
     *("budget.k=12", "max_rounds=3", "run_dir=run", "oracle.skip_fraction=0.2"),
@@ -51,7 +51,7 @@ def labels(run: Path) -> dict[int, int]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a run that nothing stopped."""
+    """The directory of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     for mark in ("died_answering", "died_training"):
         (folder / mark).touch()
@@ -62,11 +62,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert [line.split()[:3] for line in lines[2:5]] == [
         *(["000", "10", "12"], ["001", "22", "12"], ["002", "34", "-"])
     ]
-    assert lines[5:] == ["the end: max_rounds=3 is reached"]
+    assert lines[5:] == ["run ended: max_rounds=3 is reached"]
     return folder / "run"
 
 
-def test_a_run_leaves_its_files_and_nothing_else(whole: Path) -> None:
+def test_a_run_writes_its_files_and_nothing_else(whole: Path) -> None:
     assert {path.name for path in whole.parent.iterdir()} == {
         *("run", "died_answering", "died_training")
     }
@@ -88,7 +88,7 @@ def test_a_run_leaves_its_files_and_nothing_else(whole: Path) -> None:
     assert "badge/pool_size" in (whole / "rounds" / "000" / "logs" / "metrics.csv").read_text()
 
 
-def test_a_run_killed_while_asking_and_in_training_ends_as_one_that_was_not(
+def test_a_run_killed_while_asking_and_in_training_ends_like_an_uninterrupted_one(
     whole: Path, tmp_path: Path
 ) -> None:
     first = execute(tmp_path, *COMMAND)
@@ -108,7 +108,7 @@ def test_a_run_killed_while_asking_and_in_training_ends_as_one_that_was_not(
     assert curves[0] == curves[1]
 
 
-def test_an_error_is_one_line_on_stderr_and_a_failing_exit(tmp_path: Path) -> None:
+def test_an_error_is_one_line_on_stderr_with_exit_status_1(tmp_path: Path) -> None:
     failed = execute(tmp_path, "budget=nope")
     assert failed.returncode == 1
     assert failed.stdout == ""
@@ -124,7 +124,7 @@ Script = Callable[..., str | None]
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
-    """Runs the script in this process, which saves the imports, and returns its error."""
+    """Runs the script in this process, to save the imports; a call returns the script's error."""
     loggers = [logging.getLogger(name) for name in ("", "hydra", "lightning.pytorch")]
     found = [(logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
     monkeypatch.chdir(tmp_path)
@@ -165,11 +165,11 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         ("logger._target_=stand_ins.NeedsAPackage", "pip install -U 'no-such-package>=1.0'"),
         ("data.batch_size=0", "batch_size: expected an integer of 1 or more, got 0"),
         ("data.num_workers=-1", "num_workers: expected an integer of 0 or more, got -1"),
-        ("model=transformer", "model.vocabulary: these data do not tell it; choose a model that"),
-        ("data=tabular", "model.in_channels: these data do not tell it; choose a model that fits"),
+        ("model=transformer", "model.vocabulary: expected a value from the data, got none; choose"),
+        ("data=tabular", "model.in_channels: expected a value from the data, got none; choose"),
     ],
 )
-def test_what_a_user_can_mend_is_said_in_one_line(script: Script, override: str, says: str) -> None:
+def test_errors_that_a_user_can_fix_are_one_line(script: Script, override: str, says: str) -> None:
     error = script(override)
     assert error is not None
     assert error.startswith("error: ")
@@ -177,7 +177,7 @@ def test_what_a_user_can_mend_is_said_in_one_line(script: Script, override: str,
     assert "\n" not in error
 
 
-def test_an_argument_that_the_strategy_does_not_take_claims_no_run_directory(
+def test_an_unknown_strategy_argument_creates_no_run_directory(
     script: Script, tmp_path: Path
 ) -> None:
     error = script("strategy=entropy", "+strategy.depth=40", "run_dir=run")
@@ -187,14 +187,14 @@ def test_an_argument_that_the_strategy_does_not_take_claims_no_run_directory(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_first_try_that_failed_may_be_corrected(script: Script) -> None:
+def test_the_configuration_of_a_failed_first_start_may_be_corrected(script: Script) -> None:
     same_run = ("run_dir=run", "max_rounds=1")
     assert "NaN" in (script("model.lr=1e30", *same_run) or "")
     assert script(*same_run) is None
     assert "holds a run of another configuration" in (script("model.lr=0.1", *same_run) or "")
 
 
-def test_data_that_are_not_there(script: Script, tmp_path: Path) -> None:
+def test_missing_data(script: Script, tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     error = script("data=mnist", f"data.path={tmp_path}/nowhere")
     assert error is not None
@@ -207,7 +207,7 @@ def test_a_bug_keeps_its_traceback(script: Script) -> None:
         script("model._target_=stand_ins.Buggy")
 
 
-def test_a_run_of_another_configuration_is_refused_and_kept_aside_when_told_so(
+def test_a_run_of_another_configuration_is_an_error_and_kept_with_fresh(
     script: Script, tmp_path: Path
 ) -> None:
     arguments = ("run_dir=run", "max_rounds=2", "budget.k=3", "logger=none")
@@ -222,7 +222,7 @@ def test_a_run_of_another_configuration_is_refused_and_kept_aside_when_told_so(
     assert labels(tmp_path / "run.old-1") == before
 
 
-def test_limits_logger_and_where_data_lie_may_change(script: Script, tmp_path: Path) -> None:
+def test_limits_logger_and_loading_of_data_may_change(script: Script, tmp_path: Path) -> None:
     arguments = ("run_dir=run", "budget.k=3")
     assert script(*arguments, "max_rounds=1") is None
     more = ("total_labels=15", "logger=none", "data.num_workers=1")
@@ -254,9 +254,7 @@ def test_data_may_be_moved_but_not_changed(script: Script, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("experiment", ["tabular", "text"])
-def test_what_a_sample_is_makes_no_difference(
-    script: Script, tmp_path: Path, experiment: str
-) -> None:
+def test_tables_and_texts_run_like_images(script: Script, tmp_path: Path, experiment: str) -> None:
     pytest.importorskip("transformers")
     tiny = ("run_dir=run", "max_rounds=2", "budget.k=3", "logger=none")
     assert script(f"experiment={experiment}", *tiny) is None
@@ -268,7 +266,7 @@ def test_what_a_sample_is_makes_no_difference(
 
 
 @pytest.mark.parametrize("model", ["cnn", "mlp"])
-def test_models_are_told_the_shape_of_the_data(script: Script, tmp_path: Path, model: str) -> None:
+def test_models_get_the_shape_of_the_data(script: Script, tmp_path: Path, model: str) -> None:
     datasets = pytest.importorskip("datasets")
     features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(num_classes=2))
     images = [np.full((9, 11, 3), n, dtype=np.uint8) for n in range(30)]
@@ -281,7 +279,9 @@ def test_models_are_told_the_shape_of_the_data(script: Script, tmp_path: Path, m
     assert script(*arguments, "logger=none") is None
 
 
-def test_a_torn_ordering_is_said_and_mended_by_deleting_it(script: Script, tmp_path: Path) -> None:
+def test_a_damaged_ordering_is_reported_and_fixed_by_deleting_it(
+    script: Script, tmp_path: Path
+) -> None:
     arguments = ("run_dir=run", "max_rounds=1", "logger=none")
     assert script(*arguments) is None
     path = tmp_path / "run" / "rounds" / "000" / "ordering.parquet"
@@ -296,9 +296,7 @@ def test_a_torn_ordering_is_said_and_mended_by_deleting_it(script: Script, tmp_p
     assert len(read_ordering(path)) == 1427
 
 
-def test_a_sweep_runs_each_of_its_jobs_in_a_directory_of_its_own(
-    script: Script, tmp_path: Path
-) -> None:
+def test_each_job_of_a_sweep_has_its_own_run_directory(script: Script, tmp_path: Path) -> None:
     error = script("-m", "strategy=entropy,random", "max_rounds=1", "logger=none")
     assert error is None
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}

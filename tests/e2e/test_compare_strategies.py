@@ -1,4 +1,4 @@
-"""The comparison as users run it: processes of its own, on the digits."""
+"""Runs the comparison as users do, in its own processes, on the digits."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ TINY = [
     *("trainer.max_steps=16", "trainer.val_check_interval=8", "trainer.accelerator=cpu"),
     *("model.width=2", "max_rounds=2", "logger=none"),
 ]
-# Two strategies and two seeds, of which the first run dies in its round 1, the first time.
+# Two strategies and two seeds; the first run is killed once, in its round 1.
 COMMAND = [
     *TINY,
     *("strategies=[entropy,random]", "seeds=[0,1]", "budget.k=20", "out_dir=compared"),
@@ -37,7 +37,7 @@ Script = Callable[..., str | None]
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
-    """Runs the script in this process, which saves its imports, and returns its error."""
+    """Runs the script in this process, to save the imports; a call returns the script's error."""
     loggers = [logging.getLogger(name) for name in ("", "hydra", "lightning.pytorch")]
     found = [(logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
     on_sigterm = signal.getsignal(signal.SIGTERM)
@@ -62,7 +62,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         logger.propagate = propagate
 
 
-def test_a_comparison_goes_on_after_a_run_failed_and_after_it_was_killed_itself(
+def test_a_comparison_continues_after_a_failed_run_and_after_a_kill(
     script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out_dir = tmp_path / "compared"
@@ -76,7 +76,7 @@ def test_a_comparison_goes_on_after_a_run_failed_and_after_it_was_killed_itself(
     ) as killed:
         assert killed.stdout is not None
         assert killed.stderr is not None
-        assert killed.stdout.readline() == "4 runs, 0 of them finished before\n"
+        assert killed.stdout.readline() == "4 runs, 0 already finished\n"
         log = out_dir / "logs" / "entropy-fixed-seed0.log"
         died = f"failed: entropy-fixed-seed0: ended by signal 9 ({log})\n"
         assert killed.stderr.readline() == died
@@ -87,9 +87,9 @@ def test_a_comparison_goes_on_after_a_run_failed_and_after_it_was_killed_itself(
     assert {path.name for path in out_dir.iterdir()} == {"runs", "logs"}
 
     assert script(*COMMAND, "jobs=2") is None
-    said = capfd.readouterr().out.splitlines()
-    assert said[0] == "4 runs, 1 of them finished before"
-    assert said[-1] == "compared/report.md"
+    output = capfd.readouterr().out.splitlines()
+    assert output[0] == "4 runs, 1 already finished"
+    assert output[-1] == "compared/report.md"
     assert all(path.stat().st_mtime_ns == was.st_mtime_ns for path, was in finished.items())
     assert {path.name for path in out_dir.iterdir()} == {"runs", "logs", *FILES}
     rows = pq.read_table(out_dir / "results.parquet").to_pylist()
@@ -99,35 +99,35 @@ def test_a_comparison_goes_on_after_a_run_failed_and_after_it_was_killed_itself(
         for strategy in ("entropy", "random")
         for round, labels in enumerate((10, 30))
     ]
-    # A seed's first models are the same: of the same labels, drawn and trained alike.
+    # The first models of a seed are equal: same initial weights, labels and training.
     losses = [{row["val/loss"] for row in rows if row["round"] == round} for round in (0, 1)]
     assert [len(of_round) for of_round in losses] == [2, 4]
 
-    # What is finished is finished with one configuration; run directories refuse another.
+    # A cell is finished for one configuration only; run directories reject another one.
     error = script(*COMMAND, "model.width=3")
     assert error == (
-        "error: 4 of 4 runs failed, so there is no report; the same command runs them again, and "
-        "no other"
+        "error: 4 of 4 runs failed, so no report was written; the same command runs only the "
+        "failed ones again"
     )
-    said = capfd.readouterr().err.splitlines()
-    assert len(said) == 4
-    assert all("model.width: stored 2, now 3" in line for line in said)
+    output = capfd.readouterr().err.splitlines()
+    assert len(output) == 4
+    assert all("model.width: stored 2, now 3" in line for line in output)
 
 
 @pytest.mark.parametrize(
     ("override", "says"),
     [
         ("strategies=[badge,nope]", "Could not find 'strategy/nope' Available options"),
-        ("seeds=[0]", "seeds: expected two or more for an interval or a test, got 1"),
-        ("seeds=[1,1]", "seeds: expected one or more, each once, got [1, 1]"),
-        ("seed=3", "seed=3: each run has its own; set seeds= instead"),
+        ("seeds=[0]", "seeds: expected at least 2 for an interval or a test, got 1"),
+        ("seeds=[1,1]", "seeds: expected at least one and no repetitions, got [1, 1]"),
+        ("seed=3", "seed=3: differs between runs; set seeds= instead"),
         ("+budgets.few=['budget.typo=1']", "Could not override 'budget.typo'"),
         ("contestants=seed", "contestants: expected strategy or budget, got 'seed'"),
         ("confidence=90", "confidence: expected a number between 0 and 1, got 90"),
         ("jobs=0", "jobs: expected a positive integer, got 0"),
     ],
 )
-def test_what_a_user_can_mend_is_said_in_one_line_before_anything_runs(
+def test_errors_that_a_user_can_fix_are_one_line_before_any_run(
     script: Script, tmp_path: Path, override: str, says: str
 ) -> None:
     error = script(*TINY, override)

@@ -1,4 +1,4 @@
-"""The script as users run it, on a small data set in the layout of MNIST."""
+"""Runs the script as users do, on a small data set with the layout of MNIST."""
 
 import json
 import os
@@ -30,7 +30,7 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ten classes of noise, each with a bar at a height of its own."""
+    """A folder with ten classes of noise images, each with a bar at a different height."""
     folder = tmp_path_factory.mktemp("reproduce")
     labels = np.arange(240) % 10
     images = np.random.default_rng(0).integers(0, 60, (240, 28, 28)).astype(np.uint8)
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sweep(folder: Path) -> "subprocess.CompletedProcess[str]":
-    """A sweep whose second job has the run directory of the first, but is another experiment."""
+    """A sweep whose second job has other settings but the run directory of the first."""
     return subprocess.run(
         [sys.executable, str(SCRIPT), "--multirun", "ordering_seeds=2,3", *TINY],
         cwd=folder,
@@ -70,7 +70,7 @@ def claims_of(run: Path) -> dict[str, Any]:
     return claims
 
 
-def test_a_run_leaves_a_report_and_every_figure_that_it_shows(run: Path) -> None:
+def test_a_run_writes_a_report_and_all_its_figures(run: Path) -> None:
     report = (run / "report.md").read_text(encoding="utf-8")
     shown = {part.split(")")[0] for part in report.split("](")[1:]}
     assert len(shown) == 9
@@ -89,7 +89,7 @@ def test_another_experiment_does_not_overwrite_a_run(
     assert claims_of(run)["ordering_seeds"] == 2
 
 
-def test_runs_of_several_seeds_are_joined(run: Path) -> None:
+def test_runs_of_several_seeds_are_summarised(run: Path) -> None:
     claims = claims_of(run)
     names = [measured["name"] for measured in claims["measurements"]]
     table = summarise([claims, {**claims, "seed": 1}]).splitlines()
@@ -97,7 +97,7 @@ def test_runs_of_several_seeds_are_joined(run: Path) -> None:
     assert sorted(line.split(" | ")[0].removeprefix("| ") for line in table[2:]) == sorted(names)
 
 
-def test_every_seed_has_a_run_directory_of_its_own() -> None:
+def test_every_seed_has_its_own_run_directory() -> None:
     with initialize_config_dir(str(SCRIPT.parents[1] / "configs"), version_base="1.3"):
         config = compose("reproduce_mnist", ["seed=4", "paths.runs=runs"])
     assert config.run_dir == "runs/reproduce_mnist-seed4"
@@ -112,7 +112,7 @@ class TestDivide:
         arguments = {"train_share": 0.5, "pool_size": 30, "seed": 0, **changed}
         return datamodule, divide(datamodule, ["b", "d"], **arguments)
 
-    def test_training_never_sees_the_unseen_classes_and_the_pool_has_them(self) -> None:
+    def test_the_labeled_set_lacks_the_unseen_classes_and_the_pool_has_them(self) -> None:
         datamodule, unseen = self.divided()
         assert unseen == (1, 3)
         label_of = datamodule.held_back_labels()
@@ -121,20 +121,22 @@ class TestDivide:
         assert len(datamodule.pool_ids) == 30
 
     def test_no_unseen_sample_of_the_training_half_is_in_the_pool(self) -> None:
-        # With the whole rest as pool, what is discarded are the unseen classes of the other half.
+        # The pool is the whole second half, so only unseen classes of the first half are discarded.
         datamodule, _ = self.divided(pool_size=40)
         assert len(datamodule.labeled_ids) + len(datamodule.discarded_ids) == 40
         label_of = datamodule.held_back_labels()
         assert {label_of[each] for each in datamodule.discarded_ids.tolist()} == {1, 3}
 
-    def test_what_cannot_be_divided_is_said(self) -> None:
-        with pytest.raises(BadgeError, match="expected at most 40, the rest, got 41"):
+    def test_a_pool_size_that_is_too_large_is_an_error(self) -> None:
+        with pytest.raises(
+            BadgeError, match="expected at most 40, the samples outside train_share, got 41"
+        ):
             self.divided(pool_size=41)
 
 
 class TestMeasurement:
-    def test_the_interval_is_students(self) -> None:
-        # 1, 2, 3: mean 2, standard error 1 / sqrt(3), and t(0.975; 2) is 4.303 in any table.
+    def test_the_interval_is_student_s_t(self) -> None:
+        # 1, 2, 3: mean 2, standard error 1 / sqrt(3), t(0.975; 2) = 4.303.
         assert interval([1, 2, 3]) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), 1e-3)
         assert interval([0.4]) == (0.4, 0.4)
         assert interval([0.4, 0.4]) == (0.4, 0.4)
@@ -149,12 +151,12 @@ class TestMeasurement:
             ([1], False),
         ],
     )
-    def test_a_claim_holds_where_its_whole_interval_is_above_the_bound(
+    def test_a_claim_holds_if_its_whole_interval_is_above_the_bound(
         self, values: list[float], holds: bool
     ) -> None:
         assert Measurement("name", "share", values, 2.0, "claim").holds is holds
 
-    def test_what_is_measured_is_what_the_picks_are(self) -> None:
+    def test_measurements_equal_direct_counts(self) -> None:
         import torch
 
         generator = torch.Generator().manual_seed(0)

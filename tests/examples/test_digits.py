@@ -8,7 +8,7 @@ pytest.importorskip("sklearn")
 from lightning_badge.examples.digits import digits
 
 
-def test_all_digits_are_there_once_with_their_names() -> None:
+def test_every_digit_is_included_once_with_its_class_name() -> None:
     datamodule = digits(initial_labeled=100, val_size=360)
     val_images, val_targets = map(torch.cat, zip(*datamodule.val_dataloader(), strict=True))
     assert val_images.shape == (360, 1, 8, 8)
@@ -29,7 +29,7 @@ def test_held_back_labels_are_those_of_scikit_learn() -> None:
     assert all(target[sample_id] == label for sample_id, label in held_back.items())
 
 
-def test_the_seed_draws_the_initial_labels_and_leaves_the_validation_split() -> None:
+def test_the_seed_changes_the_initial_labels_but_not_the_validation_split() -> None:
     first, second = digits(seed=1), digits(seed=2)
     assert first.held_back_labels() == second.held_back_labels()
     assert first.labeled_ids.tolist() != second.labeled_ids.tolist()

@@ -34,7 +34,7 @@ def picture(height: int = 6, width: int = 5, mode: str = "L", level: int = 255) 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a folder of Parquet files, one for each split, as the Hub lays them out."""
+    """Writes a folder of Parquet files, one for each split, with the layout of the Hub."""
 
     def write_one(
         pictures: list[Any],
@@ -70,7 +70,7 @@ def test_images_become_tensors_and_class_names_are_kept(write: Write) -> None:
     assert targets.tolist() == [1, 0, 1]
 
 
-def test_ints_serve_as_classes_and_name_themselves(write: Write) -> None:
+def test_int_labels_get_their_numbers_as_class_names(write: Write) -> None:
     assert huggingface(write([picture()] * 2, [2, 0]), initial_labeled=1).class_names == (
         "0",
         "1",
@@ -86,7 +86,7 @@ def test_ints_serve_as_classes_and_name_themselves(write: Write) -> None:
         (("train", "validation", "test"), "test", "test"),
     ],
 )
-def test_validation_data_are_the_split_asked_for_or_the_usual_one(
+def test_validation_data_are_the_given_split_or_the_default_one(
     write: Write,
     splits: tuple[str, ...],
     val_split: str | None,
@@ -119,7 +119,7 @@ def test_one_split_can_be_divided(write: Write) -> None:
     ("arguments", "shape"),
     [({}, (3, 6, 5)), ({"channels": 1}, (1, 6, 5)), ({"image_size": 8}, (3, 8, 8))],
 )
-def test_gray_and_color_images_come_to_one_form(
+def test_gray_and_color_images_are_converted_to_one_shape(
     write: Write, arguments: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
     pictures = [picture(mode="RGB"), picture(mode="L"), picture(mode="RGBA")]
@@ -137,7 +137,7 @@ def test_images_of_several_sizes_are_scaled_on_request(write: Write) -> None:
     assert batch.batch[0].shape == (2, 1, 4, 4)
 
 
-def test_images_too_large_to_keep_are_decoded_when_read(
+def test_images_too_large_for_memory_are_decoded_on_access(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write([picture(level=level) for level in range(0, 250, 10)], [0, 1, 2, 3, 4] * 5)
@@ -172,7 +172,7 @@ class TestErrors:
             ({"channels": 2}, r"channels: expected 1 \(gray\) or 3 \(color\), got 2"),
         ],
     )
-    def test_what_is_not_in_the_data_is_named_beside_what_is(
+    def test_a_missing_column_or_split_is_an_error_that_lists_the_existing_ones(
         self, write: Write, arguments: dict[str, Any], message: str
     ) -> None:
         path = write([picture()] * 2, [0, 1])
@@ -186,10 +186,10 @@ class TestErrors:
         with pytest.raises(BadgeError, match="expected a class 0, 1, ..., got"):
             huggingface(write([picture()] * 2, [1, label]))
 
-    def test_a_missing_validation_split_is_an_error_that_shows_the_way(self, write: Write) -> None:
+    def test_a_missing_validation_split_is_an_error_with_a_solution(self, write: Write) -> None:
         path = write([picture()] * 2, [0, 1], splits=("train",))
         with pytest.raises(
-            BadgeError, match=r"'test' in train; name one.*val_split='train\[90%:\]"
+            BadgeError, match=r"'test' in train; set val_split to .*val_split='train\[90%:\]"
         ):
             huggingface(path)
 
@@ -198,18 +198,16 @@ class TestErrors:
             huggingface(write([picture(), None], [0, 1]))
 
     @pytest.mark.parametrize("path", ["/no/such/folder", "./folder", "a/b/c", __file__])
-    def test_a_path_that_is_no_folder_is_an_error(self, path: str) -> None:
-        with pytest.raises(
-            BadgeError, match=r"^data .*: expected a folder, got /.*, which is none"
-        ):
+    def test_a_path_that_is_not_a_folder_is_an_error(self, path: str) -> None:
+        with pytest.raises(BadgeError, match=r"^data .*: expected an existing folder, got /"):
             huggingface(path)
 
     def test_a_folder_without_data_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(BadgeError, match="^data .* contain any data files"):
             huggingface(str(tmp_path))
 
-    def test_a_name_that_the_hub_cannot_give_is_an_error(self) -> None:
-        message = "no folder of that name, and on the Hub: Couldn't reach 'no-such/data'"
+    def test_a_name_that_the_hub_does_not_have_is_an_error(self) -> None:
+        message = "no folder has this name, and the Hub reports: Couldn't reach 'no-such/data'"
         with pytest.raises(BadgeError, match=message):
             huggingface("no-such/data")
 
@@ -218,7 +216,9 @@ class TestErrors:
             huggingface(write([picture()] * 2, [0, 1]))
 
 
-def test_progress_bars_are_as_they_were(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_setting_of_progress_bars_is_restored(
+    write: Write, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = write([picture()] * 2, [0, 1])
     capfd.readouterr()
     huggingface(path, initial_labeled=1)

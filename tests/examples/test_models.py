@@ -15,7 +15,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("model_class", [SmallCNN, MLP])
-def test_four_hundred_labels_make_more_than_ninety_percent(
+def test_400_labels_give_more_than_90_per_cent_accuracy(
     model_class: type[Classifier], tmp_path: Path
 ) -> None:
     pytest.importorskip("sklearn")
@@ -48,16 +48,16 @@ def test_four_hundred_labels_make_more_than_ninety_percent(
 
 
 @pytest.mark.parametrize("side", [8, 9, 28, 32])
-def test_the_small_cnn_takes_images_of_any_size(side: int) -> None:
+def test_the_small_cnn_accepts_images_of_any_size(side: int) -> None:
     assert SmallCNN(num_classes=7, in_channels=3)(torch.rand(2, 3, side, side)).shape == (2, 7)
 
 
-def test_the_mlp_takes_as_many_numbers_as_it_was_told() -> None:
+def test_the_mlp_accepts_the_configured_number_of_features() -> None:
     assert MLP(num_classes=7, in_features=3 * 4 * 5)(torch.rand(2, 3, 4, 5)).shape == (2, 7)
 
 
 @pytest.mark.parametrize("model", [SmallCNN(hidden=50), MLP(hidden=50)])
-def test_the_head_reads_the_penultimate_layer_and_gives_the_logits(model: Classifier) -> None:
+def test_the_head_maps_the_penultimate_layer_to_the_logits(model: Classifier) -> None:
     seen: list[torch.Tensor] = []
     handle = model.head.register_forward_hook(
         lambda _, inputs, output: seen.extend([*inputs, output])

@@ -48,7 +48,7 @@ class Second:
 """
 
 
-def test_names_are_those_of_classes_and_functions_wherever_they_stand() -> None:
+def test_docstrings_of_nested_classes_and_functions_are_found() -> None:
     assert dict(_docstrings(ast.parse(SOURCE), "m")) == {
         "m.first": "one",
         "m.first.inner": "two",

@@ -10,7 +10,7 @@ from lightning_badge.examples.tabular import TABLES, tabular
 @pytest.mark.parametrize(
     ("name", "rows", "columns"), [("breast_cancer", 569, 30), ("wine", 178, 13)]
 )
-def test_every_row_is_there_once_with_scikit_learns_label(
+def test_every_row_is_included_once_with_scikit_learns_label(
     name: str, rows: int, columns: int
 ) -> None:
     from sklearn import datasets
@@ -36,7 +36,7 @@ def test_columns_are_standardized_by_the_training_rows_alone() -> None:
     assert held_out[0].mean(0).abs().max() > 0.01
 
 
-def test_another_seed_leaves_the_validation_rows() -> None:
+def test_another_seed_does_not_change_the_validation_rows() -> None:
     first, second, third = tabular(seed=1), tabular(seed=2), tabular(split_seed=1)
     assert first.held_back_labels() == second.held_back_labels()
     assert first.labeled_ids.tolist() != second.labeled_ids.tolist()
@@ -50,14 +50,14 @@ def test_each_table_gives_every_class_a_first_label(name: str) -> None:
     assert set(labels) == set(range(len(datamodule.class_names)))
 
 
-def test_a_table_that_there_is_not_is_an_error() -> None:
+def test_an_unknown_table_is_an_error() -> None:
     message = "^data.name: expected one of breast_cancer, iris, wine, got 'digits'$"
     with pytest.raises(BadgeError, match=message):
         tabular("digits")
 
 
 @pytest.mark.parametrize("val_size", [0, -3, 150, 400])
-def test_a_validation_set_that_leaves_nothing_on_a_side_is_an_error(val_size: int) -> None:
-    message = f"^val_size: expected 1 to 149 of 150 rows, got {val_size}$"
+def test_an_empty_training_or_validation_set_is_an_error(val_size: int) -> None:
+    message = f"^val_size: expected 1 to 149 for 150 rows, got {val_size}$"
     with pytest.raises(BadgeError, match=message):
         tabular("iris", val_size=val_size)

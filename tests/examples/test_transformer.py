@@ -15,13 +15,13 @@ def tokens(*texts: list[int]) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": (ids > 0).long()}
 
 
-def test_padding_changes_nothing(model: SmallTransformer) -> None:
+def test_padding_does_not_change_the_logits(model: SmallTransformer) -> None:
     batch = tokens([5, 7, 3], [9])
     cut = {key: value[:, :3] for key, value in batch.items()}
     torch.testing.assert_close(model(**cut), model(**batch))
 
 
-def test_the_order_of_tokens_counts(model: SmallTransformer) -> None:
+def test_the_order_of_tokens_changes_the_logits(model: SmallTransformer) -> None:
     first, second = model(**tokens([5, 7, 3], [3, 7, 5]))
     assert not torch.allclose(first, second)
 

@@ -27,7 +27,7 @@ def validation(datamodule: ActiveLearningDataModule) -> torch.Tensor:
 
 
 class TestRareClasses:
-    def test_only_they_lose_samples_and_every_id_keeps_its_image_and_label(self) -> None:
+    def test_only_rare_classes_lose_samples_and_ids_keep_their_images_and_labels(self) -> None:
         whole = digits(initial_labeled=0)
         rare = with_rare_classes(digits, rare=[3, 8], share=0.1, initial_labeled=20)
         labels = rare.held_back_labels()
@@ -40,14 +40,14 @@ class TestRareClasses:
             assert torch.equal(image, images[sample_id])
         assert torch.equal(validation(rare), validation(whole))
 
-    def test_the_initial_labels_are_drawn_from_what_is_left(self) -> None:
+    def test_the_initial_labels_are_drawn_from_the_remaining_samples(self) -> None:
         rare = with_rare_classes(digits, rare=[3], share=0.02, initial_labeled=30)
         drawn = Counter(rare.labels_dict().values())
         assert drawn[3] == 1
         assert len(drawn) == 10
         assert sum(drawn.values()) == 30
 
-    def test_seeds_draw_other_initial_labels_from_the_same_data(self) -> None:
+    def test_another_seed_draws_other_initial_labels_from_the_same_data(self) -> None:
         first, second = (
             with_rare_classes(digits, rare=[3], share=0.1, initial_labeled=20, seed=seed)
             for seed in (0, 1)
@@ -55,23 +55,23 @@ class TestRareClasses:
         assert first.held_back_labels() == second.held_back_labels()
         assert first.labeled_ids.tolist() != second.labeled_ids.tolist()
 
-    @pytest.mark.parametrize(("share", "left"), [(1.0, 142), (1e-9, 1)])
-    def test_all_may_stay_and_one_always_does(self, share: float, left: int) -> None:
+    @pytest.mark.parametrize(("share", "kept"), [(1.0, 142), (1e-9, 1)])
+    def test_at_least_one_and_at_most_all_samples_are_kept(self, share: float, kept: int) -> None:
         rare = with_rare_classes(digits, rare=[0], share=share, initial_labeled=0)
-        assert list(rare.held_back_labels().values()).count(0) == left
+        assert list(rare.held_back_labels().values()).count(0) == kept
 
     @pytest.mark.parametrize("share", [0, 1.5, -0.1])
-    def test_a_share_that_is_none_is_an_error(self, share: float) -> None:
-        with pytest.raises(LabelError, match=r"share: expected a share in \(0, 1\], got"):
+    def test_a_share_outside_its_range_is_an_error(self, share: float) -> None:
+        with pytest.raises(LabelError, match=r"share: expected a number in \(0, 1\], got"):
             with_rare_classes(digits, rare=[0], share=share)
 
-    def test_a_class_that_is_not_there_is_an_error(self) -> None:
+    def test_an_unknown_class_is_an_error(self) -> None:
         with pytest.raises(LabelError, match="rare: expected classes such as .*, got 'cat'"):
             with_rare_classes(digits, rare=["cat"], share=0.1)
 
 
 class TestDuplicated:
-    def test_every_image_comes_as_often_as_asked_under_ids_of_its_own(self) -> None:
+    def test_every_image_has_the_requested_number_of_copies_with_distinct_ids(self) -> None:
         whole, five = digits(initial_labeled=0), duplicated(digits, copies=5, initial_labeled=20)
         images, labels = images_by_id(whole), whole.held_back_labels()
         copies, copied_labels = images_by_id(five), five.held_back_labels()
@@ -83,12 +83,12 @@ class TestDuplicated:
             assert copied_labels[sample_id] == labels[source]
         assert torch.equal(validation(five), validation(whole))
 
-    def test_the_initial_labels_are_the_sources_none_of_them_twice(self) -> None:
+    def test_the_initial_labels_are_first_copies_of_those_of_the_source(self) -> None:
         plain = digits(initial_labeled=20, seed=3)
         five = duplicated(digits, copies=5, initial_labeled=20, seed=3)
         assert sorted(five.labeled_ids) == sorted(f"{source}_0" for source in plain.labeled_ids)
         assert len(five.pool_ids) == 5 * 1437 - 20
 
     def test_fewer_than_one_copy_is_an_error(self) -> None:
-        with pytest.raises(LabelError, match="copies: expected one or more, got 0"):
+        with pytest.raises(LabelError, match="copies: expected at least 1, got 0"):
             duplicated(digits, copies=0)

@@ -43,11 +43,11 @@ POOL, INITIAL = 60, 6
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
+    """Simulates a kill of the process; no code under test catches it."""
 
 
 class Accurate(Classifier):
-    """Logs an accuracy too."""
+    """A classifier that logs its accuracy."""
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         x, y = batch
@@ -56,10 +56,10 @@ class Accurate(Classifier):
 
 @dataclass
 class Run:
-    """A run in ``path``: each call of ``go`` is what a process does that starts the same command.
+    """A run in ``path``; each call of ``go`` acts as a new process with the same command.
 
     Attributes:
-        trained: Number of labels in each training, over all processes.
+        trained: Number of labels in each training, over all calls.
     """
 
     path: Path
@@ -125,7 +125,7 @@ class Run:
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Drawing takes longer than everything else here; what is drawn has tests of its own.
+    # Drawing takes longer than all the rest, and has its own tests.
     monkeypatch.setattr(LearningCurve, "_draw", lambda *_: None)
 
 
@@ -134,8 +134,8 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path / "run")
 
 
-class TestARun:
-    def test_trains_on_what_is_labeled_and_labels_down_the_ordering(self, run: Run) -> None:
+class TestRun:
+    def test_trains_on_all_labels_and_asks_in_the_order_of_the_ordering(self, run: Run) -> None:
         run.go(max_rounds=3)
         assert run.trained == [6, 11, 16]
         for round in range(2):
@@ -144,7 +144,7 @@ class TestARun:
                 assert [answer.sample_id for answer in store.answers(round)] == first
         assert run.labels() == {sample_id: sample_id % CLASSES for sample_id in run.labels()}
 
-    def test_leaves_every_file_and_a_line_a_round(
+    def test_writes_all_files_and_prints_a_line_per_round(
         self, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.undo()
@@ -166,7 +166,7 @@ class TestARun:
         lines = run.console.getvalue().splitlines()
         assert [line.split()[:3] for line in lines[2:4]] == [["000", "6", "5"], ["001", "11", "-"]]
 
-    def test_ends_in_a_round_that_asks_for_nothing_and_whose_ordering_goes_on(
+    def test_the_last_round_asks_for_no_labels_and_orders_the_remaining_pool(
         self, run: Run
     ) -> None:
         run.go(max_rounds=2)
@@ -175,7 +175,7 @@ class TestARun:
         ordering = read_ordering(run.directory.ordering_path(1))
         assert not set(ordering) & set(run.labels())
 
-    def test_does_not_depend_on_the_random_state_it_finds(self, tmp_path: Path) -> None:
+    def test_does_not_depend_on_the_global_random_state(self, tmp_path: Path) -> None:
         runs = [Run(tmp_path / str(seed), VariableBudget(2, 9)) for seed in range(2)]
         for seed, run in enumerate(runs):
             seed_everything(seed, verbose=False)
@@ -184,7 +184,7 @@ class TestARun:
         assert runs[0].labels() == runs[1].labels()
 
 
-class TestTheEnd:
+class TestEnd:
     @pytest.mark.parametrize(
         ("budget", "limits", "trained", "why"),
         [
@@ -195,26 +195,28 @@ class TestTheEnd:
             (ScheduleBudget([2, 9]), {}, [6, 8, 17], "the budget asks for no more labels"),
         ],
     )
-    def test_comes_after_a_training_on_all_labels(
+    def test_follows_a_training_on_all_labels(
         self, run: Run, budget: Budget, limits: Any, trained: list[int], why: str
     ) -> None:
         run.budget = budget
         run.go(**limits)
         assert run.trained == trained
-        assert run.last_line() == f"the end: {why}"
+        assert run.last_line() == f"run ended: {why}"
 
     @pytest.mark.filterwarnings("ignore:BadgeCallback. the pool is empty")
-    def test_comes_when_the_pool_is_empty_and_again_without_training(self, run: Run) -> None:
+    def test_is_reached_when_the_pool_is_empty_and_not_trained_again(self, run: Run) -> None:
         run.budget = FixedBudget(20)
         run.skip_fraction = 0.2
         run.go()
         assert len(run.trained) == 3
         assert run.trained[2] == INITIAL + len(run.labels()) < POOL
-        assert run.last_line() == "the end: the pool is empty"
+        assert run.last_line() == "run ended: the pool is empty"
         run.go()
         assert len(run.trained) == 3
 
-    def test_comes_when_the_oracle_has_no_answers_and_the_round_stays_open(self, run: Run) -> None:
+    def test_is_reached_when_the_oracle_has_no_answers_but_the_round_is_not_finished(
+        self, run: Run
+    ) -> None:
         class Silent:
             name = "silent"
 
@@ -223,14 +225,14 @@ class TestTheEnd:
 
         run.oracle = Silent()
         run.go()
-        assert run.last_line() == "the end: the oracle has no answers; run again to ask again"
+        assert run.last_line() == "run ended: the oracle has no answers; run again to ask again"
         run.oracle = None
         run.go(max_rounds=2)
         assert run.trained == [6, 11]
 
 
 class TestSkips:
-    def test_cost_nothing_of_the_query_size_and_leave_the_pool_for_the_run(self, run: Run) -> None:
+    def test_do_not_count_towards_the_query_size_and_leave_the_pool(self, run: Run) -> None:
         run.skip_fraction = 0.4
         run.go(max_rounds=4)
         assert run.trained == [6, 11, 16, 21]
@@ -245,7 +247,7 @@ class TestSkips:
 
 
 class StopOnce(Callback):
-    """Ends the process in a given training, once."""
+    """Simulates a kill in the training on a given number of labels, once."""
 
     def __init__(self, labels: int) -> None:
         self.labels: int | None = labels
@@ -258,29 +260,29 @@ class StopOnce(Callback):
 
 
 class StoppingOracle(DatasetOracle):
-    """Ends the process after some answers were committed."""
+    """Simulates a kill after seven answers were committed."""
 
-    left = 7
+    until_kill = 7
 
     def answer(self, sample_ids: Iterable[Any]) -> Iterator[Any]:
         for pair in super().answer(sample_ids):
-            if not self.left:
-                self.left = -1
+            if not self.until_kill:
+                self.until_kill = -1
                 raise Killed
-            self.left -= 1
+            self.until_kill -= 1
             yield pair
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that nothing stopped."""
+    """An uninterrupted run."""
     whole = Run(tmp_path_factory.mktemp("runs") / "whole", skip_fraction=0.3)
     whole.go(max_rounds=3)
     return whole
 
 
 @pytest.mark.slow
-class TestAKilledRun:
+class TestKilledRun:
     def assert_ends_as(self, run: Run, whole: Run) -> None:
         assert run.labels() == whole.labels()
         assert run.curve() == whole.curve()
@@ -288,7 +290,9 @@ class TestAKilledRun:
             orderings = [read_ordering(r.directory.ordering_path(round)) for r in (run, whole)]
             assert orderings[0].sample_ids.tolist() == orderings[1].sample_ids.tolist()
 
-    def test_in_training_trains_that_round_again_and_no_other(self, run: Run, whole: Run) -> None:
+    def test_killed_in_training_only_that_round_is_trained_again(
+        self, run: Run, whole: Run
+    ) -> None:
         run.skip_fraction = whole.skip_fraction
         run.extra_callbacks = [StopOnce(labels=11)]
         with pytest.raises(Killed):
@@ -300,7 +304,9 @@ class TestAKilledRun:
             *("best.ckpt", "metrics.json", "ordering.parquet")
         }
 
-    def test_while_asking_asks_for_the_rest_without_training(self, run: Run, whole: Run) -> None:
+    def test_killed_while_asking_it_asks_for_the_rest_without_training(
+        self, run: Run, whole: Run
+    ) -> None:
         known = run.datamodule().held_back_labels()
         run.oracle = StoppingOracle(known, skip_fraction=whole.skip_fraction)
         with pytest.raises(Killed):
@@ -311,7 +317,9 @@ class TestAKilledRun:
         assert run.trained == [6, 11, 16]
         self.assert_ends_as(run, whole)
 
-    def test_between_ordering_and_metrics_trains_again(self, run: Run, whole: Run) -> None:
+    def test_killed_between_ordering_and_metrics_the_round_is_trained_again(
+        self, run: Run, whole: Run
+    ) -> None:
         run.skip_fraction = whole.skip_fraction
         run.go(max_rounds=2)
         run.directory.metrics_path(1).unlink()
@@ -319,7 +327,7 @@ class TestAKilledRun:
         assert run.trained == [6, 11, 11, 16]
         self.assert_ends_as(run, whole)
 
-    def test_that_lost_an_ordering_while_asking_makes_it_again(self, run: Run, whole: Run) -> None:
+    def test_an_ordering_lost_while_asking_is_computed_again(self, run: Run, whole: Run) -> None:
         known = run.datamodule().held_back_labels()
         run.oracle = StoppingOracle(known, skip_fraction=whole.skip_fraction)
         with pytest.raises(Killed):
@@ -330,7 +338,7 @@ class TestAKilledRun:
         run.go(max_rounds=3)
         self.assert_ends_as(run, whole)
 
-    def test_goes_on_when_a_limit_is_raised(self, run: Run, whole: Run) -> None:
+    def test_continues_when_a_limit_is_raised(self, run: Run, whole: Run) -> None:
         run.skip_fraction = whole.skip_fraction
         run.go(max_rounds=1)
         run.go(total_labels=11)
@@ -338,7 +346,7 @@ class TestAKilledRun:
         assert run.trained == [6, 11, 16]
         self.assert_ends_as(run, whole)
 
-    def test_goes_on_in_a_directory_that_was_moved(self, run: Run, whole: Run) -> None:
+    def test_continues_in_a_directory_that_was_moved(self, run: Run, whole: Run) -> None:
         run.skip_fraction = whole.skip_fraction
         run.go(max_rounds=2)
         run.path = run.path.rename(run.path.with_name("moved"))
@@ -346,9 +354,9 @@ class TestAKilledRun:
         self.assert_ends_as(run, whole)
 
 
-class TestTheOrderingFile:
+class TestOrderingFile:
     def go_once_and_change(self, run: Run, **changes: Any) -> Path:
-        """Returns the path of the ordering of round 1, which has not been asked for yet."""
+        """Changes the ordering of round 1, which has not asked for labels yet; returns its path."""
         run.go(max_rounds=2)
         path = run.directory.ordering_path(1)
         found = read_ordering(path)
@@ -366,7 +374,7 @@ class TestTheOrderingFile:
             ("pool_fingerprint", "of another pool"),
         ],
     )
-    def test_of_something_else_is_an_error_that_says_what(
+    def test_of_another_round_checkpoint_or_pool_is_an_error(
         self, run: Run, key: str, value: Any
     ) -> None:
         path = self.go_once_and_change(run, **{key: value})
@@ -374,7 +382,7 @@ class TestTheOrderingFile:
             run.go(max_rounds=3)
 
     @pytest.mark.parametrize("round", [0, 1])
-    def test_that_is_torn_is_an_error_until_it_is_deleted(self, run: Run, round: int) -> None:
+    def test_that_is_damaged_is_an_error_until_it_is_deleted(self, run: Run, round: int) -> None:
         run.go(max_rounds=2)
         path = run.directory.ordering_path(round)
         path.write_bytes(path.read_bytes()[:-100])
@@ -384,8 +392,8 @@ class TestTheOrderingFile:
         run.go(max_rounds=2)
         assert run.trained == ([6, 11] if round == 0 else [6, 11, 11])
 
-    @pytest.mark.filterwarnings("ignore:.*ordering of another program")
-    def test_of_somebody_else_needs_two_columns(self, run: Run) -> None:
+    @pytest.mark.filterwarnings("ignore:.*ordering.parquet")
+    def test_of_another_program_needs_only_two_columns(self, run: Run) -> None:
         run.go(max_rounds=1)
         pool = np.arange(POOL)[::-1]
         pool = pool[~np.isin(pool, run.datamodule().labeled_ids)]
@@ -394,42 +402,42 @@ class TestTheOrderingFile:
         run.go(max_rounds=2)
         assert list(run.labels()) == pool[:5].tolist()
 
-    @pytest.mark.filterwarnings("ignore:.*ordering of another program")
-    def test_of_somebody_else_with_ids_outside_the_pool_is_an_error(self, run: Run) -> None:
+    @pytest.mark.filterwarnings("ignore:.*ordering.parquet")
+    def test_of_another_program_with_ids_outside_the_pool_is_an_error(self, run: Run) -> None:
         run.go(max_rounds=1)
         table = pa.table({"rank": [0, 1], "sample_id": [99, 98]})
         pq.write_table(table, run.directory.ordering_path(0))
         with pytest.raises(ArtifactError, match="sample ids 99, 98 are not in the pool of 54"):
             run.go(max_rounds=2)
 
-    def test_that_ends_too_early_gives_what_it_has_and_says_so(
+    def test_that_is_too_short_yields_fewer_labels_and_a_warning(
         self, run: Run, caplog: pytest.LogCaptureFixture
     ) -> None:
         run.badge = {"k": 3}
         run.go(max_rounds=2)
         assert run.trained == [6, 9]
-        assert "3 labels came instead of 5, for its ordering ends after 3 of 54" in caplog.text
+        assert "got 3 labels instead of 5 because its ordering has only 3 of 54" in caplog.text
 
 
-class TestWhatIsWrong:
+class TestErrors:
     def test_an_empty_pool_at_the_start(self, run: Run) -> None:
         datamodule = ActiveLearningDataModule(blobs(9), initial_labeled=9)
         with pytest.raises(LabelError, match="the pool is empty at the start: all 9 samples"):
             ActiveLearningLoop(*[None] * 2, datamodule, *[None] * 4)
 
-    def test_a_trainer_without_a_callback_that_orders(
+    def test_a_trainer_without_an_ordering_callback(
         self, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(BadgeCallback, "on_validation_end", lambda *_: None)
         with pytest.raises(MisconfigurationException, match="ordering.parquet after validation"):
             run.go()
 
-    def test_a_checkpoint_elsewhere(self, run: Run) -> None:
-        def elsewhere(round: int, directory: Path) -> Trainer:
+    def test_a_checkpoint_at_another_path(self, run: Run) -> None:
+        def make_other_trainer(round: int, directory: Path) -> Trainer:
             callbacks = [ModelCheckpoint(directory, "last", monitor=None)]
             return make_trainer(directory, callbacks=callbacks, enable_checkpointing=True)
 
-        run.make_trainer = elsewhere
+        run.make_trainer = make_other_trainer
         with pytest.raises(MisconfigurationException, match="best.ckpt after fit, got .*last.ckpt"):
             run.go()
 
@@ -438,7 +446,7 @@ class TestWhatIsWrong:
             run.go(metric="val/f1")
 
     @pytest.mark.parametrize("size", [-1, 2.5, True])
-    def test_a_budget_that_asks_for_no_number(self, run: Run, size: Any) -> None:
+    def test_a_query_size_that_is_not_a_number_of_labels(self, run: Run, size: Any) -> None:
         class Odd:
             def query_size(self, **facts: Any) -> Any:
                 return size
@@ -447,7 +455,7 @@ class TestWhatIsWrong:
         with pytest.raises(BudgetError, match=f"query size of 0 or more, got {size}"):
             run.go()
 
-    def test_metrics_that_are_not_a_rounds(self, run: Run) -> None:
+    def test_invalid_metrics_of_a_round(self, run: Run) -> None:
         run.go(max_rounds=1)
         run.directory.metrics_path(0).write_text('{"accuracy": 1}')
         with pytest.raises(RunDirectoryError, match="metrics.json: not a round's metrics"):
@@ -464,7 +472,7 @@ class TestWhatIsWrong:
             run.go()
 
 
-def test_without_a_validation_in_fit_the_last_weights_are_ordered_by(run: Run) -> None:
+def test_without_validation_in_fit_the_last_weights_are_used(run: Run) -> None:
     def unvalidated(round: int, directory: Path) -> Trainer:
         badge = BadgeCallback(dirpath=directory, round=round, during_fit=False)
         return make_trainer(directory, callbacks=[badge], check_val_every_n_epoch=9)
@@ -476,7 +484,7 @@ def test_without_a_validation_in_fit_the_last_weights_are_ordered_by(run: Run) -
     assert weights["network.0.weight"].shape[1] == WIDTH
 
 
-def test_a_finished_round_needs_none_of_its_files_any_more(run: Run) -> None:
+def test_the_files_of_a_finished_round_are_not_needed(run: Run) -> None:
     run.go(max_rounds=3)
     shutil.rmtree(run.directory.round_path(0))
     run.go(max_rounds=3)

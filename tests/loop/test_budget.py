@@ -23,7 +23,7 @@ def ask(budget: Budget, *, round: int = 0, pool: int = 10_000) -> int:
     return budget.query_size(round=round, labeled=0, pool=pool, ordering=range(pool))
 
 
-def test_a_fixed_budget_asks_for_the_same_every_round() -> None:
+def test_a_fixed_budget_asks_for_the_same_number_every_round() -> None:
     assert [ask(FixedBudget(k=37), round=i) for i in range(3)] == [37, 37, 37]
 
 
@@ -71,7 +71,7 @@ def test_numbers_may_come_from_a_config_or_from_numpy() -> None:
 
 
 @pytest.mark.parametrize("wrong", [0, -3, 2.0, True, "5", None])
-def test_a_query_size_that_is_no_positive_integer_is_named(wrong: Any) -> None:
+def test_a_query_size_that_is_not_a_positive_integer_is_an_error(wrong: Any) -> None:
     with pytest.raises(BudgetError, match=r"^budget\.k: expected a positive integer, got "):
         FixedBudget(k=wrong)
     with pytest.raises(BudgetError, match=r"^budget\.low: "):
@@ -82,18 +82,18 @@ def test_a_query_size_that_is_no_positive_integer_is_named(wrong: Any) -> None:
         ScheduleBudget(sizes=[5, wrong])
 
 
-def test_a_seed_that_is_no_integer_is_named() -> None:
+def test_a_seed_that_is_not_an_integer_is_an_error() -> None:
     with pytest.raises(BudgetError, match=r"budget\.seed: expected an integer, got None"):
         VariableBudget(1, 2, seed=None)  # type: ignore[arg-type]
 
 
-def test_low_above_high_is_an_error_with_both() -> None:
+def test_low_above_high_is_an_error() -> None:
     with pytest.raises(BudgetError, match=r"budget\.low: .* got low 10 and high 9"):
         VariableBudget(low=10, high=9)
 
 
 @pytest.mark.parametrize("wrong", [[], "10,20", 5, None, {10, 20}])
-def test_a_schedule_that_is_no_list_is_named(wrong: Any) -> None:
+def test_a_schedule_that_is_not_a_list_is_an_error(wrong: Any) -> None:
     with pytest.raises(BudgetError, match=r"budget\.sizes: expected a list of positive integers"):
         ScheduleBudget(sizes=wrong)
 
@@ -103,7 +103,7 @@ class TestCoverage:
         budget = CoverageBudget(coverage=coverage, high=high)
         return budget.query_size(round=0, labeled=0, pool=pool, ordering=ordering)
 
-    def test_it_asks_for_the_first_prefix_that_covers_enough(self) -> None:
+    def test_it_asks_for_the_shortest_prefix_that_covers_enough(self) -> None:
         ordering = SimpleNamespace(coverage=np.array([0.1, 0.5, 0.9], dtype=np.float32))
         assert [self.ask(share, 99, ordering) for share in (0.1, 0.5, 0.6, 1.0)] == [1, 2, 3, 3]
 
@@ -117,6 +117,6 @@ class TestCoverage:
             self.ask(0.5, 7, SimpleNamespace(coverage=None))
 
     @pytest.mark.parametrize("share", [0, 1.5, -1, True, "half", float("nan")])
-    def test_a_share_that_is_none_is_an_error(self, share: object) -> None:
+    def test_a_share_outside_its_range_is_an_error(self, share: object) -> None:
         with pytest.raises(BudgetError, match=r"budget.coverage: expected a share in \(0, 1\]"):
             CoverageBudget(coverage=share, high=5)

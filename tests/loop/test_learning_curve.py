@@ -17,7 +17,7 @@ REPORTS = [
 ]
 
 
-def test_the_table_has_a_line_a_round_and_a_column_a_metric() -> None:
+def test_the_table_has_a_line_per_round_and_a_column_per_metric() -> None:
     assert learning_curve_csv(REPORTS, "val_accuracy", target=0.6).splitlines() == [
         "round,labels,val_loss,val_accuracy,area_under_learning_curve,labels_to_reach_0.6",
         "0,20,1.5,0.5,0.5,",
@@ -25,7 +25,7 @@ def test_the_table_has_a_line_a_round_and_a_column_a_metric() -> None:
     ]
 
 
-def test_a_metric_that_is_not_known_leaves_its_columns_empty() -> None:
+def test_a_missing_metric_leaves_its_cells_empty() -> None:
     reports = [RoundReport(0, 20, 80, {"val_accuracy": None}), *REPORTS[1:]]
     table = learning_curve_csv(reports, "val_accuracy").splitlines()
     assert table[1:] == ["0,20,,,", "1,50,0.666667,,0.666667"]
@@ -34,7 +34,7 @@ def test_a_metric_that_is_not_known_leaves_its_columns_empty() -> None:
 ANSWERS = {0: [2, 0, SKIP, 2], 1: [SKIP], 2: [1]}
 
 
-def test_the_classes_that_a_round_asked_for_have_a_line(tmp_path: Path) -> None:
+def test_the_table_of_queries_has_a_line_per_round_with_labels(tmp_path: Path) -> None:
     with RunDirectory(tmp_path / "run") as run_directory:
         curve = LearningCurve(run_directory, "val_accuracy", class_names=["cat", "dog", "owl"])
         curve.write(REPORTS, ANSWERS)
@@ -46,11 +46,11 @@ def test_the_classes_that_a_round_asked_for_have_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["cat", [0, 1], 0.5, 3])
-def test_labels_that_are_no_classes_have_no_composition(label: object) -> None:
+def test_labels_that_are_not_classes_have_no_composition(label: object) -> None:
     assert query_compositions({0: [1, 2], 1: [label]}, ["cat", "dog", "owl"]) == {}
 
 
-def test_table_and_picture_are_written_anew_each_time(tmp_path: Path) -> None:
+def test_table_and_picture_are_rewritten_each_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     with RunDirectory(tmp_path / "run") as run_directory:
         curve = LearningCurve(run_directory, "val_accuracy")
@@ -64,7 +64,7 @@ def test_table_and_picture_are_written_anew_each_time(tmp_path: Path) -> None:
         assert run_directory.learning_curve_csv_path.read_text() == table
 
 
-def test_without_matplotlib_the_missing_picture_is_said_once(
+def test_without_matplotlib_one_warning_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

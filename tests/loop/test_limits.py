@@ -8,9 +8,9 @@ from lightning_badge.loop.limits import Limits
 BEGUN = {"rounds": 1, "labeled": 20, "value": 0.5}
 
 
-def test_a_run_without_limits_goes_on() -> None:
+def test_without_limits_a_run_continues() -> None:
     assert Limits().reached(rounds=10**6, labeled=10**9, value=1.0) is None
-    assert Limits().labels_left(labeled=20, pool=80) == 80
+    assert Limits().remaining_labels(labeled=20, pool=80) == 80
 
 
 @pytest.mark.parametrize(
@@ -28,19 +28,19 @@ def test_a_limit_that_is_reached_is_named(limits: Limits, now: dict[str, float])
     assert limits.reached(**{**BEGUN, **now}) == f"{name}={value} is reached"
 
 
-def test_a_metric_that_is_nan_reaches_no_target() -> None:
+def test_a_nan_metric_does_not_reach_a_target() -> None:
     assert Limits(target_metric=0.1).reached(rounds=1, labeled=1, value=math.nan) is None
 
 
-def test_labels_left_are_those_up_to_the_total_or_the_rest_of_the_pool() -> None:
-    assert Limits(total_labels=100).labels_left(labeled=70, pool=80) == 30
-    assert Limits(total_labels=100).labels_left(labeled=70, pool=8) == 8
+def test_remaining_labels_are_limited_by_total_labels_and_by_the_pool() -> None:
+    assert Limits(total_labels=100).remaining_labels(labeled=70, pool=80) == 30
+    assert Limits(total_labels=100).remaining_labels(labeled=70, pool=8) == 8
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("max_rounds", 0), ("max_rounds", 2.5), ("total_labels", True), ("target_metric", "high")],
 )
-def test_a_limit_that_is_none_says_so(name: str, value: object) -> None:
+def test_an_invalid_limit_is_an_error(name: str, value: object) -> None:
     with pytest.raises(MisconfigurationException, match=f"{name}: expected a positive .*{value!r}"):
         Limits(**{name: value})

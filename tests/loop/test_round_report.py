@@ -7,14 +7,14 @@ from rich.console import Console
 from lightning_badge.loop.round_report import RoundReport, RoundTable
 
 
-def test_a_metric_that_is_unknown_or_none_is_nan() -> None:
+def test_a_missing_metric_is_nan() -> None:
     report = RoundReport(0, 20, 80, {"val_loss": None, "val_accuracy": 0.5})
     assert report.value("val_accuracy") == 0.5
     assert math.isnan(report.value("val_loss"))
     assert math.isnan(report.value("val_f1"))
 
 
-def test_the_table_grows_by_an_aligned_line_a_round_however_narrow_the_console() -> None:
+def test_the_table_has_an_aligned_line_per_round_on_a_narrow_console() -> None:
     text = io.StringIO()
     table = RoundTable(Console(file=text, width=10), "val_accuracy")
     table.begin(Path("/runs/digits"))
@@ -26,5 +26,5 @@ def test_the_table_grows_by_an_aligned_line_a_round_however_narrow_the_console()
         "round  labels  query size  val_accuracy  seconds",
         "  000      20       1,230        0.5000      1.2",
         "  001   1,250           -           nan    100.0",
-        "the end: the pool is empty",
+        "run ended: the pool is empty",
     ]

@@ -6,7 +6,7 @@ from lightning_badge.ordering import order
 from lightning_badge.research.batchbald_gains import gains_before_each_pick
 
 
-def test_gains_before_each_pick_are_those_that_the_ordering_chose_by() -> None:
+def test_gains_before_each_pick_equal_those_of_the_ordering() -> None:
     generator = torch.Generator().manual_seed(9)
     posterior = (3.0 * torch.randn(15, 4, 3, generator=generator).double()).softmax(dim=2)
     ordering = order(make_pool(15), "batchbald", posterior=posterior, seed=2, k=6)

@@ -18,7 +18,7 @@ def dense_rows(pool: GradientEmbedding) -> np.ndarray:
 
 
 def volumes(pool: GradientEmbedding, k: int) -> dict[tuple[int, ...], float]:
-    """Determinants of the Gram matrix of every k rows, from the definition."""
+    """Returns the determinant of the Gram matrix of every subset of k rows, by definition."""
     rows = dense_rows(pool)
     gram = rows @ rows.T
     return {
@@ -28,7 +28,7 @@ def volumes(pool: GradientEmbedding, k: int) -> dict[tuple[int, ...], float]:
 
 
 def tiny_pool(route: str) -> GradientEmbedding:
-    """Six rows; of four numbers each for the dual route, of sixteen for the other."""
+    """Returns six rows with 4 dimensions for the dual route, 16 for the Gram matrix."""
     generator = torch.Generator().manual_seed(3)
     classes, width = (2, 2) if route == "dual" else (4, 4)
     return GradientEmbedding.from_logits(
@@ -38,7 +38,7 @@ def tiny_pool(route: str) -> GradientEmbedding:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("route", "k"), [("dual", 2), ("gram", 3)])
-def test_subsets_come_as_often_as_their_volume_says(route: str, k: int) -> None:
+def test_subsets_have_probabilities_proportional_to_their_determinants(route: str, k: int) -> None:
     pool = tiny_pool(route)
     process = KDPP(pool)
     assert process._is_dual == (route == "dual")
@@ -51,7 +51,7 @@ def test_subsets_come_as_often_as_their_volume_says(route: str, k: int) -> None:
     assert p_value(drawn, uniform) < THRESHOLD, "the test must be able to fail"
 
 
-def test_copies_are_never_drawn_together() -> None:
+def test_equal_rows_are_never_drawn_together() -> None:
     rows = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     process = KDPP(GradientEmbedding.from_dense(rows.repeat(3, 1)))
     assert process.rank == 3
@@ -59,7 +59,7 @@ def test_copies_are_never_drawn_together() -> None:
         assert len({row % 5 for row in process.sample(3, seed=seed).tolist()}) == 3
 
 
-def test_both_routes_have_the_same_eigenvalues() -> None:
+def test_dual_and_gram_matrix_have_the_same_eigenvalues() -> None:
     pool = make_pool(60, classes=3, width=4)
     dense = dense_rows(pool)
     exact = np.linalg.eigvalsh(dense.T @ dense)
@@ -75,7 +75,7 @@ def test_both_routes_have_the_same_eigenvalues() -> None:
 
 
 @pytest.mark.parametrize("k", [0, True, 2.0, 4])
-def test_a_size_that_no_independent_rows_have_is_refused(k: object) -> None:
+def test_a_size_outside_1_to_the_rank_is_an_error(k: object) -> None:
     process = KDPP(GradientEmbedding.from_dense(torch.eye(3)))
     with pytest.raises(OrderingError, match="from 1 to the rank 3"):
         process.sample(k)
@@ -86,10 +86,10 @@ def test_a_pool_without_rows_has_rank_zero() -> None:
     assert KDPP(GradientEmbedding.from_dense(torch.zeros(4, 2))).rank == 0
 
 
-def test_a_matrix_that_is_too_large_is_refused_before_it_is_made() -> None:
+def test_a_matrix_that_is_too_large_is_an_error_before_it_is_allocated() -> None:
     rows = torch.zeros(5000, 1).expand(5000, 5000)
     pool = GradientEmbedding(rows[:, :1], rows, torch.zeros(5000), np.arange(5000))
-    with pytest.raises(OrderingError, match="at most 4096 rows.*take a part of the pool"):
+    with pytest.raises(OrderingError, match="at most 4096 rows.*use a subset of the pool"):
         KDPP(pool)
 
 
@@ -101,7 +101,7 @@ def test_the_log_determinant_is_that_of_the_dense_gram_matrix() -> None:
     assert log_determinant(pool, ids) == pytest.approx(exact, rel=1e-6)
 
 
-def test_dependent_rows_have_no_volume() -> None:
+def test_dependent_rows_have_log_determinant_minus_infinity() -> None:
     rows = torch.tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [5.0, 1e-8, 1.0]])
     pool = GradientEmbedding.from_dense(rows)
     assert log_determinant(pool, [0, 1]) == -np.inf
@@ -111,7 +111,7 @@ def test_dependent_rows_have_no_volume() -> None:
         log_determinant(pool, [0, 9])
 
 
-def test_volumes_of_all_contestants_are_compared_on_the_same_pool() -> None:
+def test_log_determinants_of_all_contestants_are_of_the_same_pool() -> None:
     pool = make_pool(40)
     table = compare_log_determinants(pool, ["badge", "random"], [2, 4], [0, 1, 2])
     assert list(table) == ["k-DPP", "badge", "random"]

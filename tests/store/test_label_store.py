@@ -28,11 +28,11 @@ def store() -> Iterator[LabelStore]:
         yield store
 
 
-def said(store: LabelStore) -> list[tuple[SampleId, Label | Skip, str, int]]:
+def stored_answers(store: LabelStore) -> list[tuple[SampleId, Label | Skip, str, int]]:
     return [(a.sample_id, a.label, a.annotator, a.round) for a in store.answers()]
 
 
-def test_ids_of_any_text_stay_apart(tmp_path: Path) -> None:
+def test_different_strings_are_different_ids(tmp_path: Path) -> None:
     ids = ["a", "a\0", "a\0\0", "\0", "", "\U0001f600", "x" * 10_000]
     answers = [(sample_id, number) for number, sample_id in enumerate(ids)]
     for _ in range(2):
@@ -45,7 +45,7 @@ def test_ids_of_any_text_stay_apart(tmp_path: Path) -> None:
 def test_answers_come_back_in_the_order_of_commits(store: LabelStore) -> None:
     assert store.record(0, [(7, 1), (3, SKIP)], annotator="ann") == 2
     assert store.record(1, [(5, 2)], annotator="bob") == 1
-    assert said(store) == [(7, 1, "ann", 0), (3, SKIP, "ann", 0), (5, 2, "bob", 1)]
+    assert stored_answers(store) == [(7, 1, "ann", 0), (3, SKIP, "ann", 0), (5, 2, "bob", 1)]
     assert [a.sample_id for a in store.answers(round=0)] == [7, 3]
     assert store.answers(round=2) == []
 
@@ -58,7 +58,7 @@ def test_the_time_of_an_answer_is_kept_in_utc(store: LabelStore) -> None:
     assert before <= received_at <= datetime.now(timezone.utc)
 
 
-def test_the_store_is_there_again_after_closing(tmp_path: Path) -> None:
+def test_answers_survive_closing(tmp_path: Path) -> None:
     with LabelStore(tmp_path / "labels.db") as store:
         store.record(0, [("b", "katt"), ("a", [1, 0])], annotator="ann")
         store.finish_round(0, query_size=2)
@@ -77,7 +77,7 @@ def test_the_latest_answer_is_in_force(store: LabelStore) -> None:
     assert store.skipped() == [2]
 
 
-def test_an_answer_sent_again_is_passed_over_and_does_not_become_the_latest(
+def test_a_repeated_answer_is_ignored_and_does_not_become_the_latest(
     store: LabelStore,
 ) -> None:
     store.record(0, [(1, 0)], annotator="ann")
@@ -86,7 +86,7 @@ def test_an_answer_sent_again_is_passed_over_and_does_not_become_the_latest(
     assert store.labels() == {1: 9, 2: 5}
 
 
-def test_labels_before_a_round_are_those_it_began_with(store: LabelStore) -> None:
+def test_labels_before_a_round_ignore_its_own_answers(store: LabelStore) -> None:
     store.record(0, [(1, 0), (2, SKIP)], annotator="ann")
     store.record(1, [(2, 7), (3, SKIP), (1, SKIP)], annotator="ann")
     assert store.labels(before_round=0) == {}
@@ -97,16 +97,18 @@ def test_labels_before_a_round_are_those_it_began_with(store: LabelStore) -> Non
 
 
 @pytest.mark.parametrize(("first", "then"), [(0, 1), (0, SKIP), (SKIP, 0), (1, True), (1, 1.0)])
-def test_an_answer_is_never_changed_and_the_batch_that_tries_leaves_nothing(
+def test_a_changed_answer_is_an_error_and_its_batch_is_not_stored(
     store: LabelStore, first: Any, then: Any
 ) -> None:
     store.record(2, [(7, first)], annotator="ann")
-    with pytest.raises(LabelError, match=r"sample 7 was answered .* by 'ann' in round 2, now .*"):
+    with pytest.raises(
+        LabelError, match=r"sample 7 was answered .* by 'ann' in round 2, now got .*"
+    ):
         store.record(2, [(5, 0), (7, then)], annotator="ann")
-    assert said(store) == [(7, first, "ann", 2)]
+    assert stored_answers(store) == [(7, first, "ann", 2)]
 
 
-def test_values_that_are_no_labels_leave_nothing(store: LabelStore) -> None:
+def test_a_batch_with_invalid_values_is_not_stored(store: LabelStore) -> None:
     with pytest.raises(LabelError, match="label: expected an int"):
         store.record(0, [(1, 0), (2, float("nan"))], annotator="ann")
     with pytest.raises(LabelError, match="sample ids: expected all int or all str"):
@@ -118,10 +120,10 @@ def test_values_that_are_no_labels_leave_nothing(store: LabelStore) -> None:
     assert store.answers() == []
 
 
-def test_ids_keep_one_type_in_a_store(tmp_path: Path) -> None:
+def test_all_ids_of_a_store_have_one_type(tmp_path: Path) -> None:
     with LabelStore(tmp_path / "labels.db") as store:
         store.record(0, [("7", 0)], annotator="ann")
-        with pytest.raises(LabelError, match="expected sample ids of type str, .* got 7, 8$"):
+        with pytest.raises(LabelError, match="expected sample ids of type str .*, got 7, 8$"):
             store.record(0, [(7, 0), (8, 0)], annotator="ann")
         assert list(store.labels()) == ["7"]
 
@@ -130,18 +132,18 @@ def test_ids_keep_one_type_in_a_store(tmp_path: Path) -> None:
     ("annotator", "round", "named"),
     [("", 0, "annotator"), (None, 0, "annotator"), ("a", -1, "round"), ("a", True, "round")],
 )
-def test_who_and_when_are_checked(
+def test_annotator_and_round_are_checked(
     store: LabelStore, annotator: Any, round: Any, named: str
 ) -> None:
     with pytest.raises(LabelError, match=f"^{named}: expected "):
         store.record(round, [(1, 0)], annotator=annotator)
 
 
-def test_a_batch_of_nothing_is_no_answer(store: LabelStore) -> None:
+def test_an_empty_batch_stores_nothing(store: LabelStore) -> None:
     assert store.record(0, [], annotator="ann") == 0
 
 
-def test_an_annotator_who_stops_half_way_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_failing_iterator_of_answers_does_not_block_other_writers(tmp_path: Path) -> None:
     def answers() -> Iterator[tuple[int, int]]:
         yield 1, 0
         with LabelStore(tmp_path / "labels.db", timeout_s=0.0) as other:
@@ -167,16 +169,16 @@ STR_IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\
 
 
 @given(st.dictionaries(st.integers(-(2**63), 2**63 - 1), PLAIN_LABELS))
-def test_any_int_ids_and_labels_come_back_as_they_were(answers: dict[int, Any]) -> None:
-    assert_come_back(answers)
+def test_int_ids_and_labels_are_read_back_unchanged(answers: dict[int, Any]) -> None:
+    assert_read_back_unchanged(answers)
 
 
 @given(st.dictionaries(STR_IDS, PLAIN_LABELS))
-def test_any_str_ids_and_labels_come_back_as_they_were(answers: dict[str, Any]) -> None:
-    assert_come_back(answers)
+def test_str_ids_and_labels_are_read_back_unchanged(answers: dict[str, Any]) -> None:
+    assert_read_back_unchanged(answers)
 
 
-def assert_come_back(answers: dict[Any, Any]) -> None:
+def assert_read_back_unchanged(answers: dict[Any, Any]) -> None:
     with LabelStore(":memory:") as store:
         store.record(0, answers.items(), annotator="ann")
         assert [(a.sample_id, repr(a.label)) for a in store.answers()] == [
@@ -203,20 +205,20 @@ SOME_ANSWERS = st.lists(
 
 @settings(max_examples=30, deadline=None)
 @given(SOME_ANSWERS, st.data())
-def test_a_run_that_sends_its_answers_again_ends_like_one_that_was_never_killed(
+def test_a_run_that_resends_its_answers_ends_like_an_uninterrupted_one(
     log: list[tuple[int, int, str, Any]], data: st.DataObject
 ) -> None:
     cut = data.draw(st.integers(0, len(log)))
-    with tempfile.TemporaryDirectory() as folder, LabelStore(":memory:") as unkilled:
+    with tempfile.TemporaryDirectory() as folder, LabelStore(":memory:") as uninterrupted:
         for piece in (log[:cut], log):
             with LabelStore(Path(folder, "labels.db")) as store:
                 for round, sample_id, annotator, label in piece:
                     store.record(round, [(sample_id, label)], annotator=annotator)
-                resumed = said(store)
+                resumed = stored_answers(store)
                 in_force = store.labels() | dict.fromkeys(store.skipped(), SKIP)
         for round, sample_id, annotator, label in log:
-            unkilled.record(round, [(sample_id, label)], annotator=annotator)
-        assert resumed == said(unkilled)
+            uninterrupted.record(round, [(sample_id, label)], annotator=annotator)
+        assert resumed == stored_answers(uninterrupted)
         assert in_force == {sample_id: label for _, sample_id, _, label in log}
 
 
@@ -233,27 +235,27 @@ def test_a_run_that_sends_its_answers_again_ends_like_one_that_was_never_killed(
         "DELETE FROM rounds",
     ],
 )
-def test_nobody_changes_the_log_by_mistake(tmp_path: Path, statement: str) -> None:
+def test_the_log_rejects_changes(tmp_path: Path, statement: str) -> None:
     with LabelStore(tmp_path / "labels.db") as store:
         store.record(0, [(7, 0)], annotator="ann")
         store.finish_round(0, query_size=1)
-        with closing(sqlite3.connect(tmp_path / "labels.db")) as someone:
+        with closing(sqlite3.connect(tmp_path / "labels.db")) as reader:
             with pytest.raises(sqlite3.IntegrityError, match="is append-only"):
-                someone.execute(statement)
-            someone.rollback()
-        assert said(store) == [(7, 0, "ann", 0)]
+                reader.execute(statement)
+            reader.rollback()
+        assert stored_answers(store) == [(7, 0, "ann", 0)]
 
 
-def test_the_view_shows_anyone_what_is_in_force(tmp_path: Path) -> None:
+def test_the_view_shows_the_answers_in_force(tmp_path: Path) -> None:
     with LabelStore(tmp_path / "labels.db") as store:
         store.record(0, [(7, "katt"), (8, 0)], annotator="ann")
         store.record(1, [(8, SKIP), (9, "räv")], annotator="ann")
-        with closing(sqlite3.connect(tmp_path / "labels.db")) as someone:
-            rows = someone.execute("SELECT sample_id, label FROM answers_in_force").fetchall()
+        with closing(sqlite3.connect(tmp_path / "labels.db")) as reader:
+            rows = reader.execute("SELECT sample_id, label FROM answers_in_force").fetchall()
         assert sorted(rows) == [(7, '"katt"'), (8, None), (9, '"räv"')]
 
 
-def test_rounds_finish_one_after_the_other_with_their_facts(store: LabelStore) -> None:
+def test_finished_rounds_keep_their_facts(store: LabelStore) -> None:
     assert store.finished_rounds() == []
     store.finish_round(0, query_size=37, accuracy=torch.tensor(0.5), loss=float("nan"))
     store.finish_round(1, query_size=0)
@@ -265,7 +267,7 @@ def test_rounds_finish_one_after_the_other_with_their_facts(store: LabelStore) -
     assert first.finished_at <= second.finished_at
 
 
-def test_a_round_that_finishes_twice_the_same_way_is_passed_over(store: LabelStore) -> None:
+def test_finishing_a_round_again_with_the_same_facts_has_no_effect(store: LabelStore) -> None:
     store.finish_round(0, query_size=37, accuracy=0.5)
     before = store.rounds()
     store.finish_round(0, query_size=37, accuracy=0.5)
@@ -273,14 +275,14 @@ def test_a_round_that_finishes_twice_the_same_way_is_passed_over(store: LabelSto
 
 
 @pytest.mark.parametrize("changed", [{"query_size": 38, "accuracy": 0.5}, {"query_size": 37}])
-def test_a_finished_round_is_never_changed(store: LabelStore, changed: dict[str, Any]) -> None:
+def test_changing_a_finished_round_is_an_error(store: LabelStore, changed: dict[str, Any]) -> None:
     store.finish_round(0, query_size=37, accuracy=0.5)
     with pytest.raises(LabelError, match="round 0 was finished with query_size 37 and .* now"):
         store.finish_round(0, **changed)
     assert store.rounds()[0].facts == {"accuracy": 0.5}
 
 
-def test_a_round_out_of_turn_or_with_odd_facts_is_an_error(store: LabelStore) -> None:
+def test_a_round_out_of_order_or_with_invalid_facts_is_an_error(store: LabelStore) -> None:
     with pytest.raises(LabelError, match="expected round 0 to finish next, got round 1"):
         store.finish_round(1, query_size=5)
     with pytest.raises(LabelError, match=r"expected numbers, strings, .* got \w*Path\("):
@@ -289,7 +291,9 @@ def test_a_round_out_of_turn_or_with_odd_facts_is_an_error(store: LabelStore) ->
 
 
 @pytest.mark.parametrize("content", [b"sample_id,label\n7,cat\n" * 50, b"\0" * 5000])
-def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_another_format_is_an_error_and_is_not_changed(
+    tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / "labels.db"
     path.write_bytes(content)
     with pytest.raises(LabelError, match=r"labels\.db: expected a label store, got a file of ano"):
@@ -297,7 +301,7 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, conten
     assert path.read_bytes() == content
 
 
-RECORD_FOR_EVER = """
+RECORD_FOREVER = """
 import itertools, sys
 from lightning_badge.store.label_store import LabelStore
 
@@ -310,10 +314,10 @@ for batch in itertools.count():
 
 
 @pytest.mark.slow
-def test_a_kill_loses_no_answer_that_was_reported_and_leaves_no_half_batch(tmp_path: Path) -> None:
+def test_a_kill_loses_no_committed_answer_and_leaves_no_partial_batch(tmp_path: Path) -> None:
     path = tmp_path / "labels.db"
     with subprocess.Popen(
-        [sys.executable, "-c", RECORD_FOR_EVER, str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", RECORD_FOREVER, str(path)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         first = list(itertools.islice(process.stdout, 50))
@@ -325,7 +329,7 @@ def test_a_kill_loses_no_answer_that_was_reported_and_leaves_no_half_batch(tmp_p
         assert len(ids) in (10 * reported, 10 * reported + 10)
         assert ids == list(range(len(ids)))
         assert store.labels() == {sample_id: sample_id % 10 for sample_id in ids}
-        # What was under way is simply sent again.
+        # The interrupted batch is sent again.
         store.record(
             reported // 20, [(reported * 10 + i, i) for i in range(10)], annotator="dataset"
         )

@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> Iterator[RunDirectory]:
         yield run
 
 
-def test_everything_has_its_place() -> None:
+def test_paths_of_all_files() -> None:
     run = RunDirectory("runs/digits")
     paths = [
         run.config_path,
@@ -62,7 +62,7 @@ def test_everything_has_its_place() -> None:
     assert not run.path.exists()
 
 
-def test_the_path_stays_where_it_was_when_the_process_moves(
+def test_the_path_does_not_follow_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -77,36 +77,39 @@ def test_a_home_directory_may_be_abbreviated(monkeypatch: pytest.MonkeyPatch) ->
 
 
 class TestEntering:
-    def test_it_makes_the_folder_and_may_be_done_again(self, tmp_path: Path) -> None:
+    def test_it_creates_the_folder_and_can_be_repeated(self, tmp_path: Path) -> None:
         run = RunDirectory(tmp_path / "a" / "b")
         for _ in range(2):
             with run:
                 assert [entry.name for entry in run.path.iterdir()] == ["run.lock"]
 
-    def test_one_process_at_a_time_and_the_error_names_it(self, run: RunDirectory) -> None:
+    def test_a_second_process_gets_an_error_that_names_the_first(self, run: RunDirectory) -> None:
         with (
             pytest.raises(RunDirectoryError, match=rf"digits: in use by process {os.getpid()} on "),
             RunDirectory(run.path),
         ):
             pass
 
-    def test_a_folder_of_something_else_is_refused_and_left_alone(self, tmp_path: Path) -> None:
+    def test_a_folder_with_other_files_is_an_error_and_is_not_changed(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.tex").write_text("42")
         (tmp_path / "config.yaml").write_text("seed: 0")
         with (
-            pytest.raises(RunDirectoryError, match=r"other things in it \('config\.yaml', 'thesis"),
+            pytest.raises(RunDirectoryError, match=r"other files in it \('config\.yaml', 'thesis"),
             RunDirectory(tmp_path),
         ):
             pass
         assert sorted(entry.name for entry in tmp_path.iterdir()) == ["config.yaml", "thesis.tex"]
 
-    def test_a_file_in_its_place_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_path_to_a_file_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "run").touch()
         for path in (tmp_path / "run", tmp_path / "run" / "below"):
-            with pytest.raises(RunDirectoryError, match="no folder to work in"), RunDirectory(path):
+            with (
+                pytest.raises(RunDirectoryError, match="cannot be used as a folder"),
+                RunDirectory(path),
+            ):
                 pass
 
-    def test_writing_needs_it(self, tmp_path: Path) -> None:
+    def test_is_required_for_writing(self, tmp_path: Path) -> None:
         run = RunDirectory(tmp_path)
         for write in (
             lambda: run.ensure_identity(CONFIG, IDENTITY),
@@ -132,7 +135,7 @@ sys.stdin.read()
 
 
 @pytest.mark.slow
-def test_the_lock_of_a_killed_process_is_free_although_its_workers_live_on(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_released_although_its_workers_live(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_AND_FORK, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -154,29 +157,27 @@ def test_the_lock_of_a_killed_process_is_free_although_its_workers_live_on(tmp_p
 
 
 class TestIdentity:
-    def test_a_new_run_stores_its_configuration_for_people_to_read(self, run: RunDirectory) -> None:
+    def test_a_new_run_stores_its_configuration_as_readable_yaml(self, run: RunDirectory) -> None:
         run.ensure_identity(CONFIG, IDENTITY)
         text = run.config_path.read_text(encoding="utf-8")
         assert yaml.safe_load(text) == CONFIG
         assert text.startswith("seed: 0\nstrategy:\n  name: badge\n")
         assert "- räv\n" in text
 
-    def test_the_same_configuration_passes_and_is_not_written_again(
-        self, run: RunDirectory
-    ) -> None:
+    def test_an_equal_configuration_is_accepted_and_not_rewritten(self, run: RunDirectory) -> None:
         run.ensure_identity(CONFIG, IDENTITY)
         run.config_path.write_text(run.config_path.read_text() + "# a note of the operator\n")
         again = changed(strategy__classes=("räv", "katt"))
         run.ensure_identity(again, IDENTITY)
         assert "a note of the operator" in run.config_path.read_text()
 
-    def test_what_is_no_identity_may_differ_and_is_stored(self, run: RunDirectory) -> None:
+    def test_other_keys_may_differ_and_are_updated(self, run: RunDirectory) -> None:
         run.ensure_identity(CONFIG, IDENTITY)
         longer = changed(max_rounds=9, data__num_workers=0)
         run.ensure_identity(longer, IDENTITY)
         assert yaml.safe_load(run.config_path.read_text()) == longer
 
-    def test_the_error_shows_every_difference_and_how_to_mend_it(self, run: RunDirectory) -> None:
+    def test_the_error_lists_every_difference_and_the_solutions(self, run: RunDirectory) -> None:
         run.ensure_identity(CONFIG, IDENTITY)
         other = changed(seed=1, strategy__first_center="max_norm", strategy__bias=True)
         del other["strategy"]["classes"]
@@ -192,32 +193,32 @@ class TestIdentity:
         )
         assert run.config_path.read_bytes() == stored
 
-    def test_a_key_that_only_begins_alike_is_another_key(self, run: RunDirectory) -> None:
+    def test_a_key_with_the_same_prefix_is_another_key(self, run: RunDirectory) -> None:
         run.ensure_identity(CONFIG | {"seed_of_workers": 1}, IDENTITY)
         run.ensure_identity(CONFIG | {"seed_of_workers": 2}, IDENTITY)
 
-    def test_an_identity_key_that_is_not_there_is_an_error(self, run: RunDirectory) -> None:
+    def test_a_missing_identity_key_is_an_error(self, run: RunDirectory) -> None:
         with pytest.raises(RunDirectoryError, match=r"\['data\.nmae'\]: not in the configuration"):
             run.ensure_identity(CONFIG, ["seed", "data.nmae"])
 
-    def test_a_configuration_of_objects_is_an_error(self, run: RunDirectory) -> None:
+    def test_a_configuration_with_objects_is_an_error(self, run: RunDirectory) -> None:
         with pytest.raises(RunDirectoryError, match=r"plain values.*OmegaConf\.to_container"):
             run.ensure_identity(CONFIG | {"run_dir": run.path}, IDENTITY)
         assert not run.config_path.exists()
 
     @pytest.mark.parametrize("content", [b"", b"seed: [0", b"- seed\n", b"\xff\xfe\x00"])
-    def test_a_broken_one_is_an_error_in_one_line(self, run: RunDirectory, content: bytes) -> None:
+    def test_a_damaged_configuration_is_an_error_in_one_line(
+        self, run: RunDirectory, content: bytes
+    ) -> None:
         run.config_path.write_bytes(content)
         with pytest.raises(RunDirectoryError, match=r"config\.yaml: not the conf.*fresh=true") as e:
             run.ensure_identity(CONFIG, IDENTITY)
         assert "\n" not in str(e.value)
         assert run.config_path.read_bytes() == content
 
-    def test_labels_are_not_taken_over_by_a_run_that_may_be_another(
-        self, run: RunDirectory
-    ) -> None:
+    def test_labels_without_a_configuration_are_an_error(self, run: RunDirectory) -> None:
         run.labels_path.touch()
-        with pytest.raises(RunDirectoryError, match="missing, but there are labels beside it"):
+        with pytest.raises(RunDirectoryError, match="missing, but the folder contains labels"):
             run.ensure_identity(CONFIG, IDENTITY)
 
 
@@ -226,7 +227,7 @@ class TestStartingOver:
         assert run.start_over() is None
         assert [entry.name for entry in run.path.parent.iterdir()] == ["digits"]
 
-    def test_earlier_runs_are_kept_and_their_place_is_said(
+    def test_earlier_runs_are_kept_and_their_new_paths_are_logged(
         self, run: RunDirectory, caplog: pytest.LogCaptureFixture
     ) -> None:
         for number in (1, 2):
@@ -240,9 +241,7 @@ class TestStartingOver:
             assert [entry.name for entry in run.path.iterdir()] == ["run.lock"]
             assert str(aside) in caplog.text
 
-    def test_the_new_directory_is_locked_and_the_old_one_is_a_free_run_directory(
-        self, run: RunDirectory
-    ) -> None:
+    def test_the_new_directory_is_locked_and_the_old_one_is_not(self, run: RunDirectory) -> None:
         run.ensure_identity(CONFIG, IDENTITY)
         aside = run.start_over()
         assert aside is not None
@@ -276,9 +275,7 @@ class TestStartingOver:
 
 
 class TestRounds:
-    def test_clearing_removes_what_a_killed_attempt_left_and_nothing_else(
-        self, run: RunDirectory
-    ) -> None:
+    def test_clearing_removes_only_the_files_of_that_round(self, run: RunDirectory) -> None:
         run.write_metrics(0, {})
         assert run.clear_round(1) == run.round_path(1)
         run.checkpoint_path(1).write_bytes(b"half")
@@ -294,11 +291,11 @@ class TestRounds:
             "sizes": [1, 2],
         }
 
-    def test_metrics_of_objects_are_an_error(self, run: RunDirectory) -> None:
+    def test_metrics_with_objects_are_an_error(self, run: RunDirectory) -> None:
         with pytest.raises(RunDirectoryError, match="expected numbers, strings"):
             run.write_metrics(0, {"model": object()})
 
-    def test_a_file_that_cannot_be_encoded_leaves_the_one_before(self, run: RunDirectory) -> None:
+    def test_a_failed_write_keeps_the_previous_file(self, run: RunDirectory) -> None:
         run.write_text(run.learning_curve_csv_path, "round,accuracy\n")
         with pytest.raises(UnicodeEncodeError):
             run.write_text(run.learning_curve_csv_path, "\udc80")
@@ -309,7 +306,7 @@ class TestRounds:
         ]
 
 
-def test_a_first_try_that_failed_binds_nobody(tmp_path: Path) -> None:
+def test_the_configuration_of_a_failed_first_start_is_replaced(tmp_path: Path) -> None:
     with RunDirectory(tmp_path / "run") as run:
         run.ensure_identity(CONFIG, IDENTITY)
         run.labels_path.touch()

@@ -20,12 +20,12 @@ def test_a_line_for_each_ordering_over_ranks_from_one() -> None:
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
 
 
-def test_the_landmarks_that_are_reached_are_named() -> None:
+def test_reached_landmarks_are_annotated() -> None:
     (axes,) = draw_coverage({"a": ordering_of(0.2, 0.6, 0.7)}).axes
     assert [text.get_text() for text in axes.texts] == ["50% with 2"]
 
 
-def test_what_cannot_be_drawn_is_said() -> None:
+def test_missing_orderings_or_coverage_are_errors() -> None:
     with pytest.raises(BadgeError, match="got none"):
         draw_coverage({})
     with pytest.raises(BadgeError, match="'a' has none"):

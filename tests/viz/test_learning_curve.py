@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib")
 CURVE = ([20, 40, 180], [0.5, 0.75, 0.925])
 
 
-def test_a_curve_has_a_marker_for_each_round_and_says_how_it_ends() -> None:
+def test_a_curve_has_a_marker_for_each_round_and_shows_its_last_value() -> None:
     figure = draw_learning_curve({"badge": CURVE}, metric="accuracy", title="digits")
     (axes,) = figure.axes
     (line,) = axes.lines
@@ -23,7 +23,7 @@ def test_a_curve_has_a_marker_for_each_round_and_says_how_it_ends() -> None:
     assert axes.get_ylim()[1] == 1.0
 
 
-def test_several_curves_differ_in_colour_and_marker_and_stand_in_a_legend() -> None:
+def test_several_curves_differ_in_colour_and_marker_and_have_a_legend() -> None:
     figure = draw_learning_curve(dict.fromkeys(("badge", "random", "entropy"), CURVE))
     (axes,) = figure.axes
     assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 3
@@ -40,13 +40,13 @@ def test_labels_over_more_than_a_factor_of_ten_are_drawn_on_a_logarithmic_axis(
     assert figure.axes[0].get_xscale() == scale
 
 
-def test_a_metric_outside_of_0_and_1_is_drawn_as_it_is() -> None:
+def test_a_metric_outside_of_0_to_1_is_not_shown_in_per_cent() -> None:
     figure = draw_learning_curve({"badge": ([1, 2], [3.5, 2.25])}, metric="loss")
     assert figure.axes[0].get_title(loc="right") == "2.25 with 2 labels"
 
 
 @pytest.mark.parametrize("values", [[0.3], [math.nan]])
-def test_a_single_round_is_a_picture_too(values: list[float]) -> None:
+def test_a_single_round_can_be_drawn(values: list[float]) -> None:
     png = io.BytesIO()
     draw_learning_curve({"badge": ([20], values)}).savefig(png, format="png")
     assert png.getvalue().startswith(b"\x89PNG")
@@ -55,6 +55,6 @@ def test_a_single_round_is_a_picture_too(values: list[float]) -> None:
 @pytest.mark.parametrize(
     "curves", [{}, {"badge": ([], [])}, {"badge": ([1, 2], [0.5])}, {"badge": ([0], [0.5])}]
 )
-def test_what_is_no_curve_is_an_error(curves: dict[str, tuple[list[int], list[float]]]) -> None:
+def test_an_invalid_curve_is_an_error(curves: dict[str, tuple[list[int], list[float]]]) -> None:
     with pytest.raises(BadgeError, match="expected"):
         draw_learning_curve(curves)

@@ -6,7 +6,7 @@ from lightning_badge.viz.rendered import rendered
 figures = pytest.importorskip("matplotlib.figure")
 
 
-def test_a_figure_becomes_its_pixels() -> None:
+def test_a_figure_is_rendered_to_pixels() -> None:
     figure = figures.Figure(figsize=(2, 1), dpi=50, facecolor="white")
     axes = figure.add_axes((0, 0, 0.5, 1))
     axes.set_axis_off()

@@ -1,7 +1,7 @@
 """Budgets: how many labels to ask for in a round.
 
-The ordering does not depend on the budget. The number may therefore change until the labelers
-start: a few labels today, thousands tomorrow. A new budget is one file here and one config in
+The ordering does not depend on the budget, so the number may change until labeling starts: a few
+labels today, thousands tomorrow. To add a budget, add one file here and one config in
 ``configs/budget`` whose ``_target_`` names its class.
 """
 

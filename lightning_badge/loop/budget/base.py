@@ -1,4 +1,4 @@
-"""What a budget is, and the checks that budgets share."""
+"""The budget protocol and the argument checks that budgets share."""
 
 from collections.abc import Sized
 from numbers import Integral, Real
@@ -13,12 +13,12 @@ class Budget(Protocol):
     def query_size(self, *, round: int, labeled: int, pool: int, ordering: Sized) -> int:
         """Returns how many labels to ask for; 0 ends the run.
 
-        A run that was killed asks again, so the answer may depend on the arguments only.
+        A restarted run calls this again, so the result may depend on the arguments only.
 
         Args:
             round: The round, from 0.
-            labeled: How many samples had a label when the round began.
-            pool: How many samples were in the pool when the round began.
+            labeled: Number of labeled samples when the round began.
+            pool: Number of samples in the pool when the round began.
             ordering: The round's ordering, best first; it may be shorter than the pool.
         """
         ...
@@ -45,13 +45,13 @@ def checked_int(name: str, value: Any, expected: str) -> int:
 
 
 def checked_share(name: str, value: object) -> float:
-    """Returns a share in (0, 1], or raises a BudgetError that names the setting."""
+    """Returns a float in (0, 1], or raises a BudgetError that names the setting."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) <= 1.0:
         raise BudgetError(f"budget.{name}: expected a share in (0, 1], got {value!r}")
     return float(value)
 
 
 def set_fields(budget: Any, **fields: Any) -> None:
-    """Replaces fields of a frozen budget by plain values while it is built."""
+    """Replaces fields of a frozen budget with checked values in ``__post_init__``."""
     for name, value in fields.items():
         object.__setattr__(budget, name, value)

@@ -1,4 +1,4 @@
-"""As many labels as cover a share of the pool's scatter."""
+"""A budget that asks for as many labels as cover a share of the pool's scatter."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,10 @@ from lightning_badge.loop.budget.base import checked_share, positive_int, set_fi
 class CoverageBudget:
     """Asks for as many labels as it takes to cover a share of the pool's scatter.
 
-    It answers how many labels are worth asking for today: where the pool is all alike few suffice.
+    A pool of similar samples needs few labels, a diverse one needs many.
 
     Args:
-        coverage: The share, in (0, 1]; see `Ordering`.
+        coverage: The share to cover, in (0, 1]; see `Ordering`.
         high: The largest query size.
 
     Example:
@@ -33,10 +33,10 @@ class CoverageBudget:
         set_fields(self, high=positive_int("high", self.high))
 
     def query_size(self, *, round: int, labeled: int, pool: int, ordering: Any) -> int:  # noqa: ARG002
-        """Returns the first number of ranks that reaches the coverage.
+        """Returns the smallest number of ranks that reaches the coverage, at most ``high``.
 
         Raises:
-            BudgetError: An ordering without coverage.
+            BudgetError: The ordering has no coverage.
         """
         if ordering.coverage is None:
             raise BudgetError(

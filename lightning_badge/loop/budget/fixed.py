@@ -1,4 +1,4 @@
-"""The same number of labels every round."""
+"""A budget that asks for the same number of labels every round."""
 
 from collections.abc import Sized
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from lightning_badge.loop.budget.base import positive_int, set_fields
 
 @dataclass(frozen=True)
 class FixedBudget:
-    """Asks for ``k`` labels every round, or for the rest of the pool where that is less.
+    """Asks for ``k`` labels every round, or for the whole pool if it is smaller.
 
     Example:
         >>> FixedBudget(k=100).query_size(round=0, labeled=20, pool=30, ordering=range(30))
@@ -21,5 +21,5 @@ class FixedBudget:
         set_fields(self, k=positive_int("k", self.k))
 
     def query_size(self, *, round: int, labeled: int, pool: int, ordering: Sized) -> int:  # noqa: ARG002
-        """Returns ``k``, or what is left of the pool."""
+        """Returns ``k``, at most the size of the pool."""
         return min(self.k, pool)

@@ -1,4 +1,4 @@
-"""A list of query sizes, one for each round."""
+"""A budget with a listed query size for each round."""
 
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from lightning_badge.loop.budget.base import positive_int, set_fields
 
 @dataclass(frozen=True)
 class ScheduleBudget:
-    """Asks for ``sizes[round]`` labels, or for the rest of the pool where that is less.
+    """Asks for ``sizes[round]`` labels, or for the whole pool if it is smaller.
 
-    The schedule is the whole plan: after its last entry the query size is 0, which ends the run.
+    After the last entry the query size is 0, which ends the run.
 
     Example:
         >>> budget = ScheduleBudget(sizes=[10, 1000])
@@ -23,7 +23,7 @@ class ScheduleBudget:
     sizes: Sequence[int]
 
     def __post_init__(self) -> None:
-        given: Any = self.sizes  # from a config, where it may be anything
+        given: Any = self.sizes  # comes from a config, so its type is not known
         if isinstance(given, str) or not isinstance(given, Sequence) or not given:
             raise BudgetError(
                 "budget.sizes: expected a list of positive integers with at least one entry, "
@@ -33,5 +33,5 @@ class ScheduleBudget:
         set_fields(self, sizes=sizes)
 
     def query_size(self, *, round: int, labeled: int, pool: int, ordering: Sized) -> int:  # noqa: ARG002
-        """Returns the round's entry, what is left of the pool, or 0 after the last entry."""
+        """Returns the round's entry, at most the size of the pool; 0 after the last entry."""
         return min(self.sizes[round], pool) if round < len(self.sizes) else 0

@@ -1,4 +1,4 @@
-"""A number of labels that changes from round to round, as labeling capacity does."""
+"""A budget whose query size varies from round to round, as labeling capacity does."""
 
 import math
 import random
@@ -11,14 +11,14 @@ from lightning_badge.loop.budget.base import checked_int, positive_int, set_fiel
 
 @dataclass(frozen=True)
 class VariableBudget:
-    """Asks for a log-uniform number of labels: capacity that runs from a few to thousands.
+    """Asks for a number of labels drawn from a log-uniform distribution.
 
-    Ten to a hundred is as likely as a hundred to a thousand. Never more than the pool holds.
+    10 to 100 labels are as likely as 100 to 1000. The number never exceeds the size of the pool.
 
     Args:
         low: The smallest query size.
-        high: The largest one, included.
-        seed: Together with the round it decides the draw, so a resumed run draws the same.
+        high: The largest query size, included.
+        seed: The draw depends on seed and round alone, so a resumed run draws the same number.
 
     Example:
         >>> budget = VariableBudget(low=5, high=2000, seed=0)
@@ -40,8 +40,8 @@ class VariableBudget:
         set_fields(self, low=low, high=high, seed=checked_int("seed", self.seed, "an integer"))
 
     def query_size(self, *, round: int, labeled: int, pool: int, ordering: Sized) -> int:  # noqa: ARG002
-        """Returns the round's draw, or what is left of the pool."""
-        # A str seed goes through SHA-512: neighbouring rounds and seeds share nothing.
+        """Returns the round's draw, at most the size of the pool."""
+        # `random` hashes a str seed with SHA-512, so neighbouring rounds and seeds are independent.
         uniform = random.Random(f"{self.seed}:{round}").random()
         drawn = math.floor(self.low * math.pow((self.high + 1) / self.low, uniform))
-        return min(max(drawn, self.low), self.high, pool)  # rounding may step outside
+        return min(max(drawn, self.low), self.high, pool)  # rounding may leave [low, high]

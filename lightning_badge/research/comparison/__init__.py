@@ -1,4 +1,4 @@
-"""What runs of several strategies or budgets say: intervals over seeds, tests, a report."""
+"""Comparison of runs with several strategies or budgets: intervals over seeds, tests, a report."""
 
 from lightning_badge.research.comparison.penalty import label_sizes, penalty_matrix
 from lightning_badge.research.comparison.report import report

@@ -14,14 +14,13 @@ SATURATED = 0.99
 def label_sizes(setting: Setting, baseline: str | None = None) -> Labels:
     """Returns the numbers of labels at which the contestants of a setting are tested.
 
-    As in the paper they double: the initial labels and 1, 2, 4, ... query sizes, while learning
-    still goes on, that is, before the baseline's mean reaches 99 % of its last mean. Where query
-    sizes vary, the smallest one counts, and of several budgets the one where that is largest.
+    As in the paper, the numbers double: the initial labels plus 1, 2, 4, ... query sizes, as long
+    as the baseline's mean is below 99 % of its last mean. The query size is `Setting.query_size`.
 
     Args:
         setting: Learning curves.
-        baseline: The contestant that says when learning is over, ``random`` in the paper; None,
-            or one that is not there, uses all sizes up to the end.
+        baseline: The contestant whose saturation ends the tests, ``random`` in the paper; if None
+            or not in the setting, all sizes up to the last labels are used.
     """
     step, room = setting.query_size, setting.last_labels - setting.first_labels
     sizes = setting.first_labels + step * 2 ** np.arange(int(np.log2(room // step)) + 1)
@@ -37,22 +36,22 @@ def penalty_matrix(
 ) -> FloatArray:
     """Counts for each pair of contestants in how many settings one beats the other.
 
-    Each setting has the same weight: where i beats j at one of its n numbers of labels, by a
-    two-sided t-test paired by seed, 1 / n is added to P[i, j].
+    All settings have equal weight: each time i beats j at one of a setting's n numbers of labels,
+    by a two-sided t-test paired by seed, 1 / n is added to P[i, j].
 
-    The paper's text tests at p < 0.05, |t| > 2.776 with its five seeds; 0.95 is the same.
+    The paper tests at p < 0.05, |t| > 2.776 with its five seeds: that is confidence 0.95.
 
     Args:
-        settings: All with the same contestants.
-        confidence: Of the test.
+        settings: Settings with the same contestants.
+        confidence: Confidence level of the test.
         baseline: See `label_sizes`.
 
     Returns:
         ``[m, m]`` in the order of the contestants, each entry at most the number of settings. A
-        low mean of column j says that j is seldom beaten.
+        low mean of column j means that j is seldom beaten.
 
     Raises:
-        BadgeError: Fewer than two seeds, or a confidence outside (0, 1).
+        BadgeError: There are fewer than two seeds, or ``confidence`` is outside (0, 1).
     """
     names = list(settings[0].curves)
     penalty: FloatArray = np.zeros((len(names), len(names)))

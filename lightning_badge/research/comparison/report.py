@@ -1,4 +1,4 @@
-"""The report of a comparison as Markdown: who learned faster, and who beats whom."""
+"""The report of a comparison in Markdown: learning curves and the pairwise penalty matrix."""
 
 from collections.abc import Sequence
 
@@ -20,25 +20,25 @@ def report(
     baseline: str | None = None,
     confidence: float = 0.9,
 ) -> str:
-    """Returns a comparison in words and tables, with links to its two pictures beside it.
+    """Returns a comparison as text and tables, with links to two pictures in the same folder.
 
     Args:
         title: Heading.
-        settings: All of the same contestants.
-        metric: Its name.
-        targets: Values of the metric: how many labels does it take to reach them?
+        settings: Settings with the same contestants.
+        metric: Name of the metric.
+        targets: Values of the metric for which the number of labels needed is reported.
         baseline: See `label_sizes`.
-        confidence: Of the tests of the penalty matrix.
+        confidence: Confidence level of the tests of the penalty matrix.
 
     Raises:
-        BadgeError: Fewer than two seeds.
+        BadgeError: There are fewer than two seeds.
     """
     parts = [f"# {title}\n", "![learning curves](learning_curves.png)\n", _legend(metric, targets)]
     for setting in settings:
         parts += [_heading(setting), curve_table(setting, targets)]
     penalty = penalty_matrix(settings, confidence, baseline=baseline)
     parts += [
-        "## Who beats whom\n",
+        "## Pairwise penalty matrix\n",
         "![penalty matrix](penalty_matrix.png)\n",
         _how_tested(settings, baseline, confidence),
         penalty_table(list(settings[0].curves), penalty),
@@ -47,7 +47,7 @@ def report(
 
 
 def curve_table(setting: Setting, targets: Sequence[float]) -> str:
-    """Returns a row for each contestant as a Markdown table, the largest area first."""
+    """Returns a Markdown table with a row for each contestant, the largest area first."""
     shown = np.unique([setting.first_labels, *label_sizes(setting), setting.last_labels])
     at_shown, at_grid = setting.at(shown), setting.at(setting.common_labels())
     grid = torch.from_numpy(setting.common_labels())
@@ -67,7 +67,7 @@ def curve_table(setting: Setting, targets: Sequence[float]) -> str:
 
 
 def penalty_table(names: Sequence[str], penalty: FloatArray) -> str:
-    """Returns a penalty matrix as a Markdown table, the means of its columns in the last row."""
+    """Returns a penalty matrix as a Markdown table with the column means in the last row."""
     rows = [[f"**{name}**"] for name in names]
     for (row, column), value in np.ndenumerate(penalty):
         rows[row].append("" if row == column else f"{value:.2f}")
@@ -76,7 +76,7 @@ def penalty_table(names: Sequence[str], penalty: FloatArray) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a table in Markdown.
+    """Formats a table in Markdown.
 
     Example:
         >>> print(markdown_table(["a", "b"], [["1", "2"]]), end="")
@@ -91,13 +91,13 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _legend(metric: str, targets: Sequence[float]) -> str:
     words = (
         f"{metric} in per cent by number of labels: mean and half width of its 95 % t-interval "
-        "over seeds. area: the same of the area under the learning curve, over the labels that "
-        "all runs have in common."
+        "over seeds. area: the same for the area under the learning curve, over the range of "
+        "labels that all runs have in common."
     )
     if targets:
         words += (
-            " to x %: median number of labels that it took to get there; in brackets how many "
-            "seeds did, where not all."
+            " to x %: median number of labels needed to reach x %; in brackets the number of seeds "
+            "that reached it, if not all did."
         )
     return words + "\n"
 
@@ -119,10 +119,10 @@ def _how_tested(settings: Sequence[Setting], baseline: str | None, confidence: f
     if all(baseline in setting.curves for setting in settings):
         until = f", until {baseline} reaches {100 * SATURATED:g} % of its last value"
     return (
-        "How often the row beats the column, of at most "
+        "Number of settings in which the row beats the column, at most "
         f"{len(settings)}: two-sided t-test at {100 * confidence:g} %, paired by seed, at numbers "
-        f"of labels that double ({sizes}){until} (arXiv 1906.03671, section 5). A low mean is "
-        "good: seldom beaten.\n"
+        f"of labels that double ({sizes}){until} (arXiv 1906.03671, section 5). A low column mean "
+        "is good: the column is seldom beaten.\n"
     )
 
 
@@ -135,8 +135,8 @@ def _with_interval(values: FloatArray) -> list[str]:
 
 
 def _labels_to(reached: Sequence[float]) -> str:
-    """Returns the median of numbers of labels; those that never came count as endless."""
-    known = np.nan_to_num(reached, nan=np.inf)
-    came, median = int(np.isfinite(known).sum()), float(np.median(known))
+    """Formats the median number of labels needed; NaN, never reached, counts as infinite."""
+    needed = np.nan_to_num(reached, nan=np.inf)
+    count, median = int(np.isfinite(needed).sum()), float(np.median(needed))
     shown = f"{median:.0f}" if np.isfinite(median) else "-"
-    return shown if came == len(known) else f"{shown} ({came} of {len(known)})"
+    return shown if count == len(needed) else f"{shown} ({count} of {len(needed)})"

@@ -1,4 +1,4 @@
-"""Settings: the same task for several contestants, with a learning curve for each seed."""
+"""Settings: one task run with several contestants, with a learning curve for each seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,19 @@ FACTORS = ("strategy", "budget")
 
 @dataclass(frozen=True)
 class Setting:
-    """Learning curves that may be compared: of one data set, from the same initial labels.
+    """Comparable learning curves: from one data set and the same initial labels.
+
+    A contestant is one of the strategies or budgets that are compared.
 
     Attributes:
-        name: What all curves have in common: the budget where strategies are compared.
-        seeds: Of the runs.
-        curves: For each contestant and each seed, numbers of labels, rising, and the metric there.
+        name: The factor that all curves share, for example the budget if strategies are compared.
+        seeds: Seeds of the runs.
+        curves: For each contestant, one curve per seed: increasing numbers of labels and the metric
+            at each of them.
 
     Raises:
-        BadgeError: A curve without two rounds or with other than rising labels, too few curves, or
-            curves that have no number of labels in common.
+        BadgeError: A curve has fewer than two rounds or labels that do not increase, a contestant
+            has too few curves, or the curves have no common range of labels.
     """
 
     name: str
@@ -42,8 +45,8 @@ class Setting:
             for seed, (labels, values) in zip(self.seeds, curves, strict=True):
                 if len(labels) < 2 or len(labels) != len(values) or min(np.diff(labels)) < 1:
                     raise BadgeError(
-                        f"{self.name}: {name}, seed {seed}: expected two rounds or more with "
-                        f"rising numbers of labels and a value each, got labels {list(labels)} "
+                        f"{self.name}: {name}, seed {seed}: expected at least two rounds with "
+                        f"increasing numbers of labels and a value each, got labels {list(labels)} "
                         f"and {len(values)} values"
                     )
         if self.first_labels >= self.last_labels:
@@ -54,19 +57,19 @@ class Setting:
 
     @property
     def first_labels(self) -> int:
-        """Labels that every run has at its start."""
+        """The smallest number of labels that all curves cover."""
         return max(int(labels[0]) for labels in self._labels())
 
     @property
     def last_labels(self) -> int:
-        """Labels that every run reached."""
+        """The largest number of labels that all curves cover."""
         return min(int(labels[-1]) for labels in self._labels())
 
     @property
     def query_size(self) -> int:
-        """The smallest query size of a contestant, of the one where that is largest.
+        """The maximum over contestants of the contestant's smallest query size.
 
-        A contestant that never asks for fewer was not measured before.
+        Below this many new labels, at least one contestant was never measured.
         """
         return max(
             min(int(np.diff(labels).min()) for labels, _ in curves)
@@ -74,15 +77,15 @@ class Setting:
         )
 
     def common_labels(self) -> Labels:
-        """Returns every number of labels at which any run was measured and all others had begun."""
+        """Returns all measured numbers of labels in the range that all curves cover."""
         union = np.unique(np.concatenate(self._labels()))
         return union[(union >= self.first_labels) & (union <= self.last_labels)]
 
     def at(self, labels: Sequence[int] | Labels) -> dict[str, npt.NDArray[np.float64]]:
         """Returns the metric ``[s, k]`` of each contestant at numbers of labels ``[k]``.
 
-        Between two rounds it is interpolated linearly in the number of labels, so that runs with
-        query sizes of their own can be compared at equal numbers of labels.
+        Values between two rounds are interpolated linearly in the number of labels, so that runs
+        with different query sizes can be compared at equal numbers of labels.
         """
         return {
             name: np.stack([np.interp(labels, *curve) for curve in curves])
@@ -96,18 +99,18 @@ class Setting:
 def settings_of(
     rows: Sequence[Mapping[str, Any]], *, metric: str, contestants: str = "strategy"
 ) -> list[Setting]:
-    """Sorts a table of results into settings.
+    """Groups a table of results into settings.
 
     Args:
-        rows: Of ``strategy``, ``budget``, ``seed``, ``labels`` and the metric, one a round, in the
-            order of rounds.
-        metric: Column to compare, the higher the better.
-        contestants: What is compared, ``strategy`` or ``budget``; the other one tells settings
-            apart.
+        rows: One row per round with the columns ``strategy``, ``budget``, ``seed``, ``labels`` and
+            the metric, in the order of rounds.
+        metric: Column to compare; higher is better.
+        contestants: The column to compare, ``strategy`` or ``budget``; each value of the other one
+            is a setting.
 
     Raises:
-        BadgeError: An unknown column, or a run that one contestant of a setting has and another
-            has not.
+        BadgeError: ``contestants`` or ``metric`` is not a column, or a setting lacks a run that
+            other contestants have.
     """
     if contestants not in FACTORS:
         raise BadgeError(f"contestants: expected {' or '.join(FACTORS)}, got {contestants!r}")

@@ -1,4 +1,4 @@
-"""Student's t over seeds: an interval for a mean, and whether one contestant beats another."""
+"""Student's t over seeds: confidence intervals of means, and paired tests between contestants."""
 
 import math
 
@@ -15,13 +15,13 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> tuple[Floa
 
     Args:
         values: ``[s, ...]``, a row for each seed.
-        confidence: Share of the intervals that hold the true mean where errors are normal.
+        confidence: Probability that an interval contains the true mean, if errors are normal.
 
     Returns:
         Mean and half width, both ``[...]``.
 
     Raises:
-        BadgeError: Fewer than two seeds, or a confidence outside (0, 1).
+        BadgeError: There are fewer than two seeds, or ``confidence`` is outside (0, 1).
 
     Example:
         >>> mean, half_width = mean_interval([0.5, 0.7])
@@ -34,19 +34,22 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> tuple[Floa
 
 
 def beats(ours: npt.ArrayLike, theirs: npt.ArrayLike, confidence: float) -> npt.NDArray[np.bool_]:
-    """Tells where a contestant is better than another by a two-sided t-test paired by seed.
+    """Tests where one contestant is better than another: two-sided t-test paired by seed.
 
-    The paper's t-score (arXiv 1906.03671, section 5) of s seeds: sqrt(s) times the mean of the
-    differences over their standard deviation, which divides by s - 1. Where all differences are
-    equal, their sign decides.
+    The t-score of s seeds (arXiv 1906.03671, section 5) is sqrt(s) times the mean of the
+    differences divided by their standard deviation, which is normalized by s - 1. If all
+    differences are equal, their sign decides.
 
     Args:
-        ours: ``[s, ...]``, a row for each seed, the higher the better.
-        theirs: The same of the other contestant, with the same seeds.
-        confidence: Of the test; 0.95 asks for p < 0.05.
+        ours: ``[s, ...]``, a row for each seed; higher is better.
+        theirs: ``[s, ...]`` of the other contestant, with the same seeds.
+        confidence: Confidence level of the test; 0.95 requires p < 0.05.
+
+    Returns:
+        Whether ``ours`` is significantly better, ``[...]``.
 
     Raises:
-        BadgeError: Fewer than two seeds, or a confidence outside (0, 1).
+        BadgeError: There are fewer than two seeds, or ``confidence`` is outside (0, 1).
     """
     difference = np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
     seeds = len(difference)
@@ -58,15 +61,15 @@ def beats(ours: npt.ArrayLike, theirs: npt.ArrayLike, confidence: float) -> npt.
 
 
 def t_quantile(seeds: int, confidence: float) -> float:
-    """Returns how far Student's t of ``seeds - 1`` degrees of freedom stays from 0.
+    """Returns the two-sided quantile of Student's t with ``seeds - 1`` degrees of freedom.
 
     Raises:
-        BadgeError: Fewer than two seeds, or a confidence outside (0, 1).
+        BadgeError: There are fewer than two seeds, or ``confidence`` is outside (0, 1).
     """
     from scipy.stats import t
 
     if seeds < 2:
-        raise BadgeError(f"seeds: expected two or more for an interval or a test, got {seeds}")
+        raise BadgeError(f"seeds: expected at least 2 for an interval or a test, got {seeds}")
     if not 0 < confidence < 1:
         raise BadgeError(f"confidence: expected a number between 0 and 1, got {confidence!r}")
     return float(t.ppf((1 + confidence) / 2, seeds - 1))

@@ -1,4 +1,4 @@
-"""An ordering in motion: its first picks fly one after the other to their places on the map."""
+"""An animation of an ordering: its first picks move one by one to their places on the map."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lightning_badge.viz.style import INK, class_color
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# A frame and how long it stands, in hundredths of a second: all that GIF can tell.
+# A frame and its duration in hundredths of a second, the time unit of GIF.
 Frame = tuple["Image", int]
 
 SIZE = (800, 520)
@@ -39,33 +39,33 @@ def ordering_frames(
     captions: Sequence[str],
     unseen: Collection[int] = (),
 ) -> Iterator[Frame]:
-    """Draws the frames of an animation: first the map alone, last all picks on it.
+    """Draws the frames of an animation, from the empty map to the map with all picks.
 
-    Each pick is shown large beside the map with its caption, then flies, eased, to its place. The
-    first ten take a second each, the others go faster. The background is opaque white, so the
-    animation looks the same on a light and on a dark page.
+    Each pick is shown large beside the map with its caption, then moves to its place with easing.
+    The first ten take a second each, later ones are faster. The background is opaque white, so the
+    animation looks the same on light and dark pages.
 
     Args:
         places: Coordinates ``[n, 2]`` of a map.
         labels: Classes ``[n]``.
-        class_names: Of all classes.
-        picks: Rows in the order of their ranks ``[k]``, one or more.
-        images: Of the picks, ``[k, channels, height, width]``: floats in 0..1 or uint8.
+        class_names: Names of all classes.
+        picks: Rows in the order of their ranks ``[k]``, at least one.
+        images: Images of the picks ``[k, channels, height, width]``: floats in 0..1 or uint8.
         captions: One for each pick.
-        unseen: Classes that training never saw; they are marked.
+        unseen: Classes without training samples; they are marked.
 
     Yields:
-        Frames of 800 by 520 pixels and how long each stands, in hundredths of a second.
+        Frames of 800 by 520 pixels and their durations in hundredths of a second.
 
     Raises:
-        BadgeError: Not one image and one caption for each pick.
+        BadgeError: The number of images or captions differs from the number of picks.
     """
     from PIL import Image
 
     pictures = (255 * as_pictures(images)).astype(np.uint8)
     if not len(picks) == len(pictures) == len(captions):
         raise BadgeError(
-            "animation: expected one image and one caption a pick, got "
+            "animation: expected one image and one caption per pick, got "
             f"{len(pictures)} images and {len(captions)} captions for {len(picks)} picks"
         )
     background, pixels = _background(places, labels, class_names, picks, unseen)
@@ -80,7 +80,7 @@ def ordering_frames(
         steps = SLOW_STEPS if rank < _SLOW_PICKS else _FAST_STEPS
         for step in range(1, steps + 1):
             yield pick.frame(canvas, before, step / steps), STEP
-        pick.land(canvas)
+        pick.draw_final(canvas)
         before = pick.card(_CARD)
     # The last card stays beside the map.
     yield pick.frame(canvas, before, 1.0), _LAST_HOLD
@@ -88,7 +88,7 @@ def ordering_frames(
 
 @dataclass(frozen=True)
 class _Pick:
-    """A pick on its way from the card beside the map to its place, or to free room beside that."""
+    """A pick that moves from the card beside the map to its place, or to free space near it."""
 
     picture: Image
     caption: str
@@ -97,7 +97,7 @@ class _Pick:
     beside: npt.NDArray[np.float64]
 
     def card(self, side: float) -> Image:
-        """Returns the picture with a frame in the colour of its class."""
+        """Returns the picture with a border in the colour of its class."""
         from PIL import Image, ImageOps
 
         edge = max(2, round(side / 30))
@@ -106,7 +106,7 @@ class _Pick:
         return ImageOps.expand(ImageOps.pad(size, (inner, inner)), edge, self.color)
 
     def frame(self, canvas: Image, before: Image, time: float) -> Image:
-        """Returns the canvas at a time in 0..1: a card that fades in, then a copy that flies."""
+        """Draws the canvas at a time in 0..1: the card fades in, then a copy moves to the map."""
         from PIL import Image, ImageDraw
 
         frame = canvas.copy()
@@ -123,15 +123,15 @@ class _Pick:
             align="center",
             spacing=6,
         )
-        flown = _eased(max(0.0, 1.5 * time - 0.5))
-        if flown > 0.0:
+        moved = _eased(max(0.0, 1.5 * time - 0.5))
+        if moved > 0.0:
             start = np.array([middle, top + _CARD / 2])
-            center = start + flown * (self.beside - start)
-            self._paste(frame, center, _CARD + flown * (_THUMB - _CARD))
+            center = start + moved * (self.beside - start)
+            self._paste(frame, center, _CARD + moved * (_THUMB - _CARD))
         return frame
 
-    def land(self, canvas: Image) -> None:
-        """Draws the picture for good, and where it is off its place a line to there."""
+    def draw_final(self, canvas: Image) -> None:
+        """Draws the picture permanently, with a line to its place if it was moved aside."""
         from PIL import ImageDraw
 
         ImageDraw.Draw(canvas).line([*self.place, *self.beside], fill=INK)
@@ -150,7 +150,7 @@ def _background(
     picks: Sequence[int],
     unseen: Collection[int],
 ) -> tuple[Image, npt.NDArray[np.float64]]:
-    """Returns the map and where on it the picks lie ``[k, 2]``, in pixels."""
+    """Returns the map and the positions of the picks on it, ``[k, 2]`` in pixels."""
     from matplotlib.figure import Figure
     from PIL import Image
 
@@ -182,7 +182,7 @@ def _card_corner() -> tuple[int, int]:
 
 
 def _eased(time: float) -> float:
-    """Starts and ends at rest."""
+    """Maps 0..1 to 0..1 with zero speed at both ends."""
     return time * time * (3 - 2 * time)
 
 

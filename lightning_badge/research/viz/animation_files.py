@@ -1,4 +1,4 @@
-"""Animations as files: GIF by Pillow, WebM where the program ``ffmpeg`` is."""
+"""Animations as files: GIF with Pillow, WebM with the program ``ffmpeg``."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _COLORS, _NEARLY_WHITE, _TINTS = 128, 248, (1.0, 0.6, 0.3)
 
 
 def write_gif(frames: Iterable[Frame], path: Path) -> None:
-    """Writes frames as a GIF that repeats for ever.
+    """Writes frames as a GIF that repeats forever.
 
-    All frames share one palette, so that nothing flickers.
+    All frames share one palette to avoid flicker.
 
     Raises:
-        BadgeError: No frames.
+        BadgeError: There are no frames.
     """
     from PIL import Image
 
-    coming = iter(frames)
-    begun = list(islice(coming, 1 + SLOW_STEPS))
-    if not begun:
+    remaining = iter(frames)
+    first = list(islice(remaining, 1 + SLOW_STEPS))
+    if not first:
         raise BadgeError("animation: expected frames, got none")
-    palette = _palette(begun[-1][0])
+    palette = _palette(first[-1][0])
     pictures, milliseconds = [], []
-    for picture, hundredths in chain(begun, coming):
+    for picture, hundredths in chain(first, remaining):
         pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
         milliseconds.append(10 * hundredths)
     pictures[0].save(
@@ -53,14 +53,14 @@ def write_gif(frames: Iterable[Frame], path: Path) -> None:
 
 
 def _palette(frame: Image) -> Image:
-    """Returns an image whose palette has the colours of a frame with map and picture in it."""
+    """Returns an image with a palette for all frames, from a frame with map and picture."""
     from PIL import ImageColor
 
     image = frame.quantize(_COLORS)
     most = np.array(image.getpalette()).reshape(-1, 3)
-    # The mean of what is nearly white is not white: on a white page a tinted box would show.
+    # Quantization averages near-white colours, which would show as a tinted box on a white page.
     most[most.min(axis=1) >= _NEARLY_WHITE] = 255
-    # Small in a frame, so lost among the most frequent colours, and yet what is to be told apart.
+    # Class colours cover too few pixels to be among the most frequent colours, so they are added.
     full = np.array([ImageColor.getrgb(color) for color in CLASS_COLORS])
     tints = [255 - np.round(share * (255 - full)).astype(int) for share in _TINTS]
     image.putpalette(np.concatenate([most, *tints]).flatten().tolist())
@@ -68,32 +68,35 @@ def _palette(frame: Image) -> Image:
 
 
 def can_write_webm() -> bool:
-    """Whether the program ``ffmpeg`` is found."""
+    """Returns whether the program ``ffmpeg`` is on the path."""
     return shutil.which("ffmpeg") is not None
 
 
 def write_webm(frames: Iterable[Frame], path: Path) -> None:
-    """Writes frames as a WebM video, by the program ``ffmpeg``.
+    """Writes frames as a WebM video with the program ``ffmpeg``.
 
     Raises:
-        BadgeError: There is no ``ffmpeg``, or it cannot make a video of the frames.
+        BadgeError: ``ffmpeg`` is not on the path, or it fails to encode the frames.
     """
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
-        raise BadgeError("animation: expected the program ffmpeg on the path, for WebM; install it")
+        raise BadgeError(
+            "animation: expected the program ffmpeg on the path to write WebM, got "
+            "none; install ffmpeg"
+        )
     width, height = SIZE
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"100/{STEP}"]
     video = ["-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-crf", "34", "-b:v", "0", "-f", "webm"]
     command = [ffmpeg, "-y", "-loglevel", "error", *raw, "-i", "-", *video, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
         assert encoder.stdin is not None
-        # Where it ends early it says why.
+        # If ffmpeg exits early, its message is read below.
         with suppress(BrokenPipeError):
             for image, hundredths in frames:
-                # What stands longer than a step is sent again and again.
+                # The video has a constant frame rate, so longer frames are repeated.
                 for _ in range(round(hundredths / STEP)):
                     encoder.stdin.write(image.tobytes())
-        _, said = encoder.communicate()
+        _, stderr = encoder.communicate()
     if encoder.returncode:
-        reason = (said.decode(errors="replace").strip().splitlines() or ["no reason"])[-1]
-        raise BadgeError(f"animation: {ffmpeg} made no WebM video: {reason}")
+        reason = (stderr.decode(errors="replace").strip().splitlines() or ["no reason"])[-1]
+        raise BadgeError(f"animation: {ffmpeg} failed to write a WebM video: {reason}")

@@ -1,4 +1,4 @@
-"""Contestants side by side: learning curves with intervals, and who beats whom."""
+"""Comparison of contestants: learning curves with intervals, and the pairwise penalty matrix."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_IN_ONE_PANEL = 4  # more intervals than these cover each other
-_FEW_POINTS = 12  # more markers than these run into a worm
-_LEAST_GAP = 0.07  # between two names, of the height of the axes
+_IN_ONE_PANEL = 4  # the intervals of more contestants would overlap too much
+_FEW_POINTS = 12  # markers of more points would merge
+_LEAST_GAP = 0.07  # between two names, as a share of the height of the axes
 _OTHERS = "#BBBBBB"
 
 
 @dataclass(frozen=True)
 class Band:
-    """A mean curve and its interval, all of one length.
+    """A mean learning curve with its interval.
 
     Attributes:
-        labels: Numbers of labels, rising.
-        mean: Of the metric.
-        half_width: Of the interval.
+        labels: Increasing numbers of labels ``[r]``.
+        mean: Mean of the metric ``[r]``.
+        half_width: Half width of its interval ``[r]``.
     """
 
     labels: npt.NDArray[np.int64]
@@ -46,20 +46,20 @@ def draw_comparison(
 ) -> Figure:
     """Draws mean learning curves with their intervals.
 
-    Up to four contestants share a panel, one for each setting, and their names stand where their
-    curves end. Of more contestants each has a panel to itself, with the others in gray, and the
-    baseline dashed.
+    Up to four contestants share one panel per setting, with their names at the ends of their
+    curves. With more contestants each has its own panel, with the other contestants in gray and
+    the baseline dashed.
 
     Args:
         settings: Bands by setting and contestant.
         metric: Name of the metric.
-        baseline: The contestant that every other one should beat; None for none.
+        baseline: The contestant that the others should beat; None for none.
 
     Returns:
-        A matplotlib ``Figure`` on white, 8 inches wide.
+        A matplotlib ``Figure``, 8 inches wide, white background.
 
     Raises:
-        BadgeError: No band, or more contestants than can be told apart.
+        BadgeError: There are no bands, or more contestants than colours.
     """
     names = list(dict.fromkeys(name for bands in settings.values() for name in bands))
     if not 1 <= len(names) <= len(COLORS):
@@ -91,15 +91,15 @@ def draw_comparison(
 def draw_penalty_matrix(
     names: Sequence[str], penalty: npt.NDArray[np.float64], *, settings: int
 ) -> Figure:
-    """Draws a pairwise penalty matrix with the means of its columns below.
+    """Draws a pairwise penalty matrix with its column means below.
 
     Args:
-        names: Contestants, ``m`` of them.
-        penalty: ``[m, m]``: in how many settings the row beats the column.
-        settings: How many settings there are: the largest possible entry.
+        names: Names of the ``m`` contestants.
+        penalty: ``[m, m]``: the number of settings in which the row beats the column.
+        settings: The number of settings, which is the largest possible entry.
 
     Returns:
-        A matplotlib ``Figure`` on white.
+        A matplotlib ``Figure``, white background.
     """
     from matplotlib.figure import Figure
 
@@ -126,7 +126,8 @@ def draw_penalty_matrix(
     axes.tick_params(length=0, colors=INK, labelsize=11)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(
-        f"how often the row beats the column, of {settings};\na low mean is good: seldom beaten",
+        f"settings in which the row beats the column, of {settings};\n"
+        "a low mean is good: seldom beaten",
         fontsize=11,
         color=INK,
     )
@@ -134,7 +135,7 @@ def draw_penalty_matrix(
 
 
 def _grid(panels: int, *, wide: bool) -> tuple[Figure, list[Axes]]:
-    """Returns a figure with that many panels, all of one scale."""
+    """Returns a figure with the given number of panels and shared axes."""
     from matplotlib.figure import Figure
 
     columns = min(panels, 2 if wide else 4 if panels > 6 else 3)
@@ -183,7 +184,7 @@ def _draw_others(axes: Axes, bands: Mapping[str, Band], focus: str, baseline: st
 
 
 def _name_at_the_end(axes: Axes, bands: Mapping[str, Band], names: Sequence[str]) -> None:
-    """Writes each name beside the end of its curve, moved where names would touch."""
+    """Writes each name beside the end of its curve; moves names that would overlap."""
     low, high = axes.get_ylim()
     ends = sorted((float(band.mean[-1]), name) for name, band in bands.items())
     places = _spread([(value - low) / (high - low) for value, _ in ends])
@@ -202,7 +203,7 @@ def _name_at_the_end(axes: Axes, bands: Mapping[str, Band], names: Sequence[str]
 
 
 def _spread(places: Sequence[float]) -> list[float]:
-    """Moves rising places apart, downwards, no further than needed."""
+    """Moves increasing positions down, as little as needed, until ``_LEAST_GAP`` apart."""
     moved = [min(float(place), 1.0) for place in places]
     for lower in range(len(moved) - 2, -1, -1):
         moved[lower] = min(moved[lower], moved[lower + 1] - _LEAST_GAP)

@@ -1,4 +1,4 @@
-"""What an ordering asks for first: the share of some kind of row among its first ranks."""
+"""The composition of an ordering's first ranks: the share of rows of some kind among them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 _BAND = (0.05, 0.95)
 _FROM = 5
-# Height of a line of text, as a share.
+# Height of a line of text, in units of the share axis.
 _LINE = 0.06
 
 
 def share_among_first(is_kind: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Returns the share of rows of a kind among the first k ranks, for every k.
+    """Returns the share of rows of some kind among the first k ranks, for every k.
 
     Args:
-        is_kind: Whether the row of each rank is of that kind, ``[..., k]``.
+        is_kind: Whether the row at each rank is of that kind, ``[..., k]``.
 
     Returns:
         Shares ``[..., k]``.
@@ -47,34 +47,36 @@ def draw_composition(
     in_pool: float,
     title: str | None = None,
 ) -> Figure:
-    """Draws shares among the first k ranks against k, which is logarithmic.
+    """Draws shares among the first k ranks against k on a logarithmic axis.
 
-    A line is the mean over orderings; the band around it holds the middle 90 % of them. The first
-    ranks are left away, where a share is hardly one.
+    A line is the mean over orderings; the band around it contains the middle 90 % of them. Ranks 1
+    to 4 are omitted because a share of so few rows has no meaning.
 
     Args:
-        shares: By name, shares ``[r, k]`` of ``r`` orderings, as `share_among_first` returns them.
-        of: Of what, in words.
-        in_pool: The whole pool's share, drawn as a dashed line.
-        title: Heading; none where None.
+        shares: By name, shares ``[r, k]`` of ``r`` orderings, from `share_among_first`.
+        of: What the rows of the kind are called, for the axis label.
+        in_pool: The share in the whole pool, drawn as a dashed line.
+        title: Heading; none if None.
 
     Returns:
-        A matplotlib ``Figure``, 8 by 4.5 inches on white.
+        A matplotlib ``Figure``, 8 by 4.5 inches, white background.
 
     Raises:
-        BadgeError: No shares, or some that are not ``[r, k]``.
+        BadgeError: There are no shares, or some do not have the shape ``[r, k]``.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
     if not shares:
-        raise BadgeError("composition: expected the shares of one ordering or more, got none")
+        raise BadgeError("composition: expected the shares of at least one ordering, got none")
     figure = Figure(figsize=(8, 4.5), dpi=150, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     ends = {"in the pool": (in_pool, INK)}
     for (name, values), color in zip(shares.items(), cycle(COLORS), strict=False):
         if values.ndim != 2 or not values.size:
-            raise BadgeError(f"composition: {name!r}: expected [r, k], got {list(values.shape)}")
+            raise BadgeError(
+                f"composition: {name!r}: expected shares [r, k], got {list(values.shape)}"
+            )
         ranks = np.arange(1, values.shape[1] + 1)
         drawn = slice(min(_FROM, len(ranks)) - 1, None)
         center = values.mean(axis=0)
@@ -99,7 +101,7 @@ def draw_composition(
 
 
 def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Writes names right of where their lines end, one above the other where lines meet."""
+    """Writes names to the right of their lines' ends; moves up names that would overlap."""
     height = -np.inf
     for name, (share, color) in sorted(ends.items(), key=lambda end: end[1][0]):
         height = max(share, height + _LINE)

@@ -1,4 +1,4 @@
-"""The confusion matrix: what a model takes each class for."""
+"""The confusion matrix of true and predicted classes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def confusion_matrix(
     Args:
         labels: True classes ``[n]``.
         predicted: Predicted classes ``[n]``.
-        n_classes: How many classes there are.
+        n_classes: Number of classes.
 
     Returns:
         Counts ``[n_classes, n_classes]``: rows are true classes, columns predicted ones.
 
     Raises:
-        BadgeError: Unequal lengths, or classes outside of 0..n_classes - 1.
+        BadgeError: The lengths differ, or a class is outside 0..n_classes - 1.
 
     Example:
         >>> confusion_matrix([0, 0, 1], [0, 1, 1], 2).tolist()
@@ -62,16 +62,16 @@ def draw_confusion(
     """Draws a confusion matrix: counts as numbers, shares of the true class as shades.
 
     Args:
-        matrix: Counts ``[classes, classes]``, as `confusion_matrix` returns them.
-        class_names: Of all classes.
-        unseen: Classes that training never saw; they are marked.
-        title: Heading; none where None.
+        matrix: Counts ``[classes, classes]`` from `confusion_matrix`.
+        class_names: Names of all classes.
+        unseen: Classes without training samples; they are marked.
+        title: Heading; none if None.
 
     Returns:
-        A matplotlib ``Figure``, 8 by 6.5 inches on white.
+        A matplotlib ``Figure``, 8 by 6.5 inches, white background.
 
     Raises:
-        BadgeError: Not one row and one column for each name.
+        BadgeError: The matrix does not have one row and one column for each name.
     """
     from matplotlib.figure import Figure
 

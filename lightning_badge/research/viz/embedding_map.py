@@ -1,7 +1,7 @@
-"""A pool as a map: landmark MDS (de Silva & Tenenbaum 2004) of its gradient embeddings.
+"""A 2-D map of a pool: landmark MDS (de Silva & Tenenbaum 2004) of its gradient embeddings.
 
-Classical MDS of a few landmarks spans the plane; every other row is placed by its distances to
-them. The distances come from the two factors of the embeddings: nothing dense is formed.
+Classical MDS of a few landmarks defines the plane; every other row is placed by its distances to
+them. Distances are computed from the two factors of the embeddings, without dense vectors.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ROW_BLOCK = 4096
-# Eigenvalues below this share of the largest are rounding: the landmarks fill fewer dimensions.
+# Eigenvalues below this share of the largest one are rounding errors of zero eigenvalues.
 _FLAT_BELOW = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingMap:
-    """Places in the plane.
+    """Coordinates of a pool in the plane.
 
     Attributes:
-        coordinates: ``[n, 2]`` float64; an embedding of all zeros would lie at (0, 0).
-        shown: Share of the landmarks' scatter that the two axes show.
+        coordinates: ``[n, 2]`` float64; the origin is the place of an all-zero embedding.
+        shown: Share of the landmarks' scatter that the two axes explain.
     """
 
     coordinates: npt.NDArray[np.float64]
@@ -49,23 +49,23 @@ class EmbeddingMap:
 def map_embedding(
     embedding: GradientEmbedding, *, landmarks: int = 500, seed: int = 0
 ) -> EmbeddingMap:
-    """Places a pool in the plane so that distances to its landmarks are kept as far as they can be.
+    """Places a pool in the plane, preserving distances to its landmarks as well as possible.
 
-    The landmarks are the first ranks of a k-means++ ordering, so that far and rare rows are among
-    them. With ``m`` of them the time is O(n m (c + h)); rows are placed in blocks, so the memory
-    beyond the result is O(m^2) and does not grow with ``n``.
+    The landmarks are the first ranks of a k-means++ ordering, so that distant and rare rows are
+    among them. With ``m`` landmarks the time is O(n m (c + h)); rows are placed in blocks, so the
+    memory beyond the result is O(m^2) and does not grow with ``n``.
 
     Args:
         embedding: The pool, ``n`` rows.
-        landmarks: How many landmarks; as many as there are rows is classical MDS.
-        seed: Of the draw of the landmarks.
+        landmarks: Number of landmarks; with one per row the result is classical MDS.
+        seed: Seeds the draw of the landmarks.
 
     Returns:
-        The map. Along each axis the landmark that is farthest from the middle of the landmarks is
-        on the positive side.
+        The map. On each axis the landmark farthest from the mean of the landmarks has a positive
+        coordinate relative to that mean.
 
     Raises:
-        BadgeError: Fewer than two landmarks, or an empty pool.
+        BadgeError: There are fewer than two landmarks, or the pool is empty.
 
     Example:
         >>> corners = torch.tensor([[0.0, 0.0, 3.0], [4.0, 0.0, 0.0], [4.0, 0.0, 3.0]])
@@ -76,7 +76,7 @@ def map_embedding(
     """
     if landmarks < 2 or not len(embedding):
         raise BadgeError(
-            "embedding map: expected two landmarks or more and a pool that is not empty, got "
+            "embedding map: expected at least two landmarks and a pool that is not empty, got "
             f"{landmarks} landmarks and {len(embedding)} rows"
         )
     rows = embedding.factors
@@ -86,8 +86,8 @@ def map_embedding(
     places = []
     for start in range(0, len(rows), _ROW_BLOCK):
         block = pairwise_sq_dist(rows.take(slice(start, start + _ROW_BLOCK)), chosen)
-        # Triangulation (section 2.2), relative to an embedding of zeros: its squared distances to
-        # the landmarks are their squared norms, so that it lies at the origin.
+        # Triangulation (section 2.2) relative to an all-zero embedding, whose squared distances to
+        # the landmarks are their squared norms; this places it at the origin.
         places.append((chosen.sq_norm - block) @ pseudo_inverse.T / 2)
     return EmbeddingMap(torch.cat(places).cpu().numpy(), shown)
 
@@ -99,7 +99,7 @@ def _first_ranks(embedding: GradientEmbedding, k: int, seed: int) -> Tensor:
 
 
 def _classical_mds(sq_dist: Tensor) -> tuple[Tensor, float]:
-    """Returns the pseudo-inverse of the landmarks' coordinates ``[2, m]``, and the share shown."""
+    """Returns the pseudo-inverse of the landmarks' coordinates ``[2, m]`` and the share shown."""
     centered = sq_dist - sq_dist.mean(dim=0, keepdim=True)
     centered = -(centered - centered.mean(dim=1, keepdim=True)) / 2
     values, vectors = torch.linalg.eigh(centered)
@@ -111,7 +111,7 @@ def _classical_mds(sq_dist: Tensor) -> tuple[Tensor, float]:
     positive = values.clamp(min=0.0)
     total = float(positive.sum())
     shown = float(positive[:2].sum()) / total if total > 0.0 else 1.0
-    # A single landmark has a single axis.
+    # A single landmark has only one axis: pad to two.
     return functional.pad(pseudo_inverse, (0, 0, 0, 2 - len(pseudo_inverse))), shown
 
 
@@ -124,23 +124,23 @@ def draw_embedding_map(
     unseen: Collection[int] = (),
     title: str | None = None,
 ) -> Figure:
-    """Draws a map, coloured by class; class names stand at some of the outer rows too.
+    """Draws a map coloured by class, with class names at some of the outer rows.
 
-    Axes are equal and linear. A dashed circle around the origin holds 90 % of the rows.
+    Axes are equal and linear. A dashed circle around the origin contains 90 % of the rows.
 
     Args:
         places: Coordinates ``[n, 2]`` of a map.
         labels: Classes ``[n]``.
-        class_names: Of all classes.
-        picks: Rows to be numbered from 1, in the order of their ranks.
-        unseen: Classes that training never saw; they are marked.
-        title: Heading; none where None.
+        class_names: Names of all classes.
+        picks: Rows to number from 1, in the order of their ranks.
+        unseen: Classes without training samples; they are marked.
+        title: Heading; none if None.
 
     Returns:
-        A matplotlib ``Figure``, 8 by 7 inches on white.
+        A matplotlib ``Figure``, 8 by 7 inches, white background.
 
     Raises:
-        BadgeError: Places that are not ``[n, 2]``, or another number of labels.
+        BadgeError: ``places`` is not ``[n, 2]``, or the number of labels differs.
     """
     from matplotlib.figure import Figure
 
@@ -165,15 +165,15 @@ def fill_embedding_map(
     unseen: Collection[int] = (),
     faint: bool = False,
 ) -> None:
-    """Draws the map of `draw_embedding_map` into axes; a legend is left to the caller.
+    """Draws the map of `draw_embedding_map` into axes, without a legend.
 
     Args:
-        axes: Where; empty.
+        axes: Empty axes.
         places: Coordinates ``[n, 2]`` of a map.
         labels: Classes ``[n]``.
-        class_names: Of all classes.
-        unseen: Classes that training never saw; they are marked.
-        faint: Whether something else will be drawn on it.
+        class_names: Names of all classes.
+        unseen: Classes without training samples; they are marked.
+        faint: Whether to draw faint points without names, as a background.
     """
     classes = np.asarray(labels)
     if places.ndim != 2 or places.shape[1] != 2 or classes.shape != places.shape[:1]:
@@ -181,7 +181,7 @@ def fill_embedding_map(
             "embedding map: expected places [n, 2] and labels [n], got "
             f"{list(places.shape)} and {list(classes.shape)}"
         )
-    # No class covers the others.
+    # Random drawing order, so that no class is always on top.
     shuffled = np.random.default_rng(0).permutation(len(places))
     colors = [class_color(label) for label in classes[shuffled]]
     x, y = places[shuffled].T
@@ -222,7 +222,7 @@ def _circle(axes: Axes, radius: float) -> None:
 
 
 def _number(axes: Axes, places: npt.NDArray[np.float64], colors: Sequence[str]) -> None:
-    """Writes 1, 2, ... beside the places, apart from one another, with a line to each."""
+    """Writes 1, 2, ... beside the places, without overlap, with a line to each place."""
     size = max(float(np.ptp(limits)) for limits in (axes.get_xlim(), axes.get_ylim()))
     for rank, (place, beside, color) in enumerate(
         zip(places, apart(places, 0.055 * size), colors, strict=True), start=1

@@ -1,4 +1,4 @@
-"""Gains of a greedy strategy beside the noise of their estimates."""
+"""Gains of a greedy strategy compared with the noise of their estimates."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Floats = npt.NDArray[np.float64]
 
 
 def gain_and_noise(gains: Floats, runner_up: int = 10) -> tuple[Floats, Floats, Floats]:
-    """Returns how far ahead the best candidate of each rank is, and how well that is known.
+    """Returns the lead of the best candidate at each rank, and the standard deviation of the lead.
 
     Args:
         gains: Estimates of every candidate's gain at each rank, ``[seeds, k, n]``.
-        runner_up: Which candidate the best one is compared with: the tenth best.
+        runner_up: Rank by gain of the candidate to compare with; 10 is the tenth best.
 
     Returns:
-        Of each rank ``[k]``: the best candidate's mean gain, its lead over the runner-up, and the
-        standard deviation of that lead over the seeds.
+        For each rank ``[k]``: the best candidate's mean gain, its mean lead over the runner-up, and
+        the standard deviation of that lead over the seeds.
 
     Raises:
-        BadgeError: Fewer than two seeds or than ``runner_up`` candidates.
+        BadgeError: There are fewer than two seeds or fewer than ``runner_up`` candidates.
     """
     seeds, k, n = gains.shape
     if seeds < 2 or n < runner_up:
         raise BadgeError(
-            f"gains: expected two seeds and {runner_up} candidates or more, got [{seeds}, {k}, {n}]"
+            f"gains: expected at least 2 seeds and {runner_up} candidates, got [{seeds}, {k}, {n}]"
         )
     mean = gains.mean(axis=0)
     by_gain = np.argsort(-mean, axis=1, kind="stable")
@@ -49,11 +49,11 @@ def draw_gain_noise(gains: Floats, *, runner_up: int = 10, title: str | None = N
 
     Args:
         gains: As in `gain_and_noise`.
-        runner_up: Likewise.
-        title: Heading; none where None.
+        runner_up: As in `gain_and_noise`.
+        title: Heading; none if None.
 
     Returns:
-        A matplotlib ``Figure``, 8 by 4.5 inches on white.
+        A matplotlib ``Figure``, 8 by 4.5 inches, white background.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -67,7 +67,7 @@ def draw_gain_noise(gains: Floats, *, runner_up: int = 10, title: str | None = N
         (lead, COLORS[2], "-", f"its lead over candidate {runner_up}"),
         (noise, COLORS[1], "--", "standard deviation of that lead"),
     ):
-        # Where all configurations are looked at there is no noise but float64's.
+        # Where all configurations are enumerated, the only noise is float64 rounding: not drawn.
         shown = np.where(values > ROUNDOFF, values, np.nan)
         axes.plot(ranks, shown, style, color=color, lw=2.2, label=name)
     axes.set_yscale("log")

@@ -1,4 +1,4 @@
-"""Gains against rank: what each pick was worth to its strategy when it was chosen."""
+"""Gains against rank: the value of each pick to its strategy when it was chosen."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _BINS_A_DECADE = 8
 def draw_gains(ordering: Ordering, *, title: str | None = None) -> Figure:
     """Draws an ordering's gains against rank, both logarithmic.
 
-    Dots are ranks, the line is the median of neighbouring ones. Gains of 0 have no place on a
-    logarithmic axis: where there are any, the first of the zero-gain tail is named.
+    Dots are ranks, the line is the median of neighbouring ranks. A gain of 0 cannot be shown on a
+    logarithmic axis; if there is a zero-gain tail, its first rank is written on the figure.
 
     Args:
-        ordering: An ordering that knows its gains.
-        title: Heading; none where None.
+        ordering: An ordering with gains.
+        title: Heading; none if None.
 
     Returns:
-        A matplotlib ``Figure``, 8 by 4.5 inches on white.
+        A matplotlib ``Figure``, 8 by 4.5 inches, white background.
 
     Raises:
-        BadgeError: An ordering without gains, or without any above 0.
+        BadgeError: The ordering has no gains, or none above 0.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import StrMethodFormatter
@@ -68,7 +68,7 @@ def draw_gains(ordering: Ordering, *, title: str | None = None) -> Figure:
 def _medians(
     ranks: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
 ) -> tuple[list[float], list[float]]:
-    """Returns the medians of bins that are equally wide on a logarithmic axis, and where."""
+    """Returns the centers and medians of bins of equal width on a logarithmic axis."""
     bins = np.floor(_BINS_A_DECADE * np.log10(ranks)).astype(np.int64)
     members = [np.flatnonzero(bins == number) for number in np.unique(bins)]
     middles = [float(np.exp(np.log(ranks[rows]).mean())) for rows in members]

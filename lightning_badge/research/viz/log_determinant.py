@@ -1,4 +1,4 @@
-"""Log-determinants of what was picked, against how much was picked."""
+"""Log-determinants of picked rows against the number of picks."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def draw_log_determinant(
     reference: str,
     title: str | None = None,
 ) -> Figure:
-    """Draws how far behind a reference the volume of each contestant's picks stays.
+    """Draws log-determinants relative to a reference, per pick.
 
-    The log-determinant grows with every pick, so what is shown is the difference of its mean to the
-    reference's, over the number of picks: how much smaller each pick's share of the volume is. The
-    bands reach from the smallest to the largest over the seeds. Where some seed's picks are
-    dependent the log-determinant is minus infinity and nothing is drawn.
+    The log-determinant changes with every pick. The figure therefore shows the difference from the
+    reference's mean, divided by the number of picks. Lines are means over seeds, bands the range
+    from the smallest to the largest value. If some seed's picks are linearly dependent, the
+    log-determinant is minus infinity and the point is not drawn.
 
     Args:
         sizes: Numbers of picks ``[m]``.
         values: Log-determinants ``[seeds, m]`` by name.
-        reference: The name that the others are compared with.
-        title: Heading; none where None.
+        reference: The name in ``values`` to compare with.
+        title: Heading; none if None.
 
     Returns:
-        A matplotlib ``Figure``, 8 by 4.5 inches on white.
+        A matplotlib ``Figure``, 8 by 4.5 inches, white background.
 
     Raises:
-        BadgeError: No such reference, or a table that does not fit ``sizes``.
+        BadgeError: The reference is not in ``values``, or a table does not fit ``sizes``.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
@@ -68,7 +68,7 @@ def draw_log_determinant(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel("picks", fontsize=13, color=INK)
-    axes.set_ylabel(f"log-determinant per pick,\nbeside {reference}", fontsize=13, color=INK)
+    axes.set_ylabel(f"log-determinant per pick,\nminus {reference}", fontsize=13, color=INK)
     clean(axes)
     axes.legend(frameon=False, fontsize=11, labelcolor=INK)
     if title:

@@ -1,4 +1,4 @@
-"""Norms of gradient embeddings: how much of a pool could teach a model anything."""
+"""Norms of gradient embeddings: rows with small norms would hardly change the model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def share_near_origin(norms: npt.ArrayLike, fraction: float) -> float:
 
     Args:
         norms: Norms ``[n]``.
-        fraction: Of the largest norm.
+        fraction: Fraction of the largest norm.
 
     Example:
         >>> share_near_origin([0.1, 0.5, 10.0, 0.9], 0.1)
@@ -41,24 +41,24 @@ def draw_norms(
     unseen: Collection[int] = (),
     title: str | None = None,
 ) -> Figure:
-    """Draws the norms' quantiles in each class on a logarithmic axis.
+    """Draws quantiles of the norms in each class on a logarithmic axis.
 
     A thin line spans the middle 80 % of a class, a thick one the middle half, and a dot marks the
-    median. A vertical line stands at ``near`` times the largest norm.
+    median. A vertical line marks ``near`` times the largest norm.
 
     Args:
         norms: Norms of the embeddings ``[n]``.
         labels: True classes ``[n]``.
-        class_names: Of all classes.
+        class_names: Names of all classes.
         near: Fraction of the largest norm below which a row counts as near the origin.
-        unseen: Classes that training never saw; they are marked.
-        title: Heading; none where None.
+        unseen: Classes without training samples; they are marked.
+        title: Heading; none if None.
 
     Returns:
-        A matplotlib ``Figure``, 8 by 5 inches on white.
+        A matplotlib ``Figure``, 8 by 5 inches, white background.
 
     Raises:
-        BadgeError: Unequal numbers of norms and labels, or no norm above 0.
+        BadgeError: The numbers of norms and labels differ, or no norm is above 0.
     """
     from matplotlib.figure import Figure
 
@@ -68,7 +68,7 @@ def draw_norms(
             "norms: expected norms [n], some above 0, and as many labels, got "
             f"{list(values.shape)} and {list(classes.shape)}"
         )
-    # A norm of 0 has no place on a logarithmic axis: it is drawn as the smallest that has.
+    # A logarithmic axis cannot show a norm of 0: it is drawn as the smallest positive norm.
     values = values.clip(min=values[values > 0.0].min())
     figure = Figure(figsize=(8, 5), dpi=150, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
@@ -83,7 +83,7 @@ def draw_norms(
     bound = near * values.max()
     axes.axvline(bound, color=INK, lw=1, ls=(0, (4, 3)))
     share = share_near_origin(values, near)
-    text = f"{share:.0%} of all rows lie below\n{near:.0%} of the largest norm"
+    text = f"{share:.0%} of all rows are below\n{near:.0%} of the largest norm"
     axes.annotate(
         *(text, (bound, 1.0)),
         xycoords=("data", "axes fraction"),

@@ -1,17 +1,17 @@
-"""Where to write on a crowded map: which points to name, and how to keep names apart."""
+"""Placement of text on a crowded map: which points to name, and how to avoid overlaps."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-# About one name in each outer cell of such a grid can be read.
+# Cells per side of the grid; about one name per outer cell is readable.
 _CELLS = 14
 _ROUNDS = 200
 
 
 def outermost(places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Returns the row farthest from the origin in each cell of a grid, but for the crowded middle.
+    """Returns the row farthest from the origin in each grid cell, except in the crowded middle.
 
     Args:
         places: Coordinates ``[n, 2]``.
@@ -33,14 +33,14 @@ def outermost(places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 
 
 def apart(places: npt.NDArray[np.float64], least: float) -> npt.NDArray[np.float64]:
-    """Moves places ``[k, 2]`` until they are about ``least`` apart: where to write beside them.
+    """Moves points ``[k, 2]`` until they are about ``least`` apart, to place text beside them.
 
     Example:
         >>> moved = apart(np.array([[0.0, 0.0], [0.1, 0.0], [9.0, 0.0]]), 1.0)
         >>> float(np.linalg.norm(moved[0] - moved[1])) > 0.9, moved[2].tolist()
         (True, [9.0, 0.0])
     """
-    # What coincides parts too: each starts a little off, in a direction of its own.
+    # Each point starts slightly off, in a direction of its own, so that equal points separate too.
     turns = 2.4 * np.arange(len(places))
     moved = places + 1e-3 * least * np.stack([np.cos(turns), np.sin(turns)], axis=1)
     for _ in range(_ROUNDS):

@@ -11,7 +11,7 @@ LABELS = [10, 20, 30, 50, 90]
 
 
 def setting(values: dict[str, np.ndarray], labels: list[int] = LABELS) -> Setting:
-    """Makes a setting of arrays ``[seeds, rounds]``."""
+    """Builds a setting from arrays ``[seeds, rounds]``."""
     seeds = len(next(iter(values.values())))
     curves = {name: [(labels, row.tolist()) for row in rows] for name, rows in values.items()}
     return Setting("fixed", tuple(range(seeds)), curves)
@@ -24,9 +24,9 @@ def flat(labels: list[int], seeds: int = 2) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("labels", "sizes"),
     [
-        ([10, 20, 30, 40, 50, 60], [20, 30, 50]),  # 10 + 10 x 1, 2, 4; 8 would be past the end
+        ([10, 20, 30, 40, 50, 60], [20, 30, 50]),  # 10 + 10 x 1, 2, 4; x 8 is beyond the last
         ([100, 150, 500], [150, 200, 300, 500]),  # 100 + 50 x 1, 2, 4, 8
-        ([20, 25, 44], [25, 30, 40]),  # the smallest query counts, and 5 x 8 is past the end
+        ([20, 25, 44], [25, 30, 40]),  # the smallest query is 5; 20 + 5 x 8 is beyond the last
         ([7, 8], [8]),
     ],
 )
@@ -43,10 +43,10 @@ def test_numbers_of_labels_double(labels: list[int], sizes: list[int]) -> None:
         ([0.1, 0.99, 0.6, 0.7, 1.0], []),
     ],
 )
-def test_where_the_baseline_hardly_learns_any_more_nobody_is_compared(
+def test_no_sizes_are_tested_after_the_baseline_saturates(
     means: list[float], sizes: list[int]
 ) -> None:
-    # Two seeds around the mean, and a contestant that has learned all from the start.
+    # Two seeds around the mean, and a contestant that is perfect from the start.
     values = np.array([means, means]) + np.array([[0.002], [-0.002]])
     task = setting({"badge": np.ones((2, 5)), "random": values})
     assert label_sizes(task, "random").tolist() == sizes
@@ -54,10 +54,10 @@ def test_where_the_baseline_hardly_learns_any_more_nobody_is_compared(
 
 
 def test_a_worked_example() -> None:
-    # Differences of the two seeds, a less b, at 20, 30, 50 and 90 labels; Student's t with one
-    # degree of freedom is beyond +-6.31 in 10 % of all cases.
+    # Differences a - b of the two seeds at 20, 30, 50 and 90 labels. The two-sided 10 % quantile
+    # of Student's t with one degree of freedom is 6.31.
     # 20: 0.19 and 0.21, mean 0.2, deviation 0.0141: t = 20, a beats b.
-    # 30: 0.1 and 0.3, mean 0.2, deviation 0.141: t = 2, nobody.
+    # 30: 0.1 and 0.3, mean 0.2, deviation 0.141: t = 2, not significant.
     # 50: -0.1 and -0.1: no deviation, b beats a.
     # 90: equal.
     b = np.full((2, 5), 0.5)
@@ -66,7 +66,7 @@ def test_a_worked_example() -> None:
     assert penalty.tolist() == [[0, 0.25], [0.25, 0]]
 
 
-def test_settings_weigh_the_same_however_many_numbers_of_labels_they_have() -> None:
+def test_settings_have_equal_weight_for_any_number_of_sizes() -> None:
     worse = np.array([[0.1, 0.2], [0.2, 0.3]])
     short = setting({"a": worse + 0.5, "b": worse}, [10, 20])
     long = setting({"a": np.ones((2, 5)), "b": np.zeros((2, 5))})
@@ -74,7 +74,7 @@ def test_settings_weigh_the_same_however_many_numbers_of_labels_they_have() -> N
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9])
-def test_it_is_what_scipy_counts_pair_by_pair(confidence: float) -> None:
+def test_it_equals_pairwise_tests_by_scipy(confidence: float) -> None:
     rng = np.random.default_rng(0)
     names = ("a", "b", "c")
     tables = [
@@ -95,6 +95,6 @@ def test_it_is_what_scipy_counts_pair_by_pair(confidence: float) -> None:
     assert penalty.any()
 
 
-def test_one_seed_is_no_test() -> None:
-    with pytest.raises(BadgeError, match="seeds: expected two or more"):
+def test_a_single_seed_is_an_error() -> None:
+    with pytest.raises(BadgeError, match="seeds: expected at least 2"):
         penalty_matrix([setting(flat(LABELS, seeds=1))], 0.9)

@@ -18,13 +18,13 @@ def rows(*runs: tuple[str, str, int], labels: tuple[int, ...] = (10, 20)) -> lis
 ALL = [(s, b, n) for s in ("badge", "random") for b in ("fixed", "variable") for n in (0, 1, 2)]
 
 
-def test_between_rounds_a_curve_is_linear_in_the_labels() -> None:
+def test_curves_are_interpolated_linearly_between_rounds() -> None:
     curves = [([10, 30], [0.25, 0.75]), ([10, 20], [0.0, 1.0])]
     setting = Setting("fixed", (0, 1), {"badge": curves})
     assert setting.at([10, 15, 20])["badge"].tolist() == [[0.25, 0.375, 0.5], [0, 0.5, 1]]
 
 
-def test_the_common_labels_are_where_any_run_was_measured_and_all_have_begun() -> None:
+def test_common_labels_are_all_measured_sizes_in_the_common_range() -> None:
     curves: dict[str, list[Curve]] = {
         "badge": [([10, 25, 40], [0, 0, 0]), ([12, 18, 60], [0, 0, 0])],
         "random": [([10, 30, 50], [0, 0, 0]), ([10, 35, 55], [0, 0, 0])],
@@ -34,7 +34,7 @@ def test_the_common_labels_are_where_any_run_was_measured_and_all_have_begun() -
     assert (setting.first_labels, setting.last_labels) == (12, 40)
 
 
-def test_the_query_size_is_what_every_contestant_asks_for_at_least() -> None:
+def test_the_query_size_is_the_largest_of_the_smallest_query_sizes() -> None:
     curves: dict[str, list[Curve]] = {
         "fixed": [([10, 50, 90], [0, 0, 0]), ([10, 50, 90], [0, 0, 0])],
         "variable": [([10, 70, 90], [0, 0, 0]), ([10, 15, 90], [0, 0, 0])],
@@ -49,7 +49,7 @@ def test_the_query_size_is_what_every_contestant_asks_for_at_least() -> None:
         ("budget", ["badge", "random"], ["fixed", "variable"]),
     ],
 )
-def test_what_is_not_compared_tells_settings_apart(
+def test_the_factor_that_is_not_compared_defines_the_settings(
     contestants: str, other: list[str], names: list[str]
 ) -> None:
     settings = settings_of(rows(*ALL), metric="acc", contestants=contestants)
@@ -60,7 +60,7 @@ def test_what_is_not_compared_tells_settings_apart(
         assert setting.curves[names[0]] == [((10, 20), (0.1, 0.2))] * 3
 
 
-def test_curves_stand_in_the_order_of_their_seeds() -> None:
+def test_curves_are_in_the_order_of_their_seeds() -> None:
     shuffled = [run for run in ALL if run[1] == "fixed"]
     random.Random(0).shuffle(shuffled)
     table = rows(*shuffled)
@@ -71,16 +71,16 @@ def test_curves_stand_in_the_order_of_their_seeds() -> None:
 
 
 class TestErrors:
-    def test_a_run_that_is_missing_is_named(self) -> None:
+    def test_a_missing_run_is_an_error(self) -> None:
         with pytest.raises(BadgeError, match=r"fixed: random has no run of seeds \[2\]; run them"):
             settings_of(rows(*(run for run in ALL if run != ("random", "fixed", 2))), metric="acc")
 
-    def test_a_contestant_that_is_missing_is_named(self) -> None:
+    def test_a_missing_contestant_is_an_error(self) -> None:
         table = rows(*(run for run in ALL if run[:2] != ("random", "variable")))
         with pytest.raises(BadgeError, match="variable: no runs of random; run them first"):
             settings_of(table, metric="acc")
 
-    def test_an_unknown_metric_is_named(self) -> None:
+    def test_an_unknown_metric_is_an_error(self) -> None:
         with pytest.raises(BadgeError, match="metric: expected 'f1' in every row, got"):
             settings_of(rows(*ALL), metric="f1")
 
@@ -89,8 +89,8 @@ class TestErrors:
             settings_of(rows(*ALL), metric="acc", contestants="seed")
 
     @pytest.mark.parametrize("labels", [(10,), (10, 10), (20, 10)])
-    def test_a_curve_needs_two_rounds_and_rising_labels(self, labels: tuple[int, ...]) -> None:
-        with pytest.raises(BadgeError, match="fixed: badge, seed 0: expected two rounds or more"):
+    def test_a_curve_needs_two_rounds_and_increasing_labels(self, labels: tuple[int, ...]) -> None:
+        with pytest.raises(BadgeError, match="fixed: badge, seed 0: expected at least two rounds"):
             settings_of(rows(("badge", "fixed", 0), labels=labels), metric="acc")
 
     def test_curves_that_share_no_labels_cannot_be_compared(self) -> None:
@@ -98,6 +98,6 @@ class TestErrors:
         with pytest.raises(BadgeError, match="one begins at 20 and one ends at 20"):
             settings_of(table, metric="acc")
 
-    def test_a_curve_for_each_seed(self) -> None:
+    def test_a_missing_curve_of_a_seed_is_an_error(self) -> None:
         with pytest.raises(BadgeError, match="badge: expected 2 curves, got 1"):
             Setting("fixed", (0, 1), {"badge": [([1, 2], [0, 0])]})

@@ -37,39 +37,39 @@ def changed_pixels(before: Frame, after: Frame) -> int:
     return int((np.asarray(before[0]) != np.asarray(after[0])).any(axis=2).sum())
 
 
-def test_the_first_and_the_last_frame_hold_and_all_others_are_fast(two_picks: list[Frame]) -> None:
+def test_only_the_first_and_the_last_frame_are_long(two_picks: list[Frame]) -> None:
     hundredths = [hold for _, hold in two_picks]
     assert hundredths[0] >= 100
     assert hundredths[-1] >= 100
     assert max(hundredths[1:-1]) <= 100 / 12
 
 
-def test_the_first_frame_is_the_map_alone(two_picks: list[Frame]) -> None:
-    # Which rows are picked makes no difference to it.
+def test_the_first_frame_is_the_map_without_picks(two_picks: list[Frame]) -> None:
+    # The first frame does not depend on the picks.
     assert changed_pixels(two_picks[0], frames([7])[0]) == 0
     assert changed_pixels(two_picks[0], two_picks[-1]) > 0
 
 
-def test_a_pick_that_has_landed_stays(two_picks: list[Frame]) -> None:
+def test_a_pick_stays_at_its_final_place(two_picks: list[Frame]) -> None:
     first, second = frames([3]), two_picks
     after_first = next(i for i, frame in enumerate(second) if changed_pixels(frame, first[-1]) == 0)
-    # The card beside the map is the only other thing that changes from there to the end.
+    # After that, only the second pick is added on the map; the card beside the map is cut off.
     width = round(animation.SIZE[0] * animation._MAP_SHARE)
     before, last = (np.asarray(second[i][0])[:, :width] for i in (after_first, -1))
     is_changed = (before != last).any(axis=2)
     assert 0 < is_changed.sum() <= 1.1 * animation._THUMB**2
 
 
-def test_flights_start_and_end_at_rest() -> None:
+def test_moves_start_and_end_with_zero_speed() -> None:
     times = np.linspace(0, 1, 101)
-    flown = np.array([animation._eased(float(time)) for time in times])
-    assert (flown[0], flown[-1]) == (0.0, 1.0)
-    speed = np.diff(flown)
+    moved = np.array([animation._eased(float(time)) for time in times])
+    assert (moved[0], moved[-1]) == (0.0, 1.0)
+    speed = np.diff(moved)
     assert (speed > 0).all()
     assert speed[[0, -1]].max() < speed[50] / 10
 
 
-def test_corners_are_white_so_that_the_page_does_not_matter(two_picks: list[Frame]) -> None:
+def test_corners_are_opaque_white(two_picks: list[Frame]) -> None:
     for picture, _ in two_picks:
         assert picture.mode == "RGB"
         assert [picture.getpixel(at) for at in ((0, 0), (799, 519))] == [(255, 255, 255)] * 2
@@ -91,7 +91,7 @@ def test_a_gif_keeps_pictures_and_times_and_repeats(two_picks: list[Frame], tmp_
 
 
 def test_a_gif_keeps_the_colours_of_the_classes(tmp_path: Path) -> None:
-    # A colourful picture must not crowd out the few pixels that a class has in the legend.
+    # The palette must keep the class colours, which have few pixels, despite a colourful picture.
     colourful = np.random.default_rng(0).random((1, 3, 32, 32))
     write_gif(frames([0], images=colourful), tmp_path / "ordering.gif")
     with image.open(tmp_path / "ordering.gif") as gif:
@@ -103,7 +103,7 @@ def test_a_gif_keeps_the_colours_of_the_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg")
-def test_webm_is_written_where_ffmpeg_is_there(two_picks: list[Frame], tmp_path: Path) -> None:
+def test_webm_is_written_with_ffmpeg(two_picks: list[Frame], tmp_path: Path) -> None:
     write_webm(two_picks, tmp_path / "ordering.webm")
     assert (tmp_path / "ordering.webm").read_bytes().startswith(b"\x1aE\xdf\xa3")  # EBML
 
@@ -115,18 +115,18 @@ def test_without_ffmpeg_webm_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_pa
         write_webm([], tmp_path / "ordering.webm")
 
 
-def test_what_ffmpeg_says_of_a_failure_is_passed_on(
+def test_an_error_of_ffmpeg_is_reported(
     two_picks: list[Frame], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = tmp_path / "ffmpeg"
     program.write_text("#!/bin/sh\necho 'unknown encoder' >&2\nexit 3\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BadgeError, match="made no WebM video: unknown encoder"):
+    with pytest.raises(BadgeError, match="failed to write a WebM video: unknown encoder"):
         write_webm(two_picks, tmp_path / "ordering.webm")
 
 
-def test_what_cannot_be_animated_is_said(tmp_path: Path) -> None:
+def test_missing_images_or_frames_are_errors(tmp_path: Path) -> None:
     with pytest.raises(BadgeError, match="got 1 images and 2 captions for 2 picks"):
         frames([1, 2], images=np.zeros((1, 1, 4, 4)))
     with pytest.raises(BadgeError, match="expected frames, got none"):

@@ -22,7 +22,7 @@ def bands(names: list[str], rounds: int = 4) -> dict[str, Band]:
     }
 
 
-def test_few_contestants_share_a_panel_and_their_names_stand_at_the_end_apart() -> None:
+def test_few_contestants_share_a_panel_and_their_names_do_not_overlap() -> None:
     figure = draw_comparison({"fixed": bands(EIGHT[:4])})
     (axes,) = figure.axes
     assert len(axes.lines) == len(axes.collections) == 4
@@ -31,12 +31,12 @@ def test_few_contestants_share_a_panel_and_their_names_stand_at_the_end_apart() 
     assert (outline.min(), outline.max()) == (pytest.approx(0.45), pytest.approx(0.85))
     figure.draw_without_rendering()
     assert [text.get_text() for text in axes.texts] == EIGHT[:4]
-    # As plain text: an annotation's own extent has its arrow in it.
+    # The extent as Text, because the extent of an annotation includes its arrow.
     boxes = [Text.get_window_extent(text) for text in axes.texts]
     assert all(below.y1 < above.y0 for below, above in pairwise(boxes))
 
 
-def test_each_setting_has_a_panel_and_each_contestant_its_look_in_all_of_them() -> None:
+def test_each_setting_has_a_panel_and_contestants_look_the_same_in_all() -> None:
     figure = draw_comparison(
         {"a": bands(EIGHT[:2]), "b": bands(EIGHT[1::-1]), "c": bands(EIGHT[:2])}
     )
@@ -46,7 +46,7 @@ def test_each_setting_has_a_panel_and_each_contestant_its_look_in_all_of_them() 
     assert looks[0] == looks[1] == looks[2] == {COLORS[0]: MARKERS[0], COLORS[1]: MARKERS[1]}
 
 
-def test_of_many_contestants_each_has_a_panel_among_the_others_in_gray() -> None:
+def test_many_contestants_have_panels_of_their_own_with_the_others_in_gray() -> None:
     figure = draw_comparison({"fixed": bands(EIGHT)}, baseline="strategy_7")
     assert [axes.get_title(loc="left") for axes in figure.axes] == EIGHT
     looks = set()
@@ -60,13 +60,13 @@ def test_of_many_contestants_each_has_a_panel_among_the_others_in_gray() -> None
     assert "dashed: strategy_7" in figure.get_supxlabel()
 
 
-def test_curves_of_many_points_have_no_markers_but_lines_of_their_own() -> None:
+def test_curves_with_many_points_differ_by_line_style_not_marker() -> None:
     (axes,) = draw_comparison({"variable": bands(EIGHT[:4], rounds=13)}).axes
     assert {line.get_marker() for line in axes.lines} == {"None"}
     assert len({line.get_linestyle() for line in axes.lines}) == 4
 
 
-def test_a_metric_that_is_not_known_is_drawn_as_a_gap() -> None:
+def test_a_nan_metric_is_drawn_as_a_gap() -> None:
     band = Band(np.array([1, 2]), np.array([math.nan, 0.5]), np.array([math.nan, 0.1]))
     png = io.BytesIO()
     draw_comparison({"fixed": {"badge": band}}).savefig(png, format="png")
@@ -74,12 +74,12 @@ def test_a_metric_that_is_not_known_is_drawn_as_a_gap() -> None:
 
 
 @pytest.mark.parametrize("names", [[], [*EIGHT, "one_more"]])
-def test_nobody_and_more_than_can_be_told_apart_are_errors(names: list[str]) -> None:
+def test_no_contestants_or_too_many_are_errors(names: list[str]) -> None:
     with pytest.raises(BadgeError, match=f"expected 1 to 8 contestants, got {len(names)}"):
         draw_comparison({"fixed": bands(names)})
 
 
-def test_the_penalty_matrix_has_its_entries_and_the_means_of_its_columns() -> None:
+def test_the_penalty_matrix_shows_its_entries_and_column_means() -> None:
     figure = draw_penalty_matrix(["a", "b"], np.array([[0.0, 0.5], [2.0, 0.0]]), settings=2)
     (axes,) = figure.axes
     written = {text.get_position(): text.get_text() for text in axes.texts}

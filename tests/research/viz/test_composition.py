@@ -14,7 +14,7 @@ def test_shares_are_those_of_every_prefix() -> None:
     np.testing.assert_allclose(shares, by_hand)
 
 
-def test_lines_are_means_and_bands_are_where_orderings_differ() -> None:
+def test_lines_are_means_and_bands_show_the_spread() -> None:
     several = share_among_first(np.random.default_rng(0).random((5, 40)) < 0.3)
     (axes,) = draw_composition({"a": several, "b": several[:1]}, of="x", in_pool=0.3).axes
     lines = {line.get_label(): line for line in axes.lines}
@@ -25,15 +25,15 @@ def test_lines_are_means_and_bands_are_where_orderings_differ() -> None:
     assert {text.get_text() for text in axes.texts} == {"a", "b", "in the pool"}
 
 
-def test_names_of_lines_that_end_together_stand_apart() -> None:
+def test_names_of_lines_that_end_together_do_not_overlap() -> None:
     same = np.full((1, 9), 0.5)
     (axes,) = draw_composition(dict.fromkeys("abc", same), of="x", in_pool=0.5).axes
     heights = sorted(text.xy[1] for text in axes.texts)
     assert np.diff(heights).min() > 0.05
 
 
-def test_what_cannot_be_drawn_is_said() -> None:
+def test_missing_or_invalid_shares_are_errors() -> None:
     with pytest.raises(BadgeError, match="got none"):
         draw_composition({}, of="x", in_pool=0.1)
-    with pytest.raises(BadgeError, match=r"'a': expected \[r, k\], got \[4\]"):
+    with pytest.raises(BadgeError, match=r"'a': expected shares \[r, k\], got \[4\]"):
         draw_composition({"a": np.zeros(4)}, of="x", in_pool=0.1)

@@ -16,11 +16,11 @@ def test_rows_are_true_classes_and_columns_predicted_ones() -> None:
     assert matrix.tolist() == by_hand.tolist()
 
 
-def test_no_samples_are_a_matrix_of_zeros() -> None:
+def test_no_samples_give_a_matrix_of_zeros() -> None:
     assert confusion_matrix([], [], 2).tolist() == [[0, 0], [0, 0]]
 
 
-def test_counts_stand_in_their_cells_and_unseen_classes_are_marked() -> None:
+def test_cells_show_their_counts_and_unseen_classes_are_marked() -> None:
     (axes,) = draw_confusion([[0, 1234], [0, 5]], ["cat", "dog"], unseen=[0]).axes
     assert {(text.get_text(), text.get_position()) for text in axes.texts} == {
         ("1,234", (1, 0)),
@@ -30,7 +30,7 @@ def test_counts_stand_in_their_cells_and_unseen_classes_are_marked() -> None:
     assert axes.images[0].get_array().tolist() == [[0.0, 1.0], [0.0, 1.0]]
 
 
-def test_what_is_no_confusion_is_said() -> None:
+def test_invalid_classes_or_matrices_are_errors() -> None:
     with pytest.raises(BadgeError, match=r"got \[2\] and \[1\]"):
         confusion_matrix([0, 1], [0], 2)
     with pytest.raises(BadgeError, match="expected classes 0 to 1, got 0 to 2"):

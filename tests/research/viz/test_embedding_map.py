@@ -22,7 +22,7 @@ def rank_one_pool(n: int = 40, seed: int = 0) -> GradientEmbedding:
 
 
 def plane(n: int, *, dimensions: int = 20, seed: int = 0) -> Tensor:
-    """Returns points of a plane that lies askew, off the origin, in many dimensions."""
+    """Returns points of a random plane, not through the origin, in many dimensions."""
     generator = torch.Generator().manual_seed(seed)
     flat = torch.randn(n, 2, generator=generator, dtype=torch.float64)
     axes = torch.linalg.qr(torch.randn(dimensions, 2, generator=generator, dtype=torch.float64)).Q
@@ -35,7 +35,7 @@ def distances(points: Any) -> npt.NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("landmarks", [3, 10, 60])
-def test_distances_of_points_in_a_plane_are_kept(landmarks: int) -> None:
+def test_distances_of_points_in_a_plane_are_preserved(landmarks: int) -> None:
     points = plane(60)
     embedding_map = map_embedding(GradientEmbedding.from_dense(points), landmarks=landmarks)
     np.testing.assert_allclose(
@@ -47,7 +47,7 @@ def test_distances_of_points_in_a_plane_are_kept(landmarks: int) -> None:
 def test_with_all_rows_as_landmarks_it_is_classical_mds() -> None:
     pool = rank_one_pool()
     dense = pool.dense()
-    # By definition: the two first principal axes of the centered rows.
+    # By definition: coordinates on the first two principal axes of the centered rows.
     left, singular, _ = torch.linalg.svd(dense - dense.mean(dim=0), full_matrices=False)
     expected = left[:, :2] * singular[:2]
     embedding_map = map_embedding(pool, landmarks=len(pool))
@@ -58,11 +58,11 @@ def test_with_all_rows_as_landmarks_it_is_classical_mds() -> None:
     assert embedding_map.shown == pytest.approx(share)
 
 
-def test_rows_beside_the_landmarks_lie_where_they_project_on_the_landmarks_plane() -> None:
+def test_other_rows_are_projected_on_the_plane_of_the_landmarks() -> None:
     pool = rank_one_pool(60)
     embedding_map = map_embedding(pool, landmarks=12, seed=3)
-    # de Silva & Tenenbaum, section 2.2: triangulation is projection on the landmarks' two first
-    # principal axes, whatever the dimension. The first ranks are the landmarks.
+    # de Silva & Tenenbaum, section 2.2: triangulation is projection on the landmarks' first two
+    # principal axes, in any dimension. The landmarks are the first ranks.
     from lightning_badge.ordering import order
 
     dense = pool.dense()
@@ -73,14 +73,14 @@ def test_rows_beside_the_landmarks_lie_where_they_project_on_the_landmarks_plane
     )
 
 
-def test_a_gradient_of_zero_lies_at_the_origin() -> None:
+def test_a_zero_embedding_is_at_the_origin() -> None:
     points = plane(30)
     points[7] = 0.0
     coordinates = map_embedding(GradientEmbedding.from_dense(points), landmarks=10).coordinates
     np.testing.assert_allclose(coordinates[7], 0.0, atol=1e-9)
 
 
-def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_block_size_does_not_change_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = rank_one_pool()
     whole = map_embedding(pool, landmarks=10).coordinates
     monkeypatch.setattr("lightning_badge.research.viz.embedding_map._ROW_BLOCK", 7)
@@ -99,9 +99,9 @@ def test_the_same_seed_gives_the_same_map() -> None:
         (torch.ones(1, 3), 1.0),
         (torch.arange(6.0)[:, None] * torch.ones(1, 4), 1.0),
     ],
-    ids=["all alike", "one row", "on a line"],
+    ids=["equal rows", "one row", "on a line"],
 )
-def test_pools_that_fill_no_plane_have_maps_too(points: Tensor, shown: float) -> None:
+def test_pools_of_fewer_than_two_dimensions_can_be_mapped(points: Tensor, shown: float) -> None:
     embedding_map = map_embedding(GradientEmbedding.from_dense(points.double()), landmarks=4)
     np.testing.assert_allclose(
         distances(embedding_map.coordinates), distances(points.double()), atol=1e-6
@@ -109,7 +109,7 @@ def test_pools_that_fill_no_plane_have_maps_too(points: Tensor, shown: float) ->
     assert embedding_map.shown == pytest.approx(shown)
 
 
-def test_what_cannot_be_mapped_is_said() -> None:
+def test_too_few_landmarks_or_rows_are_errors() -> None:
     with pytest.raises(BadgeError, match="got 1 landmarks and 40 rows"):
         map_embedding(rank_one_pool(), landmarks=1)
     with pytest.raises(BadgeError, match="and 0 rows"):
@@ -120,7 +120,7 @@ class TestDrawing:
     places = np.random.default_rng(0).normal(size=(200, 2)) ** 3
     labels = np.arange(200) % 3
 
-    def test_every_row_is_a_point_and_every_class_is_in_the_legend(self) -> None:
+    def test_every_row_is_drawn_and_every_class_is_in_the_legend(self) -> None:
         figure = draw_embedding_map(self.places, self.labels, ["a", "b", "c"], unseen=[1])
         (axes,) = figure.axes
         points = axes.collections[0].get_offsets()
@@ -138,7 +138,7 @@ class TestDrawing:
         for place, color in zip(drawn.get_offsets(), drawn.get_facecolors(), strict=True):
             assert to_hex(color) == class_color(label_of[tuple(place)])
 
-    def test_the_circle_holds_nine_in_ten_rows(self) -> None:
+    def test_the_circle_contains_90_per_cent_of_the_rows(self) -> None:
         (axes,) = draw_embedding_map(self.places, self.labels, ["a", "b", "c"]).axes
         (circle,) = axes.patches
         inside = np.linalg.norm(self.places, axis=1) <= circle.get_radius()

@@ -7,7 +7,7 @@ pytest.importorskip("matplotlib")
 
 from lightning_badge.research.viz.gain_noise import draw_gain_noise, gain_and_noise
 
-# Two seeds, one rank, three candidates: the second is best, the third comes after it.
+# Two seeds, one rank, three candidates: the second is the best, the third the runner-up.
 GAINS = np.array([[[0.1, 0.9, 0.5]], [[0.1, 0.7, 0.5]]])
 
 
@@ -18,7 +18,7 @@ def test_the_lead_and_its_noise_are_those_of_the_best_over_the_runner_up() -> No
     np.testing.assert_allclose(noise, [np.std([0.4, 0.2], ddof=1)])
 
 
-def test_each_has_a_line() -> None:
+def test_gain_lead_and_noise_have_a_line_each() -> None:
     axes = draw_gain_noise(np.repeat(GAINS, 4, axis=1), runner_up=3).axes[0]
     lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
     np.testing.assert_allclose(lines["its lead over candidate 3"], [0.7] * 4)
@@ -26,6 +26,6 @@ def test_each_has_a_line() -> None:
 
 
 @pytest.mark.parametrize(("gains", "runner_up"), [(GAINS[:1], 2), (GAINS, 4)])
-def test_what_has_no_noise_or_no_runner_up_is_refused(gains: np.ndarray, runner_up: int) -> None:
-    with pytest.raises(BadgeError, match="two seeds and"):
+def test_too_few_seeds_or_candidates_are_an_error(gains: np.ndarray, runner_up: int) -> None:
+    with pytest.raises(BadgeError, match="at least 2 seeds and"):
         gain_and_noise(gains, runner_up)

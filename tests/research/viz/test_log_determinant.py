@@ -16,14 +16,14 @@ def test_lines_show_the_gap_to_the_reference_per_pick() -> None:
     np.testing.assert_allclose(lines["random"], [-1.0, -1.5])
 
 
-def test_dependent_picks_are_left_out() -> None:
+def test_dependent_picks_are_not_drawn() -> None:
     values = {"k-DPP": np.zeros((2, 2)), "entropy": np.array([[-1.0, -np.inf], [-3.0, -5.0]])}
     axes = draw_log_determinant([1, 2], values, reference="k-DPP").axes[0]
     lines = {line.get_label(): line.get_xdata() for line in axes.get_lines()}
     assert lines["entropy"].tolist() == [1]
 
 
-def test_tables_that_do_not_fit_are_refused() -> None:
+def test_an_unknown_reference_or_a_wrong_shape_is_an_error() -> None:
     with pytest.raises(BadgeError, match="one of random, got 'k-DPP'"):
         draw_log_determinant([1], {"random": np.zeros((2, 1))}, reference="k-DPP")
     with pytest.raises(BadgeError, match=r"'random': expected log-determinants \[seeds, 2\]"):

@@ -15,7 +15,7 @@ def test_near_the_origin_is_strictly_below_a_fraction_of_the_largest(
 
 
 @pytest.mark.parametrize("norms", [[], [0.0, 0.0]])
-def test_without_any_norm_above_zero_nothing_is_nearer_than_the_rest(norms: list[float]) -> None:
+def test_without_positive_norms_the_share_is_zero(norms: list[float]) -> None:
     assert share_near_origin(norms, 0.1) == 0.0
 
 
@@ -30,7 +30,7 @@ def test_each_class_has_its_median_and_its_quantiles() -> None:
     for line, values in zip(drawn, expected, strict=False):
         assert line == pytest.approx(values)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c (unseen)"]
-    # Below 11 lie 1 to 10 of the first class and 10 of the last: 11 of 22 rows.
+    # Below 11 are the norms 1 to 10 of the first class and 10 of the last: 11 of 22 rows.
     assert axes.texts[0].get_text().startswith("50% of all rows")
 
 
@@ -39,7 +39,7 @@ def test_a_norm_of_zero_can_be_drawn() -> None:
     assert axes.get_xscale() == "log"
 
 
-def test_what_cannot_be_drawn_is_said() -> None:
+def test_invalid_norms_are_errors() -> None:
     with pytest.raises(BadgeError, match=r"got \[2\] and \[1\]"):
         draw_norms([1.0, 2.0], [0], ["a"])
     with pytest.raises(BadgeError, match="some above 0"):
