@@ -2,6 +2,6 @@
 
 import os
 
-# Read when torch is imported. Threads that spin while they wait for one another make a small model
-# fifty times slower as soon as another process wants a core; asleep they cost little.
+# Must be set before torch is imported. OpenMP threads that spin while waiting make a small model
+# fifty times slower as soon as another process needs a core; with PASSIVE they sleep instead.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

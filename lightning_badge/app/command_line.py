@@ -1,4 +1,4 @@
-"""Commands that Hydra runs: errors in one line where the user can mend them, no false alarms."""
+"""Behaviour of all commands that Hydra runs: one-line errors, no irrelevant warnings."""
 
 import os
 import re
@@ -21,15 +21,15 @@ from omegaconf.errors import OmegaConfBaseException
 from lightning_badge.app.suggestions import did_you_mean
 from lightning_badge.exceptions import BadgeError
 
-STOPPED = 143  # what a shell says of a process that SIGTERM ended
+STOPPED = 143  # the exit status of a process ended by SIGTERM: 128 + 15
 _OURS = (BadgeError, MisconfigurationException)
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 _FALSE_ALARMS = (
-    ".*does not have many workers",  # the data are small, and workers start anew every epoch
-    "Checkpoint directory .* exists and is not empty",  # with logs: the loop clears it before
-    "BadgeCallback: the pool is empty",  # the loop says so itself
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # how Lightning uses torch
+    ".*does not have many workers",  # the data are small, and workers restart every epoch
+    "Checkpoint directory .* exists and is not empty",  # it contains logs; the loop clears the rest
+    "BadgeCallback: the pool is empty",  # the loop prints this itself
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # caused by Lightning's use of torch
 )
 # Hydra's own options that commands take beside overrides.
 _HYDRA_OPTIONS = {
@@ -41,9 +41,9 @@ _HYDRA_OPTIONS = {
 
 @contextmanager
 def one_line_errors(keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
-    """Turns errors that the user can mend into one line; all others keep their traceback.
+    """Prints errors that the user can fix in one line; other errors keep their tracebacks.
 
-    ``HYDRA_FULL_ERROR=1`` shows all tracebacks, as Hydra's own reports do.
+    ``HYDRA_FULL_ERROR=1`` shows all tracebacks, as it does for Hydra's own errors.
 
     Args:
         keys: Returns the keys of the configuration, to suggest one for a key that does not exist.
@@ -53,15 +53,15 @@ def one_line_errors(keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]
     except (*_OURS, HydraException, OmegaConfBaseException) as error:
         if _WANTS_TRACEBACK:
             raise
-        # Hydra wraps what a constructor raises, and shows where it looks for configurations.
-        # A logger's package that is missing is named by the logger, with what installs it.
+        # Hydra wraps errors of constructors and appends its search path to messages.
+        # Loggers raise ModuleNotFoundError with a message that names the package to install.
         wrapped = (*_OURS, ModuleNotFoundError)
         known = error.__cause__ if isinstance(error.__cause__, wrapped) else error
         text, _, _ = str(known).partition("Config search path")
         sys.exit(f"error: {_plain(' '.join(text.split()), keys)}")
     except (KeyboardInterrupt, SIGTERMException):
-        # Lightning's own exit would be silent and count as a success.
-        print("stopped; the same command goes on where this one stood", file=sys.stderr)
+        # Lightning's own exit would print nothing and return 0.
+        print("stopped; run the same command again to continue", file=sys.stderr)
         sys.exit(STOPPED)
 
 
@@ -72,7 +72,7 @@ def run(
     program: str | None = None,
     keys: Callable[[], Sequence[str]] = tuple,
 ) -> None:
-    """Runs a function that ``hydra.main`` decorates.
+    """Runs a function decorated by ``hydra.main``.
 
     Args:
         main: The function.
@@ -83,7 +83,7 @@ def run(
     """
     for message in _FALSE_ALARMS:
         warnings.filterwarnings("ignore", message)
-    # Otherwise Hydra reports what composing a configuration raises by itself, in many lines.
+    # Otherwise Hydra itself reports errors of composing the configuration, in many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     sys.argv = [program or sys.argv[0], *_searched_first(arguments)]

@@ -1,4 +1,4 @@
-"""Runs the active learning loop that ``configs/al_loop.yaml`` and the command line describe."""
+"""Runs the active learning loop configured by ``configs/al_loop.yaml`` and the command line."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -21,7 +21,7 @@ from lightning_badge.store.run_directory import RunDirectory
 
 CONFIGS = "pkg://lightning_badge.configs"
 IDENTITY = ("seed", "initial_labels", "model", "strategy", "budget", "oracle")
-# Where the data lie and how they are read is not what they are: their fingerprint tells that.
+# The location of the data and the way to load them may change; a fingerprint identifies the data.
 NOT_IDENTITY = {"path", "num_workers"}
 LOOP_KEYS = ("seed", "metric", "max_rounds", "total_labels", "target_metric", "progress")
 
@@ -47,7 +47,7 @@ def _main(config: DictConfig) -> float:
     budget, oracle = instantiate(config.budget), instantiate(config.oracle)(labels)
     make_model = partial(instantiate, config.model)
     make_round_trainer = partial(_make_trainer, config)
-    # What cannot be built fails here, before its configuration claims a run directory.
+    # A model or trainer that cannot be built fails here, before the configuration is stored.
     _ = make_model(), make_round_trainer(0, Path(config.run_dir))
     with RunDirectory(config.run_dir) as run_directory:
         if config.fresh:
@@ -68,7 +68,7 @@ def _main(config: DictConfig) -> float:
 
 
 def _identify(config: DictConfig, labels: dict[Any, Any]) -> tuple[Any, list[str]]:
-    """Returns the configuration to keep, and the keys of it that make it the same run."""
+    """Returns the configuration to store, and its keys that define the run."""
     kept: Any = OmegaConf.to_container(config, resolve=True)
     del kept["fresh"], kept["round"]
     data = [f"data.{key}" for key in kept["data"] if key not in NOT_IDENTITY]
