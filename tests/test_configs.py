@@ -114,7 +114,7 @@ def test_callbacks_belong_to_their_round(composed: Compose, callbacks: str) -> N
     badge: Any = built["badge"]
     assert isinstance(badge, BadgeCallback)
     assert (badge.round, badge.seed, badge.dirpath) == (3, 5, "rounds/003")
-    assert badge.during_fit is False
+    assert badge.schedule.when == "never"
     checkpoint: Any = built["checkpoint"]
     assert Path(checkpoint.dirpath) == Path.cwd() / "rounds/003"
     assert (checkpoint.filename, checkpoint.monitor) == ("best", "val/accuracy")

@@ -19,14 +19,13 @@ from lightning_badge.callback.context import strategy_context
 from lightning_badge.callback.duration import estimate_duration
 from lightning_badge.callback.logging import log_numbers, log_pictures
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
+from lightning_badge.callback.schedule import WHEN, Schedule, When
 from lightning_badge.callback.strategy_args import check_strategy_args
 from lightning_badge.callback.trainer_checks import (
-    is_last_validation_of_epoch,
     is_trial,
     reject_backend,
     reject_several_processes,
     warn_of_averaging,
-    warn_without_validation,
 )
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.pool import CapturedPool, capture_pool
@@ -45,9 +44,10 @@ _LARGE_POOL = 200_000
 class BadgeCallback(Callback):
     """Orders the pool so that labeling any first part of it teaches the model most.
 
-    In ``fit`` that happens after the last validation of an epoch, in ``trainer.validate`` always.
-    The ordering goes to a Parquet file that `read_ordering` reads. Training is not touched: its
-    weights, losses, shuffles and logs are those of a run without the callback.
+    ``when`` says at which moments of ``fit`` that happens; each ``trainer.validate`` orders when it
+    ends (with ``ckpt_path="best"`` by the best weights). The ordering goes to a Parquet file that
+    `read_ordering` reads. Training is not touched: its weights, losses, shuffles and logs are those
+    of a run without the callback.
 
     The pool is the ``pool`` loader, or else what ``pool_dataloader()`` of the datamodule or of the
     module returns, or else their ``predict_dataloader()``. Strategies that keep away from the
@@ -67,8 +67,11 @@ class BadgeCallback(Callback):
         bias: Whether the gradient of the head's bias is embedded too.
         posterior_samples: Passes over the pool with the model's dropout layers at work, for
             strategies that need a posterior.
-        every_n_epochs: Order in every n-th epoch of ``fit``.
-        during_fit: Whether to order in ``fit`` at all.
+        when: ``last_validation`` orders once in a ``fit``, by the weights with which it ends,
+            whatever ends it; the cost is one pass over the pool and one ordering.
+            ``every_validation`` pays that after every ``every_n``-th validation, each file
+            replacing the last. ``never`` orders in ``trainer.validate`` alone.
+        every_n: Of ``every_validation``: after every n-th validation.
         pool: Loader of the pool, unshuffled.
         sample_id_key: Key of dict batches that holds the sample ids. Batches of
             `ActiveLearningDataModule` carry theirs; all others are known by their positions.
@@ -109,8 +112,8 @@ class BadgeCallback(Callback):
         first_center: str | None = None,
         bias: bool = False,
         posterior_samples: int = 20,
-        every_n_epochs: int = 1,
-        during_fit: bool = True,
+        when: When = "last_validation",
+        every_n: int = 1,
         pool: DataLoader[Any] | None = None,
         sample_id_key: str | None = None,
         backend: str = "auto",
@@ -123,7 +126,8 @@ class BadgeCallback(Callback):
         _check_choice("loss", loss, ("auto", *LOSSES))
         _check_integer("k", 1 if k is None else k, least=1)
         _check_integer("seed", seed, least=0)
-        _check_integer("every_n_epochs", every_n_epochs, least=1)
+        _check_choice("when", when, WHEN)
+        _check_integer("every_n", every_n, least=1)
         _check_integer("posterior_samples", posterior_samples, least=1)
         try:
             self.strategy_args = check_strategy_args(
@@ -141,8 +145,7 @@ class BadgeCallback(Callback):
         self.loss = loss
         self.bias = bias
         self.posterior_samples = posterior_samples
-        self.every_n_epochs = every_n_epochs
-        self.during_fit = during_fit
+        self.schedule = Schedule(when, every_n)
         self.pool = pool
         self.sample_id_key = sample_id_key
         self.backend = backend
@@ -175,6 +178,7 @@ class BadgeCallback(Callback):
         return {
             "last_ordering_path": None if path is None else str(path),
             "n_orderings": self.n_orderings,
+            "n_validations": self.schedule.n_validations,
         }
 
     @override
@@ -183,12 +187,13 @@ class BadgeCallback(Callback):
         path = state_dict["last_ordering_path"]
         self.last_ordering_path = None if path is None else Path(path)
         self.n_orderings = state_dict["n_orderings"]
+        self.schedule.n_validations = state_dict.get("n_validations", 0)
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Finds out before the first step what would else fail after an epoch."""
         self._checkpoint = {}
-        if stage == "validate" or (stage == "fit" and self.during_fit):
+        if stage == "validate" or (stage == "fit" and self.schedule.in_fit):
             reject_several_processes(trainer)
             reject_backend(trainer, self.backend)
             pool_source(trainer, pl_module, self.pool)
@@ -206,24 +211,23 @@ class BadgeCallback(Callback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Warns of what makes ``fit`` order nothing, or other weights than expected."""
-        if self.during_fit:
-            warn_without_validation(trainer)
+        """Begins a fit, and warns of what makes it order other weights than expected."""
+        self.schedule.start_fit()
+        if self.schedule.in_fit:
             warn_of_averaging(trainer)
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Orders the pool if this is a moment to."""
-        if self._should_order(trainer):
+        if self.schedule.after_validation(trainer):
             self._order_pool(trainer, pl_module)
+            self.schedule.record(trainer, pl_module)
 
-    def _should_order(self, trainer: Trainer) -> bool:
-        if trainer.sanity_checking:
-            return False
-        if trainer.state.fn == TrainerFn.VALIDATING:
-            return True
-        is_due = is_trial(trainer) or (trainer.current_epoch + 1) % self.every_n_epochs == 0
-        return self.during_fit and is_due and is_last_validation_of_epoch(trainer)
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Orders the pool if no validation was the moment to."""
+        if self.schedule.at_train_end(trainer, pl_module):
+            self._order_pool(trainer, pl_module)
 
     def _order_pool(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.embedding = None  # before the next one is made, which may need its memory

@@ -55,7 +55,7 @@ class ActiveLearningLoop:
             two files there: ``fit`` gives ``best.ckpt``, by
             ``ModelCheckpoint(directory, "best", monitor="val/accuracy", mode="max")`` say, and
             ``validate`` gives ``ordering.parquet``, by
-            ``BadgeCallback(dirpath=directory, round=round, during_fit=False)`` say. Any Parquet
+            ``BadgeCallback(dirpath=directory, round=round, when="never")`` say. Any Parquet
             file with the columns ``rank`` and ``sample_id`` is an ordering.
         datamodule: Holds the initial labels when the loop is built; every round adds its own.
         budget: Decides how many labels a round asks for.

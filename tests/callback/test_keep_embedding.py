@@ -58,7 +58,7 @@ def test_the_last_one_is_let_go_before_the_next_is_captured(tmp_path: Path) -> N
             return self(batch[0])
 
     kept: list[Any] = []
-    callback = BadgeCallback(pool=loader(20), keep_embedding=True)
+    callback = BadgeCallback(pool=loader(20), keep_embedding=True, when="every_validation")
     fit(tmp_path, callback, model=Watched(), max_epochs=2)
     assert kept == [None] * 4
 

@@ -90,7 +90,7 @@ class TestTheOrdering:
 
     def test_names_the_checkpoint_and_its_step_when_validated(self, tmp_path: Path) -> None:
         checkpoints = ModelCheckpoint(tmp_path / "ckpt", monitor="epoch", save_top_k=-1)
-        callback = BadgeCallback(pool=loader(20), during_fit=False)
+        callback = BadgeCallback(pool=loader(20), when="never")
         model = Classifier()
         trainer = make_trainer(
             tmp_path, callbacks=[callback, checkpoints], max_epochs=2, enable_checkpointing=True

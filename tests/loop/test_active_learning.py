@@ -82,7 +82,7 @@ class Run:
     def make_trainer(self, round: int, directory: Path) -> Trainer:
         badge = {"dirpath": directory, "round": round, "seed": round_seed(0, round), **self.badge}
         best = ModelCheckpoint(directory, "best", monitor="val/accuracy", mode="max")
-        callbacks = [BadgeCallback(during_fit=False, **badge), best, *self.extra_callbacks]
+        callbacks = [BadgeCallback(when="never", **badge), best, *self.extra_callbacks]
         return make_trainer(directory, callbacks=callbacks, enable_checkpointing=True, max_epochs=2)
 
     def go(self, **limits: Any) -> float:
@@ -466,7 +466,7 @@ class TestWhatIsWrong:
 
 def test_without_a_validation_in_fit_the_last_weights_are_ordered_by(run: Run) -> None:
     def unvalidated(round: int, directory: Path) -> Trainer:
-        badge = BadgeCallback(dirpath=directory, round=round, during_fit=False)
+        badge = BadgeCallback(dirpath=directory, round=round, when="never")
         return make_trainer(directory, callbacks=[badge], check_val_every_n_epoch=9)
 
     run.make_trainer = unvalidated
