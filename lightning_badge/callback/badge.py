@@ -27,6 +27,7 @@ from lightning_badge.callback.trainer_checks import (
     reject_several_processes,
     warn_of_averaging,
 )
+from lightning_badge.callback.trial import try_first_batch
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.pool import CapturedPool, capture_pool
 from lightning_badge.capture.posterior import dropout_layers
@@ -210,11 +211,12 @@ class BadgeCallback(Callback):
         self._checkpoint = {key: checkpoint[key] for key in steps if key in checkpoint}
 
     @override
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins a fit, and warns of what makes it order other weights than expected."""
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tries one batch of the pool: what would fail after an epoch fails before the first."""
         self.schedule.start_fit()
         if self.schedule.in_fit:
             warn_of_averaging(trainer)
+            self._try_one_batch(trainer, pl_module)
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -228,6 +230,17 @@ class BadgeCallback(Callback):
         """Orders the pool if no validation was the moment to."""
         if self.schedule.at_train_end(trainer, pl_module):
             self._order_pool(trainer, pl_module)
+
+    def _try_one_batch(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with untouched_random_state():
+            loader = pool_source(trainer, pl_module, self.pool)()
+            if pool_size(loader) == 0:
+                return
+            captured = try_first_batch(
+                trainer, pl_module, loader, head=self.head, sample_id_key=self.sample_id_key
+            )
+            if captured is not None:
+                self._embed(captured)
 
     def _order_pool(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.embedding = None  # before the next one is made, which may need its memory
