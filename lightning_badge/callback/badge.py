@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities import rank_zero_warn
+from lightning.fabric.utilities.data import sized_len
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -17,6 +18,7 @@ from typing_extensions import override
 
 from lightning_badge.callback.context import strategy_context
 from lightning_badge.callback.duration import estimate_duration
+from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.logging import log_numbers, log_pictures
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
 from lightning_badge.callback.schedule import WHEN, Schedule, When
@@ -31,7 +33,7 @@ from lightning_badge.callback.trial import try_first_batch
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.pool import CapturedPool, capture_pool
 from lightning_badge.capture.posterior import dropout_layers
-from lightning_badge.capture.reader import pool_size
+from lightning_badge.capture.reader import loader_generators, pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import LOSSES
@@ -246,20 +248,22 @@ class BadgeCallback(Callback):
         self.embedding = None  # before the next one is made, which may need its memory
         with untouched_random_state():
             loader = pool_source(trainer, pl_module, self.pool)()
-            if pool_size(loader) == 0:
+            batches = limited(trainer, loader, self.sample_id_key)
+            if 0 in (pool_size(loader), sized_len(batches)):
                 self.ordering = None
                 rank_zero_warn("BadgeCallback: the pool is empty; no ordering was made")
                 return
             started = time.perf_counter()
-            captured = capture_pool(
-                trainer, pl_module, loader, head=self.head, sample_id_key=self.sample_id_key
-            )
+            with untouched_random_state(*loader_generators(loader)):
+                captured = capture_pool(
+                    trainer, pl_module, batches, head=self.head, sample_id_key=self.sample_id_key
+                )
             embedding = self._embed(captured)
             context = strategy_context(
                 self.strategy,
                 trainer,
                 pl_module,
-                loader,
+                batches,
                 embedding,
                 embed=self._embed,
                 head=captured.head_name,

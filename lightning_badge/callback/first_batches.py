@@ -43,7 +43,7 @@ class FirstBatches(Iterable[Any]):
 
 
 def limited(
-    trainer: Trainer, loader: Iterable[Any], sample_id_key: str | None = None
+    trainer: Trainer, loader: Iterable[Any], sample_id_key: str | None = None, *, what: str = "pool"
 ) -> Iterable[Any]:
     """Returns the part of the pool that ``limit_predict_batches`` leaves, and names the limit.
 
@@ -53,6 +53,7 @@ def limited(
         trainer: Whose limit.
         loader: Of the pool.
         sample_id_key: Key of dict batches that holds the sample ids.
+        what: What the message calls the samples.
 
     Returns:
         The loader itself where nothing limits it.
@@ -67,5 +68,5 @@ def limited(
         return loader
     reason = "fast_dev_run" if is_trial(trainer) else "limit_predict_batches"
     of = "" if n_batches is None else f" of {n_batches:,}"
-    rank_zero_info(f"BadgeCallback: {reason} limits the pool to its first {limit:,}{of} batches")
+    rank_zero_info(f"BadgeCallback: {reason} limits the {what} to its first {limit:,}{of} batches")
     return FirstBatches(loader, limit, sample_id_key)
