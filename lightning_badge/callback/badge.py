@@ -1,7 +1,6 @@
 """``Trainer(callbacks=[BadgeCallback()])``: while a model trains, an ordering of its pool."""
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +11,13 @@ from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.data import sized_len
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from lightning_badge.callback.arguments import check_choice, check_integer
+from lightning_badge.callback.connected import connected
 from lightning_badge.callback.context import strategy_context
-from lightning_badge.callback.duration import estimate_duration
+from lightning_badge.callback.duration import tell_duration
 from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.logging import log_numbers, log_pictures
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
@@ -28,6 +28,7 @@ from lightning_badge.callback.trainer_checks import (
     reject_backend,
     reject_several_processes,
     warn_of_averaging,
+    weights_of,
 )
 from lightning_badge.callback.trial import try_first_batch
 from lightning_badge.capture.isolation import untouched_random_state
@@ -40,8 +41,6 @@ from lightning_badge.kernels import LOSSES
 from lightning_badge.kernels.registry import check_backend
 from lightning_badge.ordering import STRATEGIES, Ordering, order
 from lightning_badge.ordering_file import write_ordering
-
-_LARGE_POOL = 200_000
 
 
 class BadgeCallback(Callback):
@@ -126,12 +125,12 @@ class BadgeCallback(Callback):
         keep_embedding: bool = False,
     ) -> None:
         super().__init__()
-        _check_choice("loss", loss, ("auto", *LOSSES))
-        _check_integer("k", 1 if k is None else k, least=1)
-        _check_integer("seed", seed, least=0)
-        _check_choice("when", when, WHEN)
-        _check_integer("every_n", every_n, least=1)
-        _check_integer("posterior_samples", posterior_samples, least=1)
+        check_choice("loss", loss, ("auto", *LOSSES))
+        check_integer("k", 1 if k is None else k, least=1)
+        check_integer("seed", seed, least=0)
+        check_choice("when", when, WHEN)
+        check_integer("every_n", every_n, least=1)
+        check_integer("posterior_samples", posterior_samples, least=1)
         try:
             self.strategy_args = check_strategy_args(
                 strategy, strategy_args, first_center=first_center
@@ -197,12 +196,7 @@ class BadgeCallback(Callback):
         """Finds out before the first step what would else fail after an epoch."""
         self._checkpoint = {}
         if stage == "validate" or (stage == "fit" and self.schedule.in_fit):
-            reject_several_processes(trainer)
-            reject_backend(trainer, self.backend)
-            pool_source(trainer, pl_module, self.pool)
-            labeled_loader(trainer, STRATEGIES[self.strategy])
-            if "posterior" in STRATEGIES[self.strategy].uses:
-                dropout_layers(pl_module)
+            self._check(trainer, pl_module)
 
     @override
     def on_load_checkpoint(
@@ -233,6 +227,30 @@ class BadgeCallback(Callback):
         if self.schedule.at_train_end(trainer, pl_module):
             self._order_pool(trainer, pl_module)
 
+    def order_now(self, trainer: Trainer, pl_module: LightningModule) -> Ordering | None:
+        """Orders the pool by the weights that a module has now, at any moment.
+
+        Works during ``fit`` and ``validate``, after them, and with a Trainer that never ran; needs
+        no validation data. The file is written as after a validation.
+
+        Args:
+            trainer: Whose device, precision, loggers and datamodule to use.
+            pl_module: The model.
+
+        Returns:
+            The ordering; None of an empty pool.
+
+        Raises:
+            MisconfigurationException: No pool; more than one process.
+
+        Example:
+            >>> badge.order_now(trainer, model).take(100)  # doctest: +SKIP
+        """
+        self._check(trainer, pl_module)
+        with connected(trainer, pl_module):
+            self._order_pool(trainer, pl_module)
+        return self.ordering
+
     def _try_one_batch(self, trainer: Trainer, pl_module: LightningModule) -> None:
         with untouched_random_state():
             loader = pool_source(trainer, pl_module, self.pool)()
@@ -244,6 +262,14 @@ class BadgeCallback(Callback):
             if captured is not None:
                 self._embed(captured)
 
+    def _check(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        reject_several_processes(trainer)
+        reject_backend(trainer, self.backend)
+        pool_source(trainer, pl_module, self.pool)
+        labeled_loader(trainer, STRATEGIES[self.strategy])
+        if "posterior" in STRATEGIES[self.strategy].uses:
+            dropout_layers(pl_module)
+
     def _order_pool(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.embedding = None  # before the next one is made, which may need its memory
         with untouched_random_state():
@@ -253,11 +279,11 @@ class BadgeCallback(Callback):
                 self.ordering = None
                 rank_zero_warn("BadgeCallback: the pool is empty; no ordering was made")
                 return
+        with untouched_random_state(*loader_generators(loader)):
             started = time.perf_counter()
-            with untouched_random_state(*loader_generators(loader)):
-                captured = capture_pool(
-                    trainer, pl_module, batches, head=self.head, sample_id_key=self.sample_id_key
-                )
+            captured = capture_pool(
+                trainer, pl_module, batches, head=self.head, sample_id_key=self.sample_id_key
+            )
             embedding = self._embed(captured)
             context = strategy_context(
                 self.strategy,
@@ -274,7 +300,11 @@ class BadgeCallback(Callback):
             captured_at = time.perf_counter()
             ordering = self._order(embedding, context)
             ordered_at = time.perf_counter()
-        origin = {**self._origin(trainer), "head": captured.head_name}
+        origin = {
+            "round": self.round,
+            **weights_of(trainer, self._checkpoint),
+            "head": captured.head_name,
+        }
         self.ordering = replace(ordering, metadata={**ordering.metadata, **origin})
         self.embedding = embedding if self.keep_embedding else None
         self.n_orderings += 1
@@ -293,46 +323,10 @@ class BadgeCallback(Callback):
     def _order(self, embedding: GradientEmbedding, context: dict[str, Any]) -> Ordering:
         arguments = {"seed": self.seed, "backend": self.backend, **context, **self.strategy_args}
         run = partial(order, embedding, self.strategy, **arguments)
-        self._tell_duration_once(embedding, run)
+        if not self._told_duration:
+            self._told_duration = tell_duration(embedding, run, self.k)
         return run(k=self.k)
-
-    def _tell_duration_once(
-        self, embedding: GradientEmbedding, run: Callable[..., Ordering]
-    ) -> None:
-        n, device = len(embedding), embedding.logit_grad.device.type
-        if n <= _LARGE_POOL or device != "cpu" or self._told_duration:
-            return
-        self._told_duration = True
-        ranks = n if self.k is None else min(self.k, n)
-        duration = estimate_duration(lambda k: run(k=k), ranks)
-        rank_zero_warn(
-            f"BadgeCallback: ordering {ranks:,} of {n:,} samples on the CPU will take about "
-            f"{duration} (h:mm:ss); k=... orders only the first k"
-        )
-
-    def _origin(self, trainer: Trainer) -> dict[str, Any]:
-        """Returns which weights an ordering comes from, for its metadata."""
-        is_fit = trainer.state.fn == TrainerFn.FITTING
-        now = {"global_step": trainer.global_step, "epoch": trainer.current_epoch}
-        # In fit, ckpt_path is what the run was resumed from: not these weights.
-        checkpoint = None if is_fit or trainer.ckpt_path is None else str(trainer.ckpt_path)
-        loaded = self._checkpoint if checkpoint else {}
-        return {"round": self.round, "checkpoint": checkpoint, **now, **loaded}
 
     def _path(self, trainer: Trainer) -> Path:
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "badge"
         return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise MisconfigurationException(
-            f"BadgeCallback({name}=...): expected one of {', '.join(choices)}, got {value!r}"
-        )
-
-
-def _check_integer(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise MisconfigurationException(
-            f"BadgeCallback({name}=...): expected an integer of {least} or more, got {value!r}"
-        )

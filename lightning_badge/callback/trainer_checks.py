@@ -1,8 +1,12 @@
 """What the callback checks of a Trainer before it orders a pool."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, callbacks
+from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels.registry import resolve_backend
@@ -11,6 +15,21 @@ from lightning_badge.kernels.registry import resolve_backend
 def is_trial(trainer: Trainer) -> bool:
     """Whether this is a ``fast_dev_run``, which must leave nothing on disk."""
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def weights_of(trainer: Trainer, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns which weights an ordering is made of, for its metadata.
+
+    Args:
+        trainer: Which holds them.
+        loaded: Step and epoch of the checkpoint that was loaded: ``trainer.validate`` does not
+            restore them.
+    """
+    is_fit = trainer.state.fn == TrainerFn.FITTING
+    now = {"global_step": trainer.global_step, "epoch": trainer.current_epoch}
+    # In fit, ckpt_path is what the run was resumed from: not these weights.
+    checkpoint = None if is_fit or trainer.ckpt_path is None else str(trainer.ckpt_path)
+    return {"checkpoint": checkpoint, **now, **(loaded if checkpoint else {})}
 
 
 def reject_backend(trainer: Trainer, backend: str) -> None:

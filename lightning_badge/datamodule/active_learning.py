@@ -1,4 +1,4 @@
-"""The labeled set that training sees, and the pool that is left, over any map-style data sets."""
+"""The labeled set that a model trains on, and the pool of all other samples."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
@@ -43,7 +43,8 @@ class ActiveLearningDataModule(LightningDataModule):
 
     Args:
         train: Labeled set and pool together.
-        val: Validation data; None trains without validation.
+        val: Validation data; None trains without validation, and the pool is then ordered by the
+            weights with which ``fit`` ends.
         test: Test data.
         initial_labeled: What is labeled at first. A count is drawn: stratified, every class being
             there once the count allows, where ``labels`` or ``train.targets`` give one class for
@@ -120,6 +121,11 @@ class ActiveLearningDataModule(LightningDataModule):
             self._is_labeled[draw_initial(self._known, n, int(initial_labeled), seed)] = True
         else:
             self.label(initial_labeled)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there are validation data."""
+        return self._val is not None
 
     @property
     def labeled_ids(self) -> SampleIds:

@@ -16,24 +16,22 @@ from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.exceptions import ArtifactError, BudgetError, LabelError, RunDirectoryError
+from lightning_badge.exceptions import BudgetError, LabelError, RunDirectoryError
 from lightning_badge.labels import Label, Skip
 from lightning_badge.loop.budget import Budget
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
+from lightning_badge.loop.origin import AGAIN, check_origin
 from lightning_badge.loop.query import ask_down
 from lightning_badge.loop.round_report import RoundReport, RoundTable
 from lightning_badge.loop.train_round import train_round
 from lightning_badge.oracle import Oracle
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
-from lightning_badge.sample_ids import SampleIds, fingerprint, is_in, name_ids
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
 _log = logging.getLogger(__name__)
-
-_AGAIN = "delete it and run again: the round is trained again, answers are kept"
 
 
 class ActiveLearningLoop:
@@ -44,6 +42,9 @@ class ActiveLearningLoop:
     number of labels came. A skipped sample leaves the pool and costs nothing. Each answer is
     committed before the next one is awaited. The last round asks for no labels, so its checkpoint
     is the final model, trained on all of them, and its ordering is where to go on.
+
+    Without validation data a round orders by the weights with which its training ends, ``metric``
+    is NaN, and there is no learning curve.
 
     All state is in the label store and the run directory, and every draw is a function of the seed
     and the round: a run that was killed at any instant goes on where it stood and ends as one that
@@ -71,7 +72,8 @@ class ActiveLearningLoop:
 
     Raises:
         LabelError: A pool that is empty from the start.
-        MisconfigurationException: A limit that is not a number of its kind.
+        MisconfigurationException: A limit that is not a number of its kind, or ``target_metric``
+            without validation data.
     """
 
     def __init__(
@@ -92,6 +94,11 @@ class ActiveLearningLoop:
         console: Console | None = None,
     ) -> None:
         self.limits = Limits(max_rounds, total_labels, target_metric)
+        if target_metric is not None and not datamodule.has_validation:
+            raise MisconfigurationException(
+                f"target_metric={target_metric}: the datamodule has no validation data to measure "
+                "it on; pass val= to the datamodule, or leave target_metric out"
+            )
         if not len(datamodule.pool_ids):
             raise LabelError(
                 f"the pool is empty at the start: all {len(datamodule.labeled_ids)} samples are "
@@ -121,6 +128,12 @@ class ActiveLearningLoop:
             ArtifactError: An ordering in the run directory that is torn or of something else.
         """
         self._table.begin(self.run_directory.path)
+        if not self.datamodule.has_validation:
+            _log.warning(
+                "no validation data: each round orders by the weights with which its training "
+                "ends; %s is nan, and no learning curve is written",
+                self.metric,
+            )
         finished = self._finished_rounds()
         for report in finished:
             # None of it is needed any more, but a record that is damaged should not go unnoticed.
@@ -167,7 +180,10 @@ class ActiveLearningLoop:
             # What a round that was cut short had asked for is told with the next one.
             if answer.round < report.round:
                 answers[answer.round].append(answer.label)
-        self._curve.write([*self._finished_rounds(), report], answers)
+        if self.datamodule.has_validation:
+            self._curve.write([*self._finished_rounds(), report], answers)
+        else:
+            self._curve.write_queries(answers)
 
     def _grow(self, round: int) -> None:
         """Brings the datamodule to what was known when the round began."""
@@ -188,7 +204,7 @@ class ActiveLearningLoop:
         try:
             return RoundReport(**json.loads(path.read_text(encoding="utf-8")))
         except (TypeError, ValueError) as error:
-            raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {_AGAIN}") from error
+            raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {AGAIN}") from error
 
     def _train(self, round: int) -> RoundReport:
         report = train_round(
@@ -212,11 +228,12 @@ class ActiveLearningLoop:
             return Ordering(sample_ids=pool)
         if not path.exists():
             raise MisconfigurationException(
-                f"expected {path} after validation, but there is none (fast_dev_run writes none); "
+                f"expected {path} after training, but there is none (fast_dev_run writes none); "
                 "make_trainer(round, directory) needs BadgeCallback(dirpath=directory, round=round)"
             )
         ordering = read_ordering(path)
-        _check_origin(ordering, path, report.round, pool)
+        checkpoint = path.with_name("best.ckpt") if self.datamodule.has_validation else None
+        check_origin(ordering, path, report.round, pool, checkpoint)
         return ordering
 
     def _end(self, report: RoundReport) -> str | None:
@@ -250,33 +267,3 @@ class ActiveLearningLoop:
             RoundReport(round=finished.round, query_size=finished.query_size, **finished.facts)
             for finished in self.store.rounds()
         ]
-
-
-def _check_origin(ordering: Ordering, path: Path, round: int, pool: SampleIds) -> None:
-    """Checks that an ordering is what the round's validation wrote, or someone else's of its pool.
-
-    Raises:
-        ArtifactError: It is of another round, checkpoint or pool.
-    """
-    # Of a path the end alone, so that a run directory may be moved.
-    checkpoint = ordering.metadata.get("checkpoint")
-    found = {**ordering.metadata, "checkpoint": checkpoint and _tail(Path(checkpoint))}
-    expected = {
-        "round": round,
-        "checkpoint": _tail(path.with_name("best.ckpt")),
-        "pool_fingerprint": fingerprint(pool),
-    }
-    for key, value in expected.items():
-        if key in ordering.metadata and found[key] != value:
-            raise ArtifactError(
-                f"{path}: expected an ordering with {key} {value!r}, got {found[key]!r}; {_AGAIN}"
-            )
-    strangers = ordering.sample_ids[~is_in(ordering.sample_ids, pool)].tolist()
-    if strangers:
-        raise ArtifactError(
-            f"{path}: sample ids {name_ids(strangers)} are not in the pool of {len(pool)}; {_AGAIN}"
-        )
-
-
-def _tail(path: Path) -> str:
-    return "/".join(path.parts[-3:])

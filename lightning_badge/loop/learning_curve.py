@@ -47,17 +47,15 @@ class LearningCurve:
     def write(
         self, reports: Sequence[RoundReport], answers: Mapping[int, Sequence[Label | Skip]]
     ) -> None:
-        """Writes all of them anew; a missing matplotlib is said once.
+        """Writes all of them again; a missing matplotlib is reported once.
 
         Args:
             reports: Of the rounds so far.
-            answers: What came back in each round.
+            answers: The answers of each round.
         """
         table = learning_curve_csv(reports, self._metric, target=self._target)
         self._run_directory.write_text(self._run_directory.learning_curve_csv_path, table)
-        if self._class_names and (asked := query_compositions(answers, self._class_names)):
-            table = query_composition_csv(asked, self._class_names)
-            self._run_directory.write_text(self._run_directory.queries_csv_path, table)
+        self.write_queries(answers)
         if not self._draws:
             return
         try:
@@ -65,6 +63,16 @@ class LearningCurve:
         except ModuleNotFoundError as error:
             self._draws = False
             _log.warning("learning_curve.png is not drawn (%s): pip install matplotlib", error)
+
+    def write_queries(self, answers: Mapping[int, Sequence[Label | Skip]]) -> None:
+        """Writes ``queries.csv`` alone.
+
+        Args:
+            answers: The answers of each round.
+        """
+        if self._class_names and (asked := query_compositions(answers, self._class_names)):
+            table = query_composition_csv(asked, self._class_names)
+            self._run_directory.write_text(self._run_directory.queries_csv_path, table)
 
     def _draw(self, reports: Sequence[RoundReport]) -> None:
         name = self._run_directory.path.name

@@ -1,4 +1,4 @@
-"""Training of one round: a fresh model on all labels, and what its best checkpoint is worth."""
+"""Training of one round: a fresh model on all labels, and the metrics of its best checkpoint."""
 
 import hashlib
 import time
@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch import (
+    Callback,
+    LightningDataModule,
+    LightningModule,
+    Trainer,
+    seed_everything,
+)
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import RunDirectoryError
@@ -39,6 +45,9 @@ def train_round(
 ) -> RoundReport:
     """Trains a fresh model with a fresh Trainer and validates its best checkpoint.
 
+    Without validation data the last weights become the checkpoint, and each callback with a method
+    ``order_now(trainer, model)``, as `BadgeCallback` has it, orders the pool by them.
+
     Args:
         round: Its number.
         make_model: Builds the model; its draws follow from ``seed`` and ``round``.
@@ -46,26 +55,27 @@ def train_round(
         datamodule: Labeled set, pool and validation data.
         directory: Of the round, empty.
         checkpoint: Where ``fit`` puts the best checkpoint. Where it ends before its first
-            validation and so knows of none, the last weights go there.
+            validation, or without any, the last weights go there.
         seed: Of every draw, together with the round.
         metric: What validation has to log.
 
     Raises:
-        MisconfigurationException: Another checkpoint than ``checkpoint``, or no ``metric``.
+        MisconfigurationException: Another checkpoint than ``checkpoint``, or validation logs no
+            ``metric``.
     """
     started = time.perf_counter()
     seed_everything(round_seed(seed, round), workers=True, verbose=False)
     model, trainer = make_model(), make_trainer(round, directory)
     trainer.fit(model, datamodule=datamodule)
-    if not checkpoint.is_file():
-        _save_last_weights(trainer, checkpoint)
-    metrics = _validate(trainer, model, datamodule, checkpoint)
-    if metric not in metrics:
-        raise MisconfigurationException(
-            f"metric: validation logged no {metric!r}, only "
-            f"{', '.join(sorted(metrics)) or 'nothing'}; choose one of these, and give the "
-            "datamodule validation data"
-        )
+    if datamodule.has_validation:
+        if not checkpoint.is_file():
+            _save_last_weights(trainer, checkpoint)
+        metrics = _validate(trainer, model, datamodule, checkpoint)
+        _check_logged(metric, metrics)
+    else:
+        trainer.save_checkpoint(checkpoint, weights_only=True)
+        _order_by_last_weights(trainer, model)
+        metrics = {}
     return RoundReport(
         round=round,
         labeled=len(datamodule.labeled_ids),
@@ -73,6 +83,22 @@ def train_round(
         metrics=metrics,
         seconds=_seconds_since(started),
     )
+
+
+def _check_logged(metric: str, metrics: dict[str, float | None]) -> None:
+    if metric not in metrics:
+        raise MisconfigurationException(
+            f"metric: validation logged no {metric!r}, only "
+            f"{', '.join(sorted(metrics)) or 'nothing'}; choose one of these, or log it in "
+            "validation_step"
+        )
+
+
+def _order_by_last_weights(trainer: Trainer, model: LightningModule) -> None:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        if callable(order_now := getattr(callback, "order_now", None)):
+            order_now(trainer, model)
 
 
 def _save_last_weights(trainer: Trainer, checkpoint: Path) -> None:

@@ -21,7 +21,7 @@ from tiny import (
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_badge.callback import badge as callback_module
+from lightning_badge.callback import duration as duration_module
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.callback.schedule import WHEN
 from lightning_badge.exceptions import EmbeddingError, HeadError
@@ -114,7 +114,7 @@ class TestWarnings:
     def test_a_long_ordering_on_the_cpu_tells_its_duration_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(callback_module, "_LARGE_POOL", 100)
+        monkeypatch.setattr(duration_module, "_LARGE_POOL", 100)
         callback = BadgeCallback(pool=loader(101), k=60)
         with pytest.warns(UserWarning, match=r"60 of 101 samples on the CPU.*about 0:.*k=\.\.\."):
             validate(tmp_path, callback)
