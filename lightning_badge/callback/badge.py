@@ -4,10 +4,10 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from lightning.fabric.utilities import rank_zero_warn
+from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
 from lightning.fabric.utilities.data import sized_len
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -32,12 +32,13 @@ from lightning_badge.callback.trainer_checks import (
 )
 from lightning_badge.callback.trial import try_first_batch
 from lightning_badge.capture.isolation import untouched_random_state
+from lightning_badge.capture.loss import ChosenLoss, choose_loss, peek_targets
 from lightning_badge.capture.pool import CapturedPool, capture_pool
 from lightning_badge.capture.posterior import dropout_layers
 from lightning_badge.capture.reader import loader_generators, pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.kernels import LOSSES
+from lightning_badge.kernels import LOSSES, Loss
 from lightning_badge.kernels.registry import check_backend
 from lightning_badge.ordering import STRATEGIES, Ordering, order
 from lightning_badge.ordering_file import write_ordering
@@ -63,7 +64,8 @@ class BadgeCallback(Callback):
         filename: Name of the file, written over each time.
         head: Name of the classifier head, such as ``model.fc``; None finds it.
         loss: Whose gradient to embed: ``cross_entropy``; ``binary_cross_entropy``, for multi-label
-            models too; ``auto`` takes the latter for a single output and the former for several.
+            models too; ``auto`` takes the one that the model and its data show, as `choose_loss`
+            does, says which and why, and refuses regression.
         first_center: Short for ``strategy_args={"first_center": ...}``: ``uniform`` or
             ``max_norm``, for strategies that grow from a first center.
         bias: Whether the gradient of the head's bias is embedded too.
@@ -160,6 +162,7 @@ class BadgeCallback(Callback):
         self.n_orderings = 0
         self._checkpoint: dict[str, Any] = {}
         self._told_duration = False
+        self._told_loss: ChosenLoss | None = None
 
     @property
     @override
@@ -260,7 +263,7 @@ class BadgeCallback(Callback):
                 trainer, pl_module, loader, head=self.head, sample_id_key=self.sample_id_key
             )
             if captured is not None:
-                self._embed(captured)
+                self._embed(captured, self._choose_loss(pl_module, captured, loader))
 
     def _check(self, trainer: Trainer, pl_module: LightningModule) -> None:
         reject_several_processes(trainer)
@@ -284,14 +287,15 @@ class BadgeCallback(Callback):
             captured = capture_pool(
                 trainer, pl_module, batches, head=self.head, sample_id_key=self.sample_id_key
             )
-            embedding = self._embed(captured)
+            loss = self._choose_loss(pl_module, captured, loader)
+            embedding = self._embed(captured, loss)
             context = strategy_context(
                 self.strategy,
                 trainer,
                 pl_module,
                 batches,
                 embedding,
-                embed=self._embed,
+                embed=partial(self._embed, loss=loss),
                 head=captured.head_name,
                 sample_id_key=self.sample_id_key,
                 samples=self.posterior_samples,
@@ -304,6 +308,7 @@ class BadgeCallback(Callback):
             "round": self.round,
             **weights_of(trainer, self._checkpoint),
             "head": captured.head_name,
+            "loss_evidence": loss.evidence,
         }
         self.ordering = replace(ordering, metadata={**ordering.metadata, **origin})
         self.embedding = embedding if self.keep_embedding else None
@@ -315,8 +320,22 @@ class BadgeCallback(Callback):
         if self.log_pictures:
             log_pictures(trainer, self.ordering, loader, captured.sample_ids)
 
-    def _embed(self, captured: CapturedPool) -> GradientEmbedding:
-        return captured.embedding(loss=self.loss, bias=self.bias, backend=self.backend)
+    def _choose_loss(
+        self, pl_module: LightningModule, captured: CapturedPool, loader: Any
+    ) -> ChosenLoss:
+        if self.loss != "auto":
+            return ChosenLoss(cast(Loss, self.loss), "given as loss=")
+        chosen = choose_loss(pl_module, captured.logits.shape[1], peek_targets(loader))
+        if chosen != self._told_loss:
+            self._told_loss = chosen
+            rank_zero_info(
+                f"BadgeCallback: embeds the gradient of {chosen.name} ({chosen.evidence}); "
+                "loss=... chooses another"
+            )
+        return chosen
+
+    def _embed(self, captured: CapturedPool, loss: ChosenLoss) -> GradientEmbedding:
+        return captured.embedding(loss=loss.name, bias=self.bias, backend=self.backend)
 
     @torch.inference_mode(False)
     @torch.no_grad()
