@@ -17,7 +17,8 @@ PACKAGE, SCRIPTS = ROOT / "lightning_badge", ROOT / "scripts"
 ROWS = (
     *("app", "examples", "research", "callback", "loop", "labelers", "oracle", "store"),
     *("datamodule", "encoders", "capture", "ordering_file", "viz", "ordering", "embedding"),
-    *("kernels", "metrics", "durable", "pool_batch", "sample_ids", "labels", "exceptions"),
+    *("kernels", "metrics", "durable", "pool_batch", "sample_ids", "labels"),
+    *("namespaces", "exceptions"),
 )
 # Who may use what does not come with Python. A package that is not listed is everybody's.
 COMPUTING = {"callback", "capture", "datamodule", "embedding", "kernels", "metrics", "ordering"}
@@ -26,7 +27,7 @@ USERS = {
     "lightning": {"callback", "capture", "datamodule", "examples", "loop"},
     "matplotlib": {"callback", "metrics", "research", "viz"},
     "numba": {"kernels"},
-    "numpy": set(ROWS) - {"exceptions"},
+    "numpy": set(ROWS) - {"exceptions", "namespaces"},
     "PIL": {"examples", "research", "viz"},
     "pyarrow": {"ordering_file"},
     "rich": {"loop"},

@@ -40,6 +40,7 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import LOSSES, Loss
 from lightning_badge.kernels.registry import check_backend
+from lightning_badge.namespaces import join_namespaces
 from lightning_badge.ordering import STRATEGIES, Ordering, order
 from lightning_badge.ordering_file import write_ordering
 
@@ -126,6 +127,7 @@ class BadgeCallback(Callback):
         strategy_args: dict[str, Any] | None = None,
         keep_embedding: bool = False,
     ) -> None:
+        join_namespaces(BadgeCallback, "Callback")
         super().__init__()
         check_choice("loss", loss, ("auto", *LOSSES))
         check_integer("k", 1 if k is None else k, least=1)
@@ -349,3 +351,6 @@ class BadgeCallback(Callback):
     def _path(self, trainer: Trainer) -> Path:
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "badge"
         return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename
+
+
+join_namespaces(BadgeCallback, "Callback")

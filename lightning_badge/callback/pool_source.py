@@ -7,9 +7,8 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import CombinedLoader
-from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from lightning_badge.namespaces import lightning_classes, overrides
 from lightning_badge.ordering.registry import Registered
 
 
@@ -52,7 +51,7 @@ def pool_source(
         if callable(getattr(owner, "pool_dataloader", None)):
             return _method_of(owner, "pool_dataloader")
     for owner in owners:
-        if is_overridden("predict_dataloader", owner):
+        if overrides(owner, "predict_dataloader"):
             return _method_of(owner, "predict_dataloader")
     raise MisconfigurationException(
         "BadgeCallback found no pool to order; give one of: BadgeCallback(pool=DataLoader(...)), "
@@ -98,7 +97,7 @@ def _ask(owner: object, method: str) -> Any:
 
 
 def _only_loader(loaders: Any) -> Any:
-    if isinstance(loaders, CombinedLoader):
+    if isinstance(loaders, lightning_classes("utilities.CombinedLoader")):
         loaders = loaders.flattened
     if isinstance(loaders, Mapping):
         loaders = list(loaders.values())

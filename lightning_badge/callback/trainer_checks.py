@@ -5,11 +5,12 @@ from typing import Any
 
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer, callbacks
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels.registry import resolve_backend
+from lightning_badge.namespaces import lightning_classes
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -59,8 +60,7 @@ def reject_several_processes(trainer: Trainer) -> None:
 
 def warn_of_averaging(trainer: Trainer) -> None:
     """Warns where the Trainer keeps averaged weights beside those that it trains."""
-    # Older versions of Lightning have no such callback.
-    averaging: type | tuple[()] = getattr(callbacks, "WeightAveraging", ())
+    averaging = lightning_classes("callbacks.WeightAveraging")
     own: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     if any(isinstance(callback, averaging) for callback in own):
         rank_zero_warn(

@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import nn
 
 from lightning_badge.exceptions import CaptureError
+from lightning_badge.namespaces import lightning_classes
 
 
 def check_runs(model: nn.Module) -> None:
@@ -40,7 +41,7 @@ def run_batch(
         >>> run_batch(nn.Flatten(), [torch.ones(2, 3, 4), torch.zeros(2)], 0).shape
         torch.Size([2, 12])
     """
-    if isinstance(model, LightningModule) and _overrides_predict_step(model):
+    if _overrides_predict_step(model):
         takes_number = is_param_in_hook_signature(model.predict_step, "batch_idx", min_args=2)
         return model.predict_step(*((batch, batch_idx) if takes_number else (batch,)))
     inputs = batch[0] if isinstance(batch, tuple | list) else batch
@@ -63,10 +64,13 @@ def _accepted_keywords(model: nn.Module, inputs: Any, sample_id_key: str | None)
 
 # On the class: compiling puts wrappers of Lightning's own methods on the instance.
 def _overrides_forward(model: nn.Module) -> bool:
-    return type(model).forward not in (nn.Module.forward, LightningModule.forward)
+    bases = (nn.Module, *lightning_classes("LightningModule"))
+    return type(model).forward not in [base.forward for base in bases]
 
 
-def _overrides_predict_step(model: nn.Module) -> bool:
-    if not isinstance(model, LightningModule):
+def _overrides_predict_step(model: nn.Module) -> TypeGuard[LightningModule]:
+    bases: Any = lightning_classes("LightningModule")
+    if not isinstance(model, bases):
         return False
-    return type(model).predict_step is not LightningModule.predict_step
+    own: Any = type(model)
+    return own.predict_step not in [base.predict_step for base in bases]

@@ -4,10 +4,13 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+
+from lightning_badge.namespaces import lightning_classes
 
 _DESCRIPTION = "Pool"
 
@@ -25,15 +28,19 @@ def pool_progress(trainer: Trainer, n_batches: float | None) -> Iterator[Callabl
     Returns:
         A context that gives a function to call after each batch.
     """
-    bar = trainer.progress_bar_callback
-    if isinstance(bar, RichProgressBar) and bar.is_enabled and bar.progress is not None:
+    bar: Any = trainer.progress_bar_callback
+    if _is_a(bar, "RichProgressBar") and bar.is_enabled and bar.progress is not None:
         with _rich_task(bar, n_batches) as advance:
             yield advance
-    elif isinstance(bar, TQDMProgressBar) and bar.is_enabled:
+    elif _is_a(bar, "TQDMProgressBar") and bar.is_enabled:
         with _tqdm_below(bar, n_batches) as tqdm:
             yield lambda: tqdm.update() and None
     else:
         yield lambda: None
+
+
+def _is_a(bar: object, name: str) -> bool:
+    return isinstance(bar, lightning_classes(f"callbacks.{name}"))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
@@ -15,6 +15,7 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import CaptureError, EmbeddingError
 from lightning_badge.kernels import LOSSES
 from lightning_badge.kernels.registry import resolve_backend
+from lightning_badge.namespaces import lightning_classes
 
 
 def capture(
@@ -87,9 +88,9 @@ def capture(
 
 def _mover(model: nn.Module, device: torch.device) -> Callable[[Any], Any]:
     """Returns what brings a batch to a device, on the way that the model's owner chose."""
-    if not isinstance(model, LightningModule):
+    if not isinstance(model, lightning_classes("LightningModule")):
         return lambda batch: move_data_to_device(batch, device)
-    module = model
+    module = cast(LightningModule, model)
     return lambda batch: module._apply_batch_transfer_handler(
         module._on_before_batch_transfer(batch), device=device
     )

@@ -23,6 +23,7 @@ from lightning_badge.datamodule.dataset_view import (
 from lightning_badge.datamodule.initial_draw import draw_initial
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
+from lightning_badge.namespaces import join_namespaces
 from lightning_badge.pool_batch import PoolBatch
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids, positions_of
 
@@ -94,6 +95,7 @@ class ActiveLearningDataModule(LightningDataModule):
         pin_memory: bool = False,
         seed: int = 0,
     ) -> None:
+        join_namespaces(ActiveLearningDataModule, "LightningDataModule")
         super().__init__()
         _check_count("batch_size", batch_size, least=1)
         _check_count("eval_batch_size", 1 if eval_batch_size is None else eval_batch_size, least=1)
@@ -276,6 +278,9 @@ class ActiveLearningDataModule(LightningDataModule):
                 f"sample ids {name_ids(labeled)} are labeled already; pass ids from pool_ids"
             )
         return positions
+
+
+join_namespaces(ActiveLearningDataModule, "LightningDataModule")
 
 
 def _check_length(name: str, given: Sized, expected: int, of: str = "training samples") -> None:

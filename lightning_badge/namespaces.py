@@ -1,0 +1,57 @@
+"""The two packages of Lightning: ``lightning.pytorch`` and ``pytorch_lightning``.
+
+Both hold the same code, so a class of one is unrelated to the class of that name in the other. This
+package imports ``lightning.pytorch`` alone and accepts objects of either: ``pytorch_lightning`` is
+looked up among the imported modules, and never imported.
+"""
+
+import sys
+
+_PACKAGES = ("lightning.pytorch", "pytorch_lightning")
+
+
+def lightning_classes(name: str) -> tuple[type, ...]:
+    """Returns the classes of a name, one from each package of Lightning that is imported.
+
+    Args:
+        name: Below the package, such as ``callbacks.RichProgressBar``.
+
+    Returns:
+        For ``isinstance``; empty where this version of Lightning has no such class.
+    """
+    found = (_look_up(package, name) for package in _PACKAGES)
+    return tuple(value for value in found if isinstance(value, type))
+
+
+def overrides(instance: object, method: str) -> bool:
+    """Whether a module or datamodule has a method that is not Lightning's own.
+
+    Args:
+        instance: Of a subclass of ``LightningModule`` or ``LightningDataModule``.
+        method: Its name.
+    """
+    own = getattr(instance, method, None)
+    bases = (*lightning_classes("LightningModule"), *lightning_classes("LightningDataModule"))
+    inherited = [getattr(base, method, None) for base in bases]
+    return callable(own) and getattr(own, "__func__", own) not in inherited
+
+
+def join_namespaces(cls: type, name: str) -> None:
+    """Makes a class a subclass of Lightning's class in every package that is imported.
+
+    A Trainer of ``pytorch_lightning`` refuses callbacks and datamodules that are not.
+
+    Args:
+        cls: Derived from the class in ``lightning.pytorch``.
+        name: Of that class, as in `lightning_classes`.
+    """
+    for base in lightning_classes(name):
+        if not issubclass(cls, base):
+            cls.__bases__ = (*cls.__bases__, base)
+
+
+def _look_up(package: str, name: str) -> object:
+    value: object = sys.modules.get(package)
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return value
