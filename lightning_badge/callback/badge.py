@@ -1,47 +1,44 @@
 """``Trainer(callbacks=[BadgeCallback()])``: while a model trains, an ordering of its pool."""
 
-import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
-from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
+from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.data import sized_len
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from lightning_badge.callback.announce import announce_ordering, announce_pool
 from lightning_badge.callback.arguments import check_choice, check_integer
 from lightning_badge.callback.connected import connected
-from lightning_badge.callback.context import strategy_context
-from lightning_badge.callback.duration import tell_duration
+from lightning_badge.callback.file_place import reject_shared_file, state_of_other_folder
 from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.logging import log_numbers, log_pictures
-from lightning_badge.callback.pool_source import labeled_loader, pool_source
+from lightning_badge.callback.pool_ordering import (
+    OrderedPool,
+    check_can_order,
+    order_pool,
+    try_pool,
+)
+from lightning_badge.callback.pool_source import pool_source
 from lightning_badge.callback.schedule import WHEN, Schedule, When
 from lightning_badge.callback.strategy_args import check_strategy_args
 from lightning_badge.callback.trainer_checks import (
     is_trial,
-    reject_backend,
-    reject_several_processes,
-    warn_of_averaging,
     weights_of,
 )
-from lightning_badge.callback.trial import try_first_batch
+from lightning_badge.callback.weight_averaging import prepare_for_averages
 from lightning_badge.capture.isolation import untouched_random_state
-from lightning_badge.capture.loss import ChosenLoss, choose_loss, peek_targets
-from lightning_badge.capture.pool import CapturedPool, capture_pool
-from lightning_badge.capture.posterior import dropout_layers
-from lightning_badge.capture.reader import loader_generators, pool_size
+from lightning_badge.capture.reader import pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.kernels import LOSSES, Loss
+from lightning_badge.kernels import LOSSES
 from lightning_badge.kernels.registry import check_backend
 from lightning_badge.namespaces import join_namespaces
-from lightning_badge.ordering import STRATEGIES, Ordering, order
+from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import write_ordering
 
 
@@ -94,6 +91,7 @@ class BadgeCallback(Callback):
             the first one, and always None without ``keep_embedding``.
         last_ordering_path: The last file written.
         n_orderings: How many orderings were made, over resumed runs too.
+        told: What was said already and is not said again.
 
     Raises:
         MisconfigurationException: Arguments out of range, or that the strategy does not take; no
@@ -163,8 +161,7 @@ class BadgeCallback(Callback):
         self.last_ordering_path: Path | None = None
         self.n_orderings = 0
         self._checkpoint: dict[str, Any] = {}
-        self._told_duration = False
-        self._told_loss: ChosenLoss | None = None
+        self.told: set[str] = set()
 
     @property
     @override
@@ -201,13 +198,19 @@ class BadgeCallback(Callback):
         """Finds out before the first step what would else fail after an epoch."""
         self._checkpoint = {}
         if stage == "validate" or (stage == "fit" and self.schedule.in_fit):
-            self._check(trainer, pl_module)
+            check_can_order(trainer, pl_module, self)
+            reject_shared_file(self, trainer)
 
     @override
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Remembers of which step the weights are: ``trainer.validate`` does not restore it."""
+        """Keeps of which step the weights are, which ``trainer.validate`` does not restore.
+
+        A state that was saved under another ``dirpath`` is taken over.
+        """
+        if state := state_of_other_folder(self, trainer, checkpoint):
+            self.load_state_dict(state)
         steps = ("global_step", "epoch")
         self._checkpoint = {key: checkpoint[key] for key in steps if key in checkpoint}
 
@@ -216,7 +219,7 @@ class BadgeCallback(Callback):
         """Tries one batch of the pool: what would fail after an epoch fails before the first."""
         self.schedule.start_fit()
         if self.schedule.in_fit:
-            warn_of_averaging(trainer)
+            prepare_for_averages(trainer, self, self.schedule)
             self._try_one_batch(trainer, pl_module)
 
     @override
@@ -251,29 +254,18 @@ class BadgeCallback(Callback):
         Example:
             >>> badge.order_now(trainer, model).take(100)  # doctest: +SKIP
         """
-        self._check(trainer, pl_module)
+        check_can_order(trainer, pl_module, self)
         with connected(trainer, pl_module):
             self._order_pool(trainer, pl_module)
         return self.ordering
 
     def _try_one_batch(self, trainer: Trainer, pl_module: LightningModule) -> None:
         with untouched_random_state():
-            loader = pool_source(trainer, pl_module, self.pool)()
-            if pool_size(loader) == 0:
-                return
-            captured = try_first_batch(
-                trainer, pl_module, loader, head=self.head, sample_id_key=self.sample_id_key
-            )
-            if captured is not None:
-                self._embed(captured, self._choose_loss(pl_module, captured, loader))
-
-    def _check(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        reject_several_processes(trainer)
-        reject_backend(trainer, self.backend)
-        pool_source(trainer, pl_module, self.pool)
-        labeled_loader(trainer, STRATEGIES[self.strategy])
-        if "posterior" in STRATEGIES[self.strategy].uses:
-            dropout_layers(pl_module)
+            source = pool_source(trainer, pl_module, self.pool)
+            loader = source()
+            if pool_size(loader) != 0:
+                announce_pool(trainer, source, loader, self.schedule, self.path(trainer))
+                try_pool(trainer, pl_module, loader, self)
 
     def _order_pool(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.embedding = None  # before the next one is made, which may need its memory
@@ -284,71 +276,25 @@ class BadgeCallback(Callback):
                 self.ordering = None
                 rank_zero_warn("BadgeCallback: the pool is empty; no ordering was made")
                 return
-        with untouched_random_state(*loader_generators(loader)):
-            started = time.perf_counter()
-            captured = capture_pool(
-                trainer, pl_module, batches, head=self.head, sample_id_key=self.sample_id_key
-            )
-            loss = self._choose_loss(pl_module, captured, loader)
-            embedding = self._embed(captured, loss)
-            context = strategy_context(
-                self.strategy,
-                trainer,
-                pl_module,
-                batches,
-                embedding,
-                embed=partial(self._embed, loss=loss),
-                head=captured.head_name,
-                sample_id_key=self.sample_id_key,
-                samples=self.posterior_samples,
-                seed=self.seed,
-            )
-            captured_at = time.perf_counter()
-            ordering = self._order(embedding, context)
-            ordered_at = time.perf_counter()
-        origin = {
-            "round": self.round,
-            **weights_of(trainer, self._checkpoint),
-            "head": captured.head_name,
-            "loss_evidence": loss.evidence,
-        }
-        self.ordering = replace(ordering, metadata={**ordering.metadata, **origin})
-        self.embedding = embedding if self.keep_embedding else None
-        self.n_orderings += 1
-        if not is_trial(trainer):
-            self.last_ordering_path = write_ordering(self.ordering, self._path(trainer))
-        seconds = {"capture": captured_at - started, "ordering": ordered_at - captured_at}
-        log_numbers(trainer, embedding, ordering, seconds)
+            ordered = order_pool(trainer, pl_module, loader, batches, self)
+        self._keep(trainer, ordered)
         if self.log_pictures:
-            log_pictures(trainer, self.ordering, loader, captured.sample_ids)
+            log_pictures(trainer, ordered.ordering, loader, ordered.sample_ids)
 
-    def _choose_loss(
-        self, pl_module: LightningModule, captured: CapturedPool, loader: Any
-    ) -> ChosenLoss:
-        if self.loss != "auto":
-            return ChosenLoss(cast(Loss, self.loss), "given as loss=")
-        chosen = choose_loss(pl_module, captured.logits.shape[1], peek_targets(loader))
-        if chosen != self._told_loss:
-            self._told_loss = chosen
-            rank_zero_info(
-                f"BadgeCallback: embeds the gradient of {chosen.name} ({chosen.evidence}); "
-                "loss=... chooses another"
-            )
-        return chosen
+    def _keep(self, trainer: Trainer, ordered: OrderedPool) -> None:
+        weights = {"round": self.round, **weights_of(trainer, self._checkpoint)}
+        metadata = {**ordered.ordering.metadata, **weights}
+        self.ordering = replace(ordered.ordering, metadata=metadata)
+        self.embedding = ordered.embedding if self.keep_embedding else None
+        self.n_orderings += 1
+        path = None if is_trial(trainer) else write_ordering(self.ordering, self.path(trainer))
+        self.last_ordering_path = path or self.last_ordering_path
+        seconds = ordered.seconds
+        announce_ordering(self.ordering, len(ordered.embedding), path, sum(seconds.values()))
+        log_numbers(trainer, ordered.embedding, self.ordering, seconds)
 
-    def _embed(self, captured: CapturedPool, loss: ChosenLoss) -> GradientEmbedding:
-        return captured.embedding(loss=loss.name, bias=self.bias, backend=self.backend)
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def _order(self, embedding: GradientEmbedding, context: dict[str, Any]) -> Ordering:
-        arguments = {"seed": self.seed, "backend": self.backend, **context, **self.strategy_args}
-        run = partial(order, embedding, self.strategy, **arguments)
-        if not self._told_duration:
-            self._told_duration = tell_duration(embedding, run, self.k)
-        return run(k=self.k)
-
-    def _path(self, trainer: Trainer) -> Path:
+    def path(self, trainer: Trainer) -> Path:
+        """Returns where the ordering file goes."""
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "badge"
         return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename
 

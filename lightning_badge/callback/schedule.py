@@ -30,6 +30,8 @@ class Schedule:
 
     Attributes:
         n_validations: Validations of ``fit`` so far, over resumed runs too.
+        order_at_train_end: Whether other callbacks change the weights when training ends, so that
+            ``last_validation`` orders then and not before.
     """
 
     def __init__(self, when: When, every_n: int) -> None:
@@ -43,8 +45,17 @@ class Schedule:
         """Whether ``fit`` orders at all."""
         return self.when != "never"
 
+    @property
+    def moments(self) -> str:
+        """When ``fit`` orders, in words."""
+        if self.when != "every_validation":
+            return "once at the end"
+        n = self.every_n
+        return "after every validation" if n == 1 else f"after one in {n} validations"
+
     def start_fit(self) -> None:
         """Forgets the fit before this one."""
+        self.order_at_train_end = False
         self._has_validated = False
         self._ordered: tuple[int, str] | None = None
 
@@ -58,7 +69,8 @@ class Schedule:
         self._has_validated = True
         if self.when == "every_validation":
             return is_trial(trainer) or self.n_validations % self.every_n == 0
-        return self.when == "last_validation" and no_step_follows(trainer)
+        is_to_order = self.when == "last_validation" and not self.order_at_train_end
+        return is_to_order and no_step_follows(trainer)
 
     def at_train_end(self, trainer: Trainer, pl_module: LightningModule) -> bool:
         """Whether to order now that training ends."""

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels.registry import resolve_backend
-from lightning_badge.namespaces import lightning_classes
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -55,15 +53,4 @@ def reject_several_processes(trainer: Trainer) -> None:
         raise MisconfigurationException(
             f"BadgeCallback runs in one process, but the Trainer has {trainer.world_size}; train "
             "with when='never', then order with Trainer(devices=1).validate(...)"
-        )
-
-
-def warn_of_averaging(trainer: Trainer) -> None:
-    """Warns where the Trainer keeps averaged weights beside those that it trains."""
-    averaging = lightning_classes("callbacks.WeightAveraging")
-    own: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    if any(isinstance(callback, averaging) for callback in own):
-        rank_zero_warn(
-            "BadgeCallback orders by the trained weights, not by the averages that "
-            "WeightAveraging keeps; for those use trainer.validate(ckpt_path=...) after fit"
         )

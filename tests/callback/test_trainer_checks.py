@@ -3,19 +3,12 @@ from pathlib import Path
 
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import WeightAveraging
-from tiny import LIGHTNING_WARNINGS, Classifier, Counted, fit, make_trainer
+from tiny import LIGHTNING_WARNINGS, Classifier, make_trainer
 
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.kernels import backend as backend_module
 
 pytestmark = LIGHTNING_WARNINGS
-
-
-class TestWarnings:
-    def test_averaged_weights(self, tmp_path: Path) -> None:
-        with pytest.warns(UserWarning, match="not by the averages that WeightAveraging keeps"):
-            fit(tmp_path, WeightAveraging(), Counted())
 
 
 class TestProcesses:
