@@ -54,6 +54,10 @@ class BadgeCallback(Callback):
     module returns, or else their ``predict_dataloader()``. Strategies that keep away from the
     labeled set take it from the datamodule's ``labeled_dataloader()``.
 
+    The model runs on a batch by ``predict_step(batch, batch_idx)`` where its class overrides that,
+    else by ``forward`` with the first entry of a tuple or list, the entries of a dict that
+    ``forward`` names, or the whole batch. To run it in another way, define ``predict_step``.
+
     Args:
         strategy: A name in ``STRATEGIES``.
         k: Ranks to order; None orders the whole pool.

@@ -16,7 +16,7 @@ from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from lightning_badge.capture.batch import check_runs, run_batch
+from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_batch
 from lightning_badge.capture.head import find_head
 from lightning_badge.capture.isolation import evaluation_mode, untouched_random_state
 from lightning_badge.capture.layer_calls import LayerCall, record_calls
@@ -161,7 +161,10 @@ def capture_pool(
         batch = trainer.precision_plugin.convert_input(batch)
         batch = pl_module._on_before_batch_transfer(batch)
         batch = trainer.strategy.batch_to_device(batch)
-        with trainer.precision_plugin.forward_context():
+        with (
+            errors_in_one_line(pl_module, batch, batch_idx),
+            trainer.precision_plugin.forward_context(),
+        ):
             return run_batch(pl_module, batch, batch_idx, sample_id_key)
 
     with pool_progress(trainer, sized_len(dataloader)) as advance:

@@ -9,7 +9,7 @@ from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule
 from torch import nn
 
-from lightning_badge.capture.batch import check_runs, run_batch
+from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_batch
 from lightning_badge.capture.pool import pass_over_pool
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import CaptureError, EmbeddingError
@@ -80,7 +80,9 @@ def capture(
     move = _mover(model, target)
 
     def run(batch: Any, batch_idx: int) -> Any:
-        return run_batch(model, move(batch), batch_idx, sample_id_key)
+        batch = move(batch)
+        with errors_in_one_line(model, batch, batch_idx):
+            return run_batch(model, batch, batch_idx, sample_id_key)
 
     captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
     return captured.embedding(loss=loss, bias=bias, backend=backend)

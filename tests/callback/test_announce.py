@@ -55,7 +55,10 @@ def test_a_fit_says_one_line_at_its_start_and_one_at_its_end(tmp_path: Path, sai
 def test_the_moments_are_named(tmp_path: Path, said: Any) -> None:
     fit(tmp_path, BadgeCallback(pool=loader(20), when="every_validation", every_n=2), max_epochs=4)
     first, *others = said()
-    assert "the pool is BadgeCallback(pool=...), 20 samples; orders after one in 2 validations" in first
+    assert (
+        "the pool is BadgeCallback(pool=...), 20 samples; orders after one in 2 validations"
+        in first
+    )
     assert len(others) == 2
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.exceptions import CaptureError
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -199,7 +200,7 @@ def test_a_pass_that_fails_leaves_the_model_and_the_random_states_alone(tmp_path
         def _order_pool(self, trainer: Any, pl_module: Any) -> None:
             before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
             modes = [part.training for part in pl_module.modules()]
-            with pytest.raises(ZeroDivisionError):
+            with pytest.raises(CaptureError, match="ZeroDivisionError"):
                 super()._order_pool(trainer, pl_module)
             assert torch.equal(torch.get_rng_state(), before[0])
             assert np.array_equal(np.random.get_state()[1], before[1])
