@@ -1,4 +1,4 @@
-"""Errors of the user's model on the pool: one line that says how it was called and what to change."""
+"""Errors of the user's model on the pool: one line says how it was called and what to change."""
 
 from pathlib import Path
 from typing import Any
