@@ -6,11 +6,14 @@ looked up among the imported modules, and never imported.
 """
 
 import sys
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 
 
-def lightning_classes(name: str) -> tuple[type, ...]:
+def lightning_classes(name: str) -> tuple[Any, ...]:
     """Returns the classes of a name, one from each package of Lightning that is imported.
 
     Args:
@@ -34,6 +37,25 @@ def overrides(instance: object, method: str) -> bool:
     bases = (*lightning_classes("LightningModule"), *lightning_classes("LightningDataModule"))
     inherited = [getattr(base, method, None) for base in bases]
     return callable(own) and getattr(own, "__func__", own) not in inherited
+
+
+def inherited(instance: object, name: str, method: str, trainer: object) -> Callable[..., Any]:
+    """Returns Lightning's own method, of the package that a Trainer is of.
+
+    A Trainer takes the method of the other package for one that overrides its own.
+
+    Args:
+        instance: Whose method.
+        name: Of Lightning's class, as in `lightning_classes`.
+        method: Its name.
+        trainer: Of either package; None takes ``lightning.pytorch``.
+    """
+    classes, trainers = lightning_classes(name), lightning_classes("Trainer")
+    owners = [
+        owner for owner, kind in zip(classes, trainers, strict=True) if isinstance(trainer, kind)
+    ]
+    function: Callable[..., Any] = getattr((*owners, *classes)[0], method)
+    return MethodType(function, instance)
 
 
 def join_namespaces(cls: type, name: str) -> None:

@@ -60,11 +60,7 @@ def trainer(root: Path, *callbacks: Any, **arguments: Any) -> Any:
 def test_a_fit_is_ordered_by_its_last_weights(tmp_path: Path, kind: type, scale: int) -> None:
     callback, model = BadgeCallback(pool=loader(20), seed=4), kind()
     trainer(tmp_path, callback, max_epochs=2).fit(model, loader(64), loader(16))
-    embedding = (
-        capture(model, [loader(20).dataset.tensors[0] * scale], head="network.3")
-        if (kind is Old)
-        else capture(model.network, [loader(20).dataset.tensors[0] * scale])
-    )
+    embedding = capture(model.network, [loader(20).dataset.tensors[0] * scale])
     expected = order(embedding, seed=4)
     assert list(callback.ordering) == list(expected)
     np.testing.assert_allclose(callback.ordering.gains, expected.gains, rtol=1e-6)

@@ -66,7 +66,7 @@ def _accepted_keywords(model: nn.Module, inputs: Any, sample_id_key: str | None)
 
 # On the class: compiling puts wrappers of Lightning's own methods on the instance.
 def _overrides_forward(model: nn.Module) -> bool:
-    bases = (nn.Module, *lightning_classes("LightningModule"))
+    bases: Any = (nn.Module, *lightning_classes("LightningModule"))
     return type(model).forward not in [base.forward for base in bases]
 
 

@@ -23,7 +23,7 @@ from lightning_badge.datamodule.dataset_view import (
 from lightning_badge.datamodule.initial_draw import draw_initial
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
-from lightning_badge.namespaces import join_namespaces
+from lightning_badge.namespaces import inherited, join_namespaces
 from lightning_badge.pool_batch import PoolBatch
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids, positions_of
 
@@ -229,7 +229,9 @@ class ActiveLearningDataModule(LightningDataModule):
     def val_dataloader(self) -> Callable[[], Any]:
         """Returns the validation data in their order."""
         # Lightning validates where this method is overridden, so without data it must not be.
-        return super().val_dataloader if self._val is None else self._val_dataloader
+        if self._val is not None:
+            return self._val_dataloader
+        return inherited(self, "LightningDataModule", "val_dataloader", self.trainer)
 
     def _val_dataloader(self) -> DataLoader[Any]:
         return self._eval_loader(self._val)
