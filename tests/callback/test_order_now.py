@@ -44,6 +44,19 @@ def test_with_a_trainer_that_never_ran_and_does_not_know_the_callback(tmp_path: 
     assert model.training
 
 
+def test_of_another_module_while_the_trainer_runs_its_own(tmp_path: Path) -> None:
+    class Copies(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
+            orderings.append(list(badge.order_now(trainer, other)))
+            assert trainer.lightning_module is pl_module
+            assert trainer.model is pl_module
+
+    orderings: list[Any] = []
+    badge, other = make(), Classifier()
+    fit(tmp_path, Copies(), badge)
+    assert orderings == [expected(other)] * 4
+
+
 def test_in_the_middle_of_training_which_goes_on_as_without(tmp_path: Path) -> None:
     class Asks(Callback):
         def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
