@@ -7,6 +7,7 @@ from tiny import LIGHTNING_WARNINGS, Classifier, Counted, fit, loader
 from torch import Tensor
 
 from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.exceptions import CaptureError
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -19,7 +20,13 @@ def pool_tasks(bar: RichProgressBar) -> list[tuple[float, bool]]:
 
 def test_a_bar_of_rich_gets_one_more_task_for_each_pass(tmp_path: Path) -> None:
     bar = RichProgressBar()
-    trainer = fit(tmp_path, bar, Counted(pool=loader(64)), max_epochs=2, enable_progress_bar=True)
+    trainer = fit(
+        tmp_path,
+        bar,
+        Counted(pool=loader(64), when="every_validation"),
+        max_epochs=2,
+        enable_progress_bar=True,
+    )
     assert pool_tasks(bar) == [(4, False), (4, False)]
     trainer.validate(Classifier(), loader(16), verbose=False)
     assert pool_tasks(bar) == [(4, False)]
@@ -48,6 +55,6 @@ def test_a_pass_that_fails_takes_its_bar_away(tmp_path: Path) -> None:
             return super().forward(x)
 
     bar = RichProgressBar()
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(CaptureError, match="ZeroDivisionError"):
         fit(tmp_path, bar, BadgeCallback(pool=loader(20)), model=Fails(), enable_progress_bar=True)
     assert pool_tasks(bar) == [(1, False)]
