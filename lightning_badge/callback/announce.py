@@ -45,19 +45,22 @@ def announce_pool(
         )
 
 
-def announce_ordering(ordering: Ordering, n_pool: int, path: Path | None, seconds: float) -> None:
+def announce_ordering(
+    trainer: Trainer, ordering: Ordering, path: Path | None, seconds: Mapping[str, float]
+) -> None:
     """Says what was ordered and where the file is.
 
     Args:
+        trainer: That runs the model.
         ordering: The ordering.
-        n_pool: Samples in the pool.
-        path: Of the file; None where none was written.
-        seconds: That capture and ordering took together.
+        path: Of the file.
+        seconds: What capture and ordering took, by name.
     """
-    target = "no file was written" if path is None else f"written to {path}"
+    facts = ordering.metadata
+    target = "no file was written" if is_trial(trainer) else f"written to {path}"
     rank_zero_info(
-        f"BadgeCallback: ordered {len(ordering):,} of {n_pool:,} samples in {seconds:.1f} s by the "
-        f"weights of step {ordering.metadata['global_step']:,}; {target}"
+        f"BadgeCallback: ordered {len(ordering):,} of {facts['n_pool']:,} samples in "
+        f"{sum(seconds.values()):.1f} s by the weights of step {facts['global_step']:,}; {target}"
     )
 
 

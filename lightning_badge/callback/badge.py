@@ -5,25 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities import rank_zero_warn
-from lightning.fabric.utilities.data import sized_len
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from lightning_badge.callback.announce import announce_ordering, announce_pool
+from lightning_badge.callback.announce import announce_ordering
 from lightning_badge.callback.arguments import check_choice, check_integer
 from lightning_badge.callback.connected import connected
 from lightning_badge.callback.file_place import reject_shared_file, state_of_other_folder
-from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.logging import log_numbers, log_pictures
-from lightning_badge.callback.pool_ordering import (
-    OrderedPool,
-    check_can_order,
-    order_pool,
-    try_pool,
-)
-from lightning_badge.callback.pool_source import pool_source
+from lightning_badge.callback.pool_ordering import check_can_order, order_pool, try_pool
 from lightning_badge.callback.schedule import WHEN, Schedule, When
 from lightning_badge.callback.strategy_args import check_strategy_args
 from lightning_badge.callback.trainer_checks import (
@@ -31,8 +23,6 @@ from lightning_badge.callback.trainer_checks import (
     weights_of,
 )
 from lightning_badge.callback.weight_averaging import prepare_for_averages
-from lightning_badge.capture.isolation import untouched_random_state
-from lightning_badge.capture.reader import pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import LOSSES
@@ -224,7 +214,7 @@ class BadgeCallback(Callback):
         self.schedule.start_fit()
         if self.schedule.in_fit:
             prepare_for_averages(trainer, self, self.schedule)
-            self._try_one_batch(trainer, pl_module)
+            try_pool(trainer, pl_module, self, self.schedule, self.ordering_path(trainer))
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -263,41 +253,25 @@ class BadgeCallback(Callback):
             self._order_pool(trainer, pl_module)
         return self.ordering
 
-    def _try_one_batch(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        with untouched_random_state():
-            source = pool_source(trainer, pl_module, self.pool)
-            loader = source()
-            if pool_size(loader) != 0:
-                announce_pool(trainer, source, loader, self.schedule, self.path(trainer))
-                try_pool(trainer, pl_module, loader, self)
-
     def _order_pool(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.embedding = None  # before the next one is made, which may need its memory
-        with untouched_random_state():
-            loader = pool_source(trainer, pl_module, self.pool)()
-            batches = limited(trainer, loader, self.sample_id_key)
-            if 0 in (pool_size(loader), sized_len(batches)):
-                self.ordering = None
-                rank_zero_warn("BadgeCallback: the pool is empty; no ordering was made")
-                return
-            ordered = order_pool(trainer, pl_module, loader, batches, self)
-        self._keep(trainer, ordered)
-        if self.log_pictures:
-            log_pictures(trainer, ordered.ordering, loader, ordered.sample_ids)
-
-    def _keep(self, trainer: Trainer, ordered: OrderedPool) -> None:
+        if (ordered := order_pool(trainer, pl_module, self)) is None:
+            self.ordering = None
+            rank_zero_warn("BadgeCallback: the pool is empty; no ordering was made")
+            return
         weights = {"round": self.round, **weights_of(trainer, self._checkpoint)}
         metadata = {**ordered.ordering.metadata, **weights}
         self.ordering = replace(ordered.ordering, metadata=metadata)
         self.embedding = ordered.embedding if self.keep_embedding else None
         self.n_orderings += 1
-        path = None if is_trial(trainer) else write_ordering(self.ordering, self.path(trainer))
-        self.last_ordering_path = path or self.last_ordering_path
-        seconds = ordered.seconds
-        announce_ordering(self.ordering, len(ordered.embedding), path, sum(seconds.values()))
-        log_numbers(trainer, ordered.embedding, self.ordering, seconds)
+        if not is_trial(trainer):
+            self.last_ordering_path = write_ordering(self.ordering, self.ordering_path(trainer))
+        announce_ordering(trainer, self.ordering, self.last_ordering_path, ordered.seconds)
+        log_numbers(trainer, ordered.embedding, self.ordering, ordered.seconds)
+        if self.log_pictures:
+            log_pictures(trainer, self.ordering, ordered.loader, ordered.sample_ids)
 
-    def path(self, trainer: Trainer) -> Path:
+    def ordering_path(self, trainer: Trainer) -> Path:
         """Returns where the ordering file goes."""
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "badge"
         return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename

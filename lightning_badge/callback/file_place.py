@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lightning.fabric.utilities import rank_zero_info
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -13,14 +13,15 @@ from lightning.pytorch import Trainer
 _DIRPATH = "dirpath"
 
 
+@runtime_checkable
 class WritesFile(Protocol):
-    """A callback that writes an ordering file."""
+    """A callback that writes an ordering file: `BadgeCallback` and its subclasses."""
 
     @property
     def state_key(self) -> str:
         """Under which Lightning saves the state."""
 
-    def path(self, trainer: Trainer) -> Path:
+    def ordering_path(self, trainer: Trainer) -> Path:
         """Returns where the file goes."""
 
 
@@ -30,9 +31,9 @@ def reject_shared_file(callback: WritesFile, trainer: Trainer) -> None:
     Raises:
         MisconfigurationException: With the path.
     """
-    path = callback.path(trainer)
+    path = callback.ordering_path(trainer)
     for other in _others(callback, trainer):
-        if other.path(trainer) == path:
+        if other.ordering_path(trainer) == path:
             raise MisconfigurationException(
                 f"two BadgeCallbacks write {path}, and only the later ordering would stay; give "
                 "each its own filename= or dirpath="
@@ -73,12 +74,7 @@ def state_of_other_folder(
 
 def _others(callback: WritesFile, trainer: Trainer) -> list[WritesFile]:
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    kind = type(callback)
-    return [
-        other
-        for other in callbacks
-        if other is not callback and (isinstance(other, kind) or isinstance(callback, type(other)))
-    ]
+    return [other for other in callbacks if other is not callback and isinstance(other, WritesFile)]
 
 
 def _parse(state_key: object) -> tuple[str, dict[str, Any]]:

@@ -59,7 +59,7 @@ def limited(
         The loader itself where nothing limits it.
     """
     n_batches = sized_len(loader)
-    limit = trainer.limit_predict_batches  # type: ignore[attr-defined]
+    limit = trainer.limit_predict_batches
     if isinstance(limit, float):
         if limit == 1.0 or n_batches is None:
             return loader

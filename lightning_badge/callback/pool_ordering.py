@@ -4,22 +4,27 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
 from lightning.fabric.utilities import rank_zero_info
+from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import LightningModule, Trainer
 
+from lightning_badge.callback.announce import announce_pool
 from lightning_badge.callback.context import strategy_context
 from lightning_badge.callback.duration import tell_duration
+from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
+from lightning_badge.callback.schedule import Schedule
 from lightning_badge.callback.trainer_checks import reject_backend, reject_several_processes
 from lightning_badge.callback.trial import try_first_batch
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.loss import ChosenLoss, choose_loss, peek_targets
 from lightning_badge.capture.pool import CapturedPool, capture_pool
 from lightning_badge.capture.posterior import dropout_layers
-from lightning_badge.capture.reader import loader_generators
+from lightning_badge.capture.reader import loader_generators, pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.kernels import Loss
 from lightning_badge.ordering import STRATEGIES, Ordering, order
@@ -54,12 +59,14 @@ class OrderedPool:
     Attributes:
         ordering: Of the pool.
         embedding: Of the pool.
+        loader: Of the pool.
         sample_ids: In the loader's order.
         seconds: What capture and ordering took, by name.
     """
 
     ordering: Ordering
     embedding: GradientEmbedding
+    loader: Iterable[Any]
     sample_ids: SampleIds
     seconds: dict[str, float]
 
@@ -82,74 +89,106 @@ def check_can_order(trainer: Trainer, pl_module: LightningModule, arguments: Arg
 
 
 def order_pool(
+    trainer: Trainer, pl_module: LightningModule, arguments: Arguments
+) -> OrderedPool | None:
+    """Captures the pool and orders it.
+
+    Random states are afterwards as they were before, also after an exception.
+
+    Args:
+        trainer: As in `capture_pool`.
+        pl_module: As in `capture_pool`.
+        arguments: Of the callback.
+
+    Returns:
+        None of an empty pool.
+
+    Raises:
+        BadgeError: What capture, embedding and ordering raise.
+    """
+    with untouched_random_state():
+        loader = pool_source(trainer, pl_module, arguments.pool)()
+        batches = limited(trainer, loader, arguments.sample_id_key)
+        if 0 in (pool_size(loader), sized_len(batches)):
+            return None
+        with untouched_random_state(*loader_generators(loader)):
+            return _order_batches(trainer, pl_module, loader, batches, arguments)
+
+
+def _order_batches(
     trainer: Trainer,
     pl_module: LightningModule,
     loader: Iterable[Any],
     batches: Iterable[Any],
     arguments: Arguments,
 ) -> OrderedPool:
-    """Captures the pool and orders it.
-
-    Args:
-        trainer: As in `capture_pool`.
-        pl_module: As in `capture_pool`.
-        loader: Of the pool.
-        batches: What is read of it: the loader itself, or its first batches.
-        arguments: Of the callback.
-
-    Raises:
-        BadgeError: What capture, embedding and ordering raise.
-    """
     key = arguments.sample_id_key
-    with untouched_random_state(*loader_generators(loader)):
-        started = time.perf_counter()
-        captured = capture_pool(trainer, pl_module, batches, head=arguments.head, sample_id_key=key)
-        loss = _choose_loss(pl_module, captured, loader, arguments)
-        embed = partial(_embed, loss=loss.name, arguments=arguments)
-        embedding = embed(captured)
-        context = strategy_context(
-            arguments.strategy,
-            trainer,
-            pl_module,
-            batches,
-            embedding,
-            embed=embed,
-            head=captured.head_name,
-            sample_id_key=key,
-            samples=arguments.posterior_samples,
-            seed=arguments.seed,
-        )
-        captured_at = time.perf_counter()
-        ordering = _order(embedding, context, arguments)
-        ordered_at = time.perf_counter()
+    started = time.perf_counter()
+    captured = capture_pool(trainer, pl_module, batches, head=arguments.head, sample_id_key=key)
+    loss = _choose_loss(pl_module, captured, loader, arguments)
+    embed = partial(_embed, loss=loss.name, arguments=arguments)
+    embedding = embed(captured)
+    context = strategy_context(
+        arguments.strategy,
+        trainer,
+        pl_module,
+        batches,
+        embedding,
+        embed=embed,
+        head=captured.head_name,
+        sample_id_key=key,
+        samples=arguments.posterior_samples,
+        seed=arguments.seed,
+    )
+    captured_at = time.perf_counter()
+    ordering = _order(embedding, context, arguments)
+    ordered_at = time.perf_counter()
     evidence = {"head": captured.head_name, "loss_evidence": loss.evidence}
     return OrderedPool(
         replace(ordering, metadata={**ordering.metadata, **evidence}),
         embedding,
+        loader,
         captured.sample_ids,
         {"capture": captured_at - started, "ordering": ordered_at - captured_at},
     )
 
 
 def try_pool(
-    trainer: Trainer, pl_module: LightningModule, loader: Iterable[Any], arguments: Arguments
+    trainer: Trainer,
+    pl_module: LightningModule,
+    arguments: Arguments,
+    schedule: Schedule,
+    path: Path,
 ) -> None:
-    """Captures and embeds the first batch of the pool, so that what cannot work fails.
+    """Says which pool will be ordered, and captures and embeds the first batch of it.
+
+    Args:
+        trainer: As in `capture_pool`.
+        pl_module: As in `capture_pool`.
+        arguments: Of the callback.
+        schedule: When the callback orders.
+        path: Of the file that it writes.
 
     Raises:
         BadgeError: What capture and embedding raise.
     """
-    with untouched_random_state(*loader_generators(loader)):
-        captured = try_first_batch(
-            trainer,
-            pl_module,
-            loader,
-            head=arguments.head,
-            sample_id_key=arguments.sample_id_key,
-        )
-        if captured is not None:
-            loss = _choose_loss(pl_module, captured, loader, arguments)
-            _embed(captured, loss=loss.name, arguments=arguments)
+    with untouched_random_state():
+        source = pool_source(trainer, pl_module, arguments.pool)
+        loader = source()
+        if pool_size(loader) == 0:
+            return
+        with untouched_random_state(*loader_generators(loader)):
+            announce_pool(trainer, source, loader, schedule, path)
+            captured = try_first_batch(
+                trainer,
+                pl_module,
+                loader,
+                head=arguments.head,
+                sample_id_key=arguments.sample_id_key,
+            )
+            if captured is not None:
+                loss = _choose_loss(pl_module, captured, loader, arguments)
+                _embed(captured, loss=loss.name, arguments=arguments)
 
 
 def _choose_loss(

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from lightning_badge.callback.trainer_checks import is_trial
 
@@ -92,8 +92,8 @@ def no_step_follows(trainer: Trainer) -> bool:
     loop = trainer.fit_loop
     batches = loop.epoch_loop.batch_progress
     is_last_batch = batches.is_last_batch or batches.current.ready >= trainer.num_training_batches
-    is_endless = loop.max_epochs in (None, -1)
-    return is_last_batch and not is_endless and trainer.current_epoch + 1 >= loop.max_epochs
+    last_epoch = -1 if loop.max_epochs is None else loop.max_epochs - 1
+    return is_last_batch and 0 <= last_epoch <= trainer.current_epoch
 
 
 def _moment(trainer: Trainer, pl_module: LightningModule) -> tuple[int, str]:
@@ -103,7 +103,7 @@ def _moment(trainer: Trainer, pl_module: LightningModule) -> tuple[int, str]:
 
 
 def _sum(tensor: Tensor) -> float:
-    if tensor.is_meta or isinstance(tensor, UninitializedTensorMixin):
+    if tensor.is_meta or is_lazy(tensor):
         return 0.0
     real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     return float(real.sum(dtype=torch.float32))

@@ -182,7 +182,7 @@ def _of_targets(targets: Tensor | None, n_outputs: int) -> Iterator[tuple[Kind, 
     if targets is None or not bool(targets.isfinite().all()):
         return
     is_float = targets.is_floating_point()
-    values = targets.double().unique()
+    values = torch.unique(targets.double())
     if len(values) < 2:
         return  # placeholders
     is_binary = bool(torch.isin(values, values.new_tensor([0.0, 1.0])).all())

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
+from lightning.pytorch.trainer.states import RunningStage
 from tiny import LIGHTNING_WARNINGS, Classifier, Counted, fit, loader, make_trainer
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -45,6 +46,18 @@ class StopAt(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         trainer.should_stop = trainer.global_step >= self.step
+
+
+class Clock(Timer):
+    """Reaches its limit after a few steps, whatever the time is."""
+
+    def __init__(self) -> None:
+        super().__init__(duration={"seconds": 7}, interval="step")
+        self.calls = 0
+
+    def time_elapsed(self, stage: Any = RunningStage.TRAINING) -> float:
+        self.calls += 1
+        return self.calls
 
 
 def stop_early(**arguments: Any) -> EarlyStopping:
@@ -88,7 +101,7 @@ class TestLastValidation:
             (lambda: stop_early(check_on_train_epoch_end=False), {"val_check_interval": 1}),
             (lambda: StopAt(6), {}),
             (lambda: StopAt(6), {"val_check_interval": 1}),
-            (lambda: Timer(duration={"seconds": 0}, interval="step"), {}),
+            (Clock, {}),
         ],
     )
     @pytest.mark.parametrize("stops_first", [True, False])

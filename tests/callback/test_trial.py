@@ -46,6 +46,17 @@ class Steps(Classifier):
         return super().loss(batch)
 
 
+class Attention(nn.Module):
+    """Has weights and no linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(WIDTH, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight
+
+
 class Named(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return 20
@@ -62,7 +73,7 @@ class Named(Dataset[dict[str, Any]]):
         ({"pool": loader(20, drop_last=True)}, "drops its last batch, 4 of 20 samples"),
         ({"pool": DataLoader(Named(), 8), "sample_id_key": "id"}, "sample_id_key='id'"),
         ({"loss": "cross_entropy", "model": Steps(mlp(1))}, "cross_entropy needs two classes"),
-        ({"model": Steps(nn.Unflatten(1, (2, 2)))}, "the model has no linear layer"),
+        ({"model": Steps(Attention())}, "the model has no linear layer"),
     ],
 )
 def test_errors_of_the_pool_come_before_the_first_step(

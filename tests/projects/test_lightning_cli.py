@@ -24,7 +24,6 @@ from lightning_badge.ordering_file import read_ordering
 pytestmark = [
     *LIGHTNING_WARNINGS,
     pytest.mark.slow,
-    # LightningCLI builds its parser in a way that newer versions of jsonargparse deprecate.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:lightning.pytorch.cli"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:jsonargparse"),
 ]
@@ -111,6 +110,8 @@ class MNISTDataModule(LightningDataModule):
 
 def run(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> LightningCLI:
     monkeypatch.setattr("sys.argv", ["cli"])
+    # LightningCLI builds its parser in a way that newer versions of jsonargparse deprecate.
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     trainer = {
         "default_root_dir": str(root), "accelerator": "cpu", "logger": "false",
         "enable_progress_bar": "false", "enable_model_summary": "false",
