@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torchmetrics import Accuracy, MeanSquaredError
 
+from lightning_badge.capture import capture
 from lightning_badge.capture.loss import choose_loss, peek_targets
 from lightning_badge.exceptions import EmbeddingError
 
@@ -23,6 +24,9 @@ class Model(nn.Module):
         self.fc = nn.Linear(4, 3)
         for name, value in attributes.items():
             setattr(self, name, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x)
 
 
 def configured(problem_type: str | None) -> nn.Module:
@@ -101,6 +105,15 @@ def test_a_regression_head_is_refused(
 ) -> None:
     with pytest.raises(EmbeddingError, match=f"looks like regression.*{evidence}.*give loss="):
         choose_loss(model, n_outputs, targets)
+
+
+def test_without_a_trainer_the_same_loss_is_taken() -> None:
+    pool = DataLoader(TensorDataset(torch.randn(6, 4), torch.arange(6) % 3), batch_size=2)
+    assert capture(Model(), pool).loss == CE
+    assert capture(Model(criterion=nn.BCEWithLogitsLoss()), pool).loss == BCE
+    numbers = TensorDataset(torch.randn(6, 4), torch.randn(6))
+    with pytest.raises(EmbeddingError, match="looks like regression"):
+        capture(nn.Sequential(nn.Linear(4, 1)), DataLoader(numbers))
 
 
 def test_targets_are_read_from_pairs_and_dicts() -> None:
