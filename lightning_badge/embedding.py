@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.kernels import LOSSES, Factors, Loss
-from lightning_badge.kernels.factors import ROW_BLOCK
+from lightning_badge.kernels.factors import row_blocks
 from lightning_badge.kernels.registry import resolve_backend
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, fingerprint, name_ids
 
@@ -249,8 +249,10 @@ def _check_values(penultimate: Tensor, logits: Tensor, ids: SampleIds, loss: Los
 
 def _not_finite(rows: Tensor) -> Tensor:
     """Returns which rows ``[n]`` hold NaN or inf, without a temporary as large as ``rows``."""
-    blocks = [~block.isfinite().all(dim=1) for block in torch.split(rows, ROW_BLOCK)]
-    return torch.cat(blocks) if blocks else rows.new_zeros(0, dtype=torch.bool)
+    bad = rows.new_empty(len(rows), dtype=torch.bool)
+    for block in row_blocks(len(rows)):
+        bad[block] = ~rows[block].isfinite().all(dim=1)
+    return bad
 
 
 def _reject_rows(bad: Tensor, ids: SampleIds, problem: str) -> None:

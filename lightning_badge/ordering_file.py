@@ -48,7 +48,7 @@ def write_ordering(ordering: Ordering, path: str | os.PathLike[str]) -> Path:
         The path.
     """
     path = Path(path)
-    table = _to_table(ordering)
+    table = ordering_table(ordering)
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
     return path
@@ -83,7 +83,16 @@ def read_ordering(path: str | os.PathLike[str]) -> Ordering:
     )
 
 
-def _to_table(ordering: Ordering) -> pa.Table:
+def is_ordering_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a Parquet file has the columns of an ordering; False where it cannot be read."""
+    try:
+        return {"rank", "sample_id"} <= set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def ordering_table(ordering: Ordering) -> pa.Table:
+    """Returns the table of an ordering file, its metadata included."""
     columns = {
         "rank": pa.array(np.arange(len(ordering), dtype=np.int64)),
         "sample_id": pa.array(ordering.sample_ids.tolist(), type=_id_type(ordering.sample_ids)),

@@ -19,13 +19,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from shared.pools import POOLS, make_pool
-
 import torch
 from bench.cases import CASES, GROWTH, Result
 from bench.compile import compile_report
 from bench.picture import draw_times
 from bench.rates import print_rates
+from shared.pools import POOLS, make_pool
 
 TESTS = ["tests/kernels", "tests/ordering", "tests/contract", "tests/statistical"]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.command_line import one_line_errors, run
+from lightning_badge.app.command_line import one_line_errors, run
 
 import hydra
 from compare.cells import Cell, cells_of, run_cells

@@ -8,7 +8,7 @@ found.
 import json
 from typing import Any
 
-from shared.command_line import one_line_errors, run
+from lightning_badge.app.command_line import one_line_errors, run
 
 import hydra
 import torch

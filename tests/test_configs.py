@@ -108,7 +108,15 @@ def test_trainers(composed: Compose, trainer: str) -> None:
     assert built.num_devices == 1
 
 
-@pytest.mark.parametrize("callbacks", options("callbacks"))
+def test_the_callbacks_of_other_applications_need_nothing_of_this_configuration() -> None:
+    alone = OmegaConf.load(CONFIGS / "callbacks" / "badge.yaml")
+    badge: Any = instantiate(alone)["badge"]
+    assert isinstance(badge, BadgeCallback)
+    assert (badge.strategy, badge.k, badge.dirpath) == ("badge", None, None)
+
+
+# Those of other applications are tested above.
+@pytest.mark.parametrize("callbacks", sorted({*options("callbacks")} - {"badge"}))
 def test_callbacks_belong_to_their_round(composed: Compose, callbacks: str) -> None:
     built: dict[str, Callback] = instantiate(composed(f"callbacks={callbacks}").callbacks)
     badge: Any = built["badge"]

@@ -15,35 +15,37 @@ PACKAGE, SCRIPTS = ROOT / "lightning_badge", ROOT / "scripts"
 
 # From the top down: a row may use the rows below it.
 ROWS = (
-    *("app", "examples", "research", "callback", "loop", "labelers", "oracle", "store"),
-    *("datamodule", "encoders", "capture", "ordering_file", "viz", "ordering", "embedding"),
-    *("kernels", "metrics", "durable", "pool_batch", "sample_ids", "labels"),
-    *("namespaces", "exceptions"),
+    *("__main__", "app", "examples", "research", "callback", "loop", "labelers", "oracle", "store"),
+    *("datamodule", "encoders", "capture", "order_files", "exports", "ordering_file", "viz"),
+    *("ordering", "embedding_files", "embedding", "kernels", "metrics", "durable", "pool_batch"),
+    *("sample_ids", "labels", "progress", "namespaces", "exceptions"),
 )
 # Who may use what does not come with Python. A package that is not listed is everybody's.
 COMPUTING = {"callback", "capture", "datamodule", "embedding", "kernels", "metrics", "ordering"}
 USERS = {
     "datasets": {"examples"},
-    "lightning": {"callback", "capture", "datamodule", "examples", "loop"},
+    "click": {"app"},
+    "lightning": {"app", "callback", "capture", "datamodule", "examples", "loop"},
     "matplotlib": {"callback", "metrics", "research", "viz"},
     "numba": {"kernels"},
     "numpy": set(ROWS) - {"exceptions", "namespaces"},
     "PIL": {"examples", "research", "viz"},
-    "pyarrow": {"ordering_file"},
-    "rich": {"loop"},
+    "pyarrow": {"embedding_files", "ordering_file"},
+    "rich": {"loop", "progress"},
+    "safetensors": {"embedding_files"},
     "scipy": {"examples", "research"},
     "sklearn": {"examples"},
     "tokenizers": {"examples"},
-    "torch": {*COMPUTING, "encoders", "examples", "loop", "research"},
+    "torch": {*COMPUTING, "app", "embedding_files", "encoders", "examples", "loop", "research"},
     "torchmetrics": {"examples", "loop", "metrics"},
     "transformers": {"examples"},
     "triton": {"kernels"},
-    "yaml": {"store"},
+    "yaml": {"app", "store"},
 }
 STDLIB_AND_NUMPY = ("loop/budget/", "oracle.py", "store/label_store.py")
 OPTIONAL = {
-    *("datasets", "matplotlib", "numba", "PIL", "scipy", "sklearn", "tokenizers", "transformers"),
-    "triton",
+    *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),
+    *("transformers", "triton"),
 }
 # Compilers, and the folder whose modules alone import each of them, themselves imported on first
 # use; the folder itself is imported to find the back end.
@@ -52,6 +54,8 @@ ALONE = {"numba": "kernels/numba_pruned", "triton": "kernels/triton_tiled"}
 KINDS = {
     "lightning_badge.ordering.strategies": set(),
     "lightning_badge.loop.budget": {"base"},
+    "lightning_badge.exports": {"export"},
+    "lightning_badge.app.commands": set(),
     # Until its numerics are a module of their own, torch's are those of numba's, too.
     "lightning_badge.kernels": {
         *("backend", "factors", "gradient", "pairwise", "precision", "registry"),

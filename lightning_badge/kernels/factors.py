@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,8 +56,10 @@ class Factors:
     @cached_property
     def label(self) -> Tensor:
         """The class of each row's least logit gradient, its hallucinated label, ``[n]``."""
-        blocks = [block.argmin(dim=1) for block in torch.split(self.logit_grad, ROW_BLOCK)]
-        return torch.cat(blocks) if blocks else self.sq_norm.new_zeros(0, dtype=torch.int64)
+        label = self.sq_norm.new_empty(len(self), dtype=torch.int64)
+        for rows in row_blocks(len(self)):
+            label[rows] = self.logit_grad[rows].argmin(dim=1)
+        return label
 
     def take(self, rows: Tensor | slice) -> Factors:
         """Returns the rows at positions ``[m]``, or a slice of them."""
@@ -89,7 +92,19 @@ class Factors:
         return Factors(*(torch.cat(pair) for pair in pairs))
 
 
+def row_blocks(n: int) -> Iterator[slice]:
+    """Yields slices of at most ``ROW_BLOCK`` rows.
+
+    Results go into one tensor that exists before the first block. Small results that are kept
+    between large temporaries fragment the heap: up to twice the size of all rows.
+    """
+    for start in range(0, n, ROW_BLOCK):
+        yield slice(start, min(start + ROW_BLOCK, n))
+
+
 def row_sq_norm(rows: Tensor) -> Tensor:
     """Returns the squared norms ``[n]`` of ``rows`` ``[n, d]``, summed in float64."""
-    blocks = [block.double().square().sum(dim=1) for block in torch.split(rows, ROW_BLOCK)]
-    return torch.cat(blocks) if blocks else rows.new_zeros(0, dtype=torch.float64)
+    sq_norm = rows.new_empty(len(rows), dtype=torch.float64)
+    for block in row_blocks(len(rows)):
+        sq_norm[block] = rows[block].double().square().sum(dim=1)
+    return sq_norm

@@ -68,6 +68,7 @@ class ActiveLearningLoop:
         max_rounds: Rounds in all, the last one included; None for no limit.
         total_labels: Labels in all, the initial ones included; None for no limit.
         target_metric: Where ``metric`` is good enough; None for nowhere.
+        progress: Whether to show a progress bar on a terminal while a round trains.
         console: Gets one line a round; standard output where None.
 
     Raises:
@@ -91,6 +92,7 @@ class ActiveLearningLoop:
         max_rounds: int | None = None,
         total_labels: int | None = None,
         target_metric: float | None = None,
+        progress: bool = True,
         console: Console | None = None,
     ) -> None:
         self.limits = Limits(max_rounds, total_labels, target_metric)
@@ -113,6 +115,7 @@ class ActiveLearningLoop:
         self.run_directory = run_directory
         self.seed = seed
         self.metric = metric
+        self.progress = progress
         self._table = RoundTable(console or Console(), metric)
         self._curve = LearningCurve(
             run_directory, metric, target=target_metric, class_names=datamodule.class_names
@@ -216,6 +219,7 @@ class ActiveLearningLoop:
             checkpoint=self.run_directory.checkpoint_path(round),
             seed=self.seed,
             metric=self.metric,
+            progress=self.progress,
         )
         self.run_directory.write_metrics(round, {"round": round, **report.facts()})
         return report

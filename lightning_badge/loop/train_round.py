@@ -18,6 +18,7 @@ from lightning.pytorch import (
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labels import as_plain
+from lightning_badge.loop.round_progress import RoundProgress
 from lightning_badge.loop.round_report import RoundReport
 
 
@@ -42,6 +43,7 @@ def train_round(
     checkpoint: Path,
     seed: int,
     metric: str,
+    progress: bool = True,
 ) -> RoundReport:
     """Trains a fresh model with a fresh Trainer and validates its best checkpoint.
 
@@ -58,6 +60,7 @@ def train_round(
             validation, or without any, the last weights go there.
         seed: Of every draw, together with the round.
         metric: What validation has to log.
+        progress: Whether to show a progress bar on a terminal, where the Trainer shows none.
 
     Raises:
         MisconfigurationException: Another checkpoint than ``checkpoint``, or validation logs no
@@ -66,6 +69,8 @@ def train_round(
     started = time.perf_counter()
     seed_everything(round_seed(seed, round), workers=True, verbose=False)
     model, trainer = make_model(), make_trainer(round, directory)
+    if progress and trainer.progress_bar_callback is None:
+        trainer.callbacks.append(RoundProgress(round))  # type: ignore[attr-defined]
     trainer.fit(model, datamodule=datamodule)
     if datamodule.has_validation:
         if not checkpoint.is_file():

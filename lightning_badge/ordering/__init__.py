@@ -1,5 +1,6 @@
 """Orderings of a pool: ``order()``, ``LazyOrdering``, the strategies, and plain ``kmeans_pp``."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def order(
     labeled: GradientEmbedding | None = None,
     posterior: torch.Tensor | None = None,
     backend: str = "auto",
+    progress: Callable[[int], None] | None = None,
     **strategy_args: Any,
 ) -> Ordering:
     """Orders a pool, best sample first: one ``take`` of a ``LazyOrdering``.
@@ -56,6 +58,7 @@ def order(
         labeled: Embedding of the labeled set, for strategies that need it.
         posterior: Class probabilities under ``s`` posterior samples, ``[n, s, c]``, likewise.
         backend: Who computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
+        progress: Called with the number of ranks chosen, once per block of the engine.
         **strategy_args: The strategy's own, such as ``first_center`` of ``badge``.
 
     Returns:
@@ -78,7 +81,7 @@ def order(
         backend=backend,
         **strategy_args,
     )
-    return lazy.take(k)
+    return lazy.take(k, progress=progress)
 
 
 def kmeans_pp(x: Any, k: int | None = None, seed: int = 0) -> npt.NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -100,12 +100,19 @@ class LazyOrdering:
         """What the ordering has cost so far; None for strategies that count nothing."""
         return getattr(self._started(), "counters", None)
 
-    def take(self, k: int | None = None, *, coverage: float | None = None) -> Ordering:
+    def take(
+        self,
+        k: int | None = None,
+        *,
+        coverage: float | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Ordering:
         """Issues the next ranks.
 
         Args:
             k: How many; None for all that remain.
             coverage: Stop once this share of the pool's scatter is explained.
+            progress: Called with the number of ranks issued, once per block.
 
         Raises:
             OrderingError: ``k`` below 1, or a strategy that knows no coverage.
@@ -115,11 +122,16 @@ class LazyOrdering:
         if coverage is not None:
             check_coverage(coverage)
             self._require_coverage()
-        picks = self._issue(wanted, np.inf if coverage is None else coverage)
+        picks = self._issue(wanted, np.inf if coverage is None else coverage, progress)
         return _ordering(self._embedding, picks, self._metadata(first_rank))
 
-    def _issue(self, k: int, coverage: float = np.inf) -> Picks:
-        picks = self._started().take(k, coverage)
+    def _issue(
+        self,
+        k: int,
+        coverage: float = np.inf,
+        progress: Callable[[int], None] | None = None,
+    ) -> Picks:
+        picks = self._started().take(k, coverage, progress)
         self._n_issued += len(picks)
         return picks
 

@@ -9,6 +9,7 @@ ever undone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,12 +93,15 @@ class Selector(ABC):
         self._n_issued = 0  # of the block
         self._covered = -np.inf
 
-    def take(self, k: int, coverage: float = np.inf) -> Picks:
+    def take(
+        self, k: int, coverage: float = np.inf, progress: Callable[[int], None] | None = None
+    ) -> Picks:
         """Issues the next ranks.
 
         Args:
             k: At most so many.
             coverage: And no more than are needed to reach this coverage.
+            progress: Called with the number of ranks issued, once per block.
 
         Returns:
             The ranks asked for, or all that remain; none where the coverage is reached already.
@@ -118,6 +122,8 @@ class Selector(ABC):
             self.members.issue(part.positions)
             k -= len(part)
             parts.append(part)
+            if progress is not None:
+                progress(len(part))
         return Picks.join(parts)
 
     def extend(self, embedding: GradientEmbedding, posterior: Tensor | None = None) -> None:

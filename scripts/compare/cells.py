@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from shared.command_line import STOPPED
+from lightning_badge.app.command_line import STOPPED
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig

@@ -10,10 +10,10 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
     sys.path[0] = str(Path(__file__).parents[1])
 
-from shared.command_line import one_line_errors
-from shared.pools import make_pool
+from lightning_badge.app.command_line import one_line_errors
 
 import numpy as np
+from shared.pools import make_pool
 
 from lightning_badge.research.k_dpp import compare_log_determinants
 from lightning_badge.research.viz.log_determinant import draw_log_determinant

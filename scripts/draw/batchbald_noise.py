@@ -10,7 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path: the folder to import from is scripts/
     sys.path[0] = str(Path(__file__).parents[1])
 
-from shared.command_line import one_line_errors
+from lightning_badge.app.command_line import one_line_errors
 
 import numpy as np
 from lightning.pytorch import Trainer, seed_everything

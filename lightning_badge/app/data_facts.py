@@ -6,7 +6,7 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_badge import ActiveLearningDataModule
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 
 
 def fill_in(config: DictConfig, datamodule: ActiveLearningDataModule) -> None:

@@ -1,0 +1,1 @@
+"""The configurations, inside the package: `pkg://lightning_badge.configs` for Hydra."""

@@ -1,0 +1,33 @@
+"""The public names: `__init__.py` imports each on first use."""
+
+from .callback.badge import BadgeCallback as BadgeCallback
+from .capture.head import find_head as find_head
+from .capture.pool import capture_pool as capture_pool
+from .datamodule.active_learning import ActiveLearningDataModule as ActiveLearningDataModule
+from .embedding import GradientEmbedding as GradientEmbedding
+from .exceptions import BadgeError as BadgeError
+from .exports.export import export_ordering as export_ordering
+from .labels import SKIP as SKIP
+from .loop.active_learning import ActiveLearningLoop as ActiveLearningLoop
+from .loop.budget import Budget as Budget
+from .loop.budget import CoverageBudget as CoverageBudget
+from .loop.budget import FixedBudget as FixedBudget
+from .loop.budget import ScheduleBudget as ScheduleBudget
+from .loop.budget import VariableBudget as VariableBudget
+from .oracle import DatasetOracle as DatasetOracle
+from .oracle import Oracle as Oracle
+from .order_files import order_files as order_files
+from .ordering import STRATEGIES as STRATEGIES
+from .ordering import LazyOrdering as LazyOrdering
+from .ordering import OneShotSelector as OneShotSelector
+from .ordering import Ordering as Ordering
+from .ordering import Selector as Selector
+from .ordering import kmeans_pp as kmeans_pp
+from .ordering import measure_coverage as measure_coverage
+from .ordering import order as order
+from .ordering import strategy as strategy
+from .ordering_file import read_ordering as read_ordering
+from .ordering_file import write_ordering as write_ordering
+from .pool_batch import PoolBatch as PoolBatch
+from .store.label_store import LabelStore as LabelStore
+from .store.run_directory import RunDirectory as RunDirectory

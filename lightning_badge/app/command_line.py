@@ -1,0 +1,134 @@
+"""Commands that Hydra runs: errors in one line where the user can mend them, no false alarms."""
+
+import os
+import re
+import sys
+import warnings
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf.errors import OmegaConfBaseException
+
+from lightning_badge.app.suggestions import did_you_mean
+from lightning_badge.exceptions import BadgeError
+
+STOPPED = 143  # what a shell says of a process that SIGTERM ended
+_OURS = (BadgeError, MisconfigurationException)
+_WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+_FALSE_ALARMS = (
+    ".*does not have many workers",  # the data are small, and workers start anew every epoch
+    "Checkpoint directory .* exists and is not empty",  # with logs: the loop clears it before
+    "BadgeCallback: the pool is empty",  # the loop says so itself
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # how Lightning uses torch
+)
+# Hydra's own options that commands take beside overrides.
+_HYDRA_OPTIONS = {
+    *("--help", "-h", "--hydra-help", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
+    *("--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name"),
+    *("-cn", "--config-dir", "-cd", "--info", "-i", "--version", "--experimental-rerun"),
+}
+
+
+@contextmanager
+def one_line_errors(keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
+    """Turns errors that the user can mend into one line; all others keep their traceback.
+
+    ``HYDRA_FULL_ERROR=1`` shows all tracebacks, as Hydra's own reports do.
+
+    Args:
+        keys: Returns the keys of the configuration, to suggest one for a key that does not exist.
+    """
+    try:
+        yield
+    except (*_OURS, HydraException, OmegaConfBaseException) as error:
+        if _WANTS_TRACEBACK:
+            raise
+        # Hydra wraps what a constructor raises, and shows where it looks for configurations.
+        # A logger's package that is missing is named by the logger, with what installs it.
+        wrapped = (*_OURS, ModuleNotFoundError)
+        known = error.__cause__ if isinstance(error.__cause__, wrapped) else error
+        text, _, _ = str(known).partition("Config search path")
+        sys.exit(f"error: {_plain(' '.join(text.split()), keys)}")
+    except (KeyboardInterrupt, SIGTERMException):
+        # Lightning's own exit would be silent and count as a success.
+        print("stopped; the same command goes on where this one stood", file=sys.stderr)
+        sys.exit(STOPPED)
+
+
+def run(
+    main: Callable[[], Any],
+    arguments: Sequence[str] | None = None,
+    *,
+    program: str | None = None,
+    keys: Callable[[], Sequence[str]] = tuple,
+) -> None:
+    """Runs a function that ``hydra.main`` decorates.
+
+    Args:
+        main: The function.
+        arguments: Overrides and options of Hydra; those of this process where None. A folder named
+            by ``--config-dir`` is searched before the configurations of this package.
+        program: Name of the command, for completions; that of this process where None.
+        keys: Returns the keys of the configuration, for suggestions.
+    """
+    for message in _FALSE_ALARMS:
+        warnings.filterwarnings("ignore", message)
+    # Otherwise Hydra reports what composing a configuration raises by itself, in many lines.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    sys.argv = [program or sys.argv[0], *_searched_first(arguments)]
+    with one_line_errors(keys):
+        main()
+
+
+def _searched_first(arguments: Sequence[str]) -> list[str]:
+    """Takes ``--config-dir`` out of the arguments and puts its folder before all others."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, prefix_chars="-")
+    parser.add_argument("--config-dir", "-cd", default=None)
+    known, others = parser.parse_known_args(arguments)
+    for argument in others:
+        option = argument.partition("=")[0]
+        if option.startswith("-") and not option[1:2].isdigit() and option not in _HYDRA_OPTIONS:
+            name = option.lstrip("-").replace("-", "_")
+            sys.exit(
+                f"error: unknown option {option}{did_you_mean(option, _HYDRA_OPTIONS)}; "
+                f"values are set by {name}=..., without dashes"
+            )
+    if known.config_dir is not None:
+        folder = Path(known.config_dir)
+        if not folder.is_dir():
+            sys.exit(f"error: --config-dir: expected a folder, but there is none at {folder}")
+        _search_first(folder.resolve())
+    return others
+
+
+def _search_first(folder: Path) -> None:
+    class Before(SearchPathPlugin):
+        """Hydra itself would search the folder last, so that it could not replace anything."""
+
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            search_path.prepend(provider="lightning-badge", path=f"file://{folder}")
+
+    Plugins.instance().register(Before)
+
+
+def _plain(text: str, keys: Callable[[], Sequence[str]]) -> str:
+    """Returns Hydra's message with a suggestion, and without its advice to add unknown keys."""
+    if found := re.search(r"Could not (?:override|append to config|find) '([^']+)'", text):
+        wanted = found[1]
+        if "Available options" in text:
+            options = text.partition("Available options")[2].partition(":")[2].split()
+            return text + did_you_mean(wanted.rpartition("/")[2], options)
+        if suggestion := did_you_mean(wanted, keys()):
+            return f"there is no key {wanted!r} in the configuration{suggestion}"
+    return text

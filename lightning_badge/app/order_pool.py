@@ -1,0 +1,75 @@
+"""What `lightning-badge order` does: read or capture a pool, order it, write the ordering."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from lightning_badge.app.command_line import one_line_errors
+
+import yaml
+
+from lightning_badge.embedding_files import PARQUET
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.exports.export import export_names, export_ordering, exports
+from lightning_badge.order_files import order_files
+from lightning_badge.ordering import Ordering
+from lightning_badge.ordering_file import is_ordering_file, read_ordering, write_ordering
+
+_ARRAYS = ("penultimate", "logits")
+
+
+@one_line_errors()
+def run(file: Path | None, out: Path | None, to: str | None, **options: Any) -> None:
+    """Orders, or reads an ordering, and writes it; says in one line what came about.
+
+    Args:
+        file: Embeddings in one file, or an ordering file.
+        out: Where to write; ``ordering`` with the suffix of the format where None.
+        to: Format of another tool; None for an ordering file.
+        **options: Those of the command line.
+    """
+    if to is not None and to not in export_names():
+        raise BadgeError(f"--to: expected one of {', '.join(export_names())}, got {to!r}")
+    if options["fields"] and to is None:
+        raise BadgeError("--field: fields go into the formats of other tools; choose one with --to")
+    out = out or Path("ordering").with_suffix(".parquet" if to is None else exports()[to].suffix)
+    if file is not None and file.suffix in PARQUET and is_ordering_file(file):
+        if to is None:
+            raise BadgeError(f"{file} is an ordering already; --to writes it in another format")
+        ordering = read_ordering(file)
+    else:
+        ordering = _order(file, options)
+    if to is None:
+        write_ordering(ordering, out)
+    else:
+        export_ordering(ordering, out, to, fields=options["fields"])
+    first = ", ".join(map(str, ordering.sample_ids[:3]))
+    print(f"{len(ordering):,} samples, best first ({first}, ...): {out}", file=sys.stderr)
+
+
+def _order(file: Path | None, options: dict[str, Any]) -> Ordering:
+    arguments = {name: yaml.safe_load(value) for name, value in options["args"].items()}
+    common = {key: options[key] for key in ("strategy", "k", "seed", "bias", "backend", "progress")}
+    from_checkpoint = [options[key] for key in ("module", "ckpt", "data")]
+    from_files = [file, *(options[key] for key in _ARRAYS)]
+    if any(value is not None for value in from_checkpoint):
+        if None in from_checkpoint or any(value is not None for value in from_files):
+            raise BadgeError("expected --module, --ckpt and --data together, and no other input")
+        from lightning_badge.app.order_checkpoint import order_checkpoint
+
+        return order_checkpoint(*from_checkpoint, loss=options["loss"], args=arguments, **common)
+    if all(value is None for value in from_files):
+        raise BadgeError(
+            "expected a pool: FILE, or --penultimate and --logits, or --module, --ckpt and --data"
+        )
+    return order_files(
+        file=file,
+        **{name: options[name] for name in (*_ARRAYS, "ids")},
+        **{f"labeled_{name}": options[f"labeled_{name}"] for name in _ARRAYS},
+        labeled_file=options["labeled"],
+        loss="cross_entropy" if options["loss"] == "auto" else options["loss"],
+        **common,
+        **arguments,
+    )

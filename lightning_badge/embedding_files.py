@@ -1,0 +1,193 @@
+"""Embeddings in files: activations and logits that another program wrote.
+
+Two arrays make an embedding: ``penultimate`` ``[n, h]`` and ``logits`` ``[n, c]``, as two ``.npy``
+files, or together in one Parquet, Arrow or safetensors file under these names. Arrays are mapped
+into memory where the format allows it (``.npy``, Arrow, safetensors).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.exceptions import EmbeddingError
+from lightning_badge.kernels import Loss
+from lightning_badge.sample_ids import SampleId
+
+PARQUET = (".parquet", ".pq")
+ARROW = (".arrow", ".feather", ".ipc")
+SAFETENSORS = (".safetensors",)
+ARRAYS = ("penultimate", "logits")
+IDS = "sample_id"
+
+StrPath = str | os.PathLike[str]
+
+
+def read_embedding(
+    penultimate: StrPath | None = None,
+    logits: StrPath | None = None,
+    *,
+    file: StrPath | None = None,
+    ids: StrPath | Iterable[SampleId] | None = None,
+    loss: Loss = "cross_entropy",
+    bias: bool = False,
+    backend: str = "auto",
+) -> GradientEmbedding:
+    """Reads activations and logits and builds their gradient embedding.
+
+    Args:
+        penultimate: ``.npy`` file, ``[n, h]`` floats.
+        logits: ``.npy`` file, ``[n, c]`` floats.
+        file: Instead of both: one Parquet, Arrow or safetensors file that holds ``penultimate`` and
+            ``logits``, and ``sample_id`` if the rows have ids.
+        ids: Ids of the rows: a text file with one id a line, a ``.npy`` file, or the ids
+            themselves. By default those in ``file``, else ``0..n-1``.
+        loss: Whose gradient: ``cross_entropy`` or ``binary_cross_entropy``.
+        bias: Whether to embed the gradient of the head's bias as well.
+        backend: ``auto``, ``torch``, ``numba`` or ``triton``.
+
+    Raises:
+        EmbeddingError: A file that is missing or of another kind, or arrays of other shapes.
+
+    Example:
+        >>> read_embedding("activations.npy", "logits.npy")  # doctest: +SKIP
+    """
+    if (file is None) == (penultimate is None and logits is None):
+        raise EmbeddingError("expected penultimate and logits, or one file that holds both")
+    if file is not None:
+        arrays, known_ids = _read_file(Path(file))
+    elif penultimate is None or logits is None:
+        missing = "penultimate" if penultimate is None else "logits"
+        raise EmbeddingError(f"{missing}: expected an array, got none; give both arrays")
+    else:
+        arrays = {"penultimate": _read_npy(Path(penultimate)), "logits": _read_npy(Path(logits))}
+        known_ids = None
+    return GradientEmbedding.from_logits(
+        arrays["penultimate"],
+        arrays["logits"],
+        loss=loss,
+        bias=bias,
+        sample_ids=known_ids if ids is None else _ids(ids),
+        backend=backend,
+    )
+
+
+def _read_file(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None]:
+    _check_exists(path)
+    if path.suffix in SAFETENSORS:
+        return _read_safetensors(path)
+    if path.suffix not in PARQUET + ARROW:
+        kinds = ", ".join(PARQUET + ARROW + SAFETENSORS)
+        raise EmbeddingError(f"{path}: expected a file of one of the kinds {kinds}")
+    try:
+        table = _read_parquet(path) if path.suffix in PARQUET else _read_arrow(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise EmbeddingError(f"{path}: not a readable {path.suffix} file ({reason})") from error
+    _check_names(path, table.column_names)
+    ids = table[IDS].to_pylist() if IDS in table.column_names else None
+    return {name: _matrix(table[name], f"{path}, column {name}") for name in ARRAYS}, ids
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    names = set(pq.read_schema(path).names)
+    return pq.read_table(path, columns=sorted(names & {*ARRAYS, IDS}), memory_map=True)
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None]:
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ModuleNotFoundError as error:
+        raise EmbeddingError(
+            f"{path}: needs safetensors; pip install 'lightning-badge[safetensors]'"
+        ) from error
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            _check_names(path, sorted(names))
+            arrays = {name: file.get_tensor(name) for name in ARRAYS}
+            ids = file.get_tensor(IDS).tolist() if IDS in names else None
+    except SafetensorError as error:
+        raise EmbeddingError(f"{path}: not a readable {path.suffix} file ({error})") from error
+    return arrays, ids
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if set(ARRAYS) - set(names):
+        raise EmbeddingError(
+            f"{path}: expected {' and '.join(ARRAYS)} (and {IDS} for ids), got {', '.join(names)}"
+        )
+
+
+def _matrix(column: pa.ChunkedArray, what: str) -> Tensor:
+    """Returns lists of one length as ``[n, d]``, without a copy if the column is one chunk."""
+    is_list = (pa.types.is_fixed_size_list, pa.types.is_list, pa.types.is_large_list)
+    if not any(predicate(column.type) for predicate in is_list):
+        raise EmbeddingError(f"{what}: expected a list of floats in each row, got {column.type}")
+    rows = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [[]])
+    flat, lengths = rows.flatten(), pc.list_value_length(rows)
+    shortest, longest = pc.min_max(lengths).values()
+    if rows.null_count or flat.null_count or shortest != longest:
+        raise EmbeddingError(f"{what}: expected lists of one length, without nulls")
+    width = longest.as_py() or 0
+    return _tensor(flat.to_numpy(zero_copy_only=False).reshape(len(rows), width), what)
+
+
+def _read_npy(path: Path) -> Tensor:
+    _check_exists(path)
+    try:
+        # Copy on write: torch warns of arrays that cannot be written, and nobody writes.
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise EmbeddingError(f"{path}: not a readable .npy file ({error})") from error
+    if not isinstance(array, np.ndarray):
+        raise EmbeddingError(f"{path}: expected an .npy file with one array, got an archive")
+    return _tensor(array, str(path))
+
+
+def _tensor(array: npt.NDArray[Any], what: str) -> Tensor:
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise EmbeddingError(f"{what}: expected floats, got {array.dtype}")
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)
+        return torch.from_numpy(native)
+
+
+def _ids(ids: StrPath | Iterable[SampleId]) -> Iterable[SampleId]:
+    if not isinstance(ids, str | os.PathLike):
+        return ids
+    path = Path(ids)
+    _check_exists(path)
+    if path.suffix == ".npy":
+        array = np.load(path, allow_pickle=False)
+        values: list[SampleId] = array.tolist()
+        return values
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        numbers = [int(line) for line in lines]
+    except ValueError:
+        return lines
+    # Ids such as 007 are text.
+    return numbers if [str(number) for number in numbers] == lines else lines
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise EmbeddingError(f"{path}: expected a file, but there is none")

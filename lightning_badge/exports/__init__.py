@@ -1,0 +1,1 @@
+"""Orderings in the formats of other tools: one module a format, found by file."""
