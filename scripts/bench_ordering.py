@@ -5,6 +5,7 @@ it orders whole pools of 1,000 to 1,000,000 rows instead and draws time against 
 correctness tests run first; on red there is no report. The machine may be busy: contestants of a
 comparison run in turn, and median and minimum are given.
 
+``--capture`` measures a pass over a pool against bare inference of the same model.
 ``--rates`` measures the kernels by themselves, against a product and a copy on the same device.
 ``--compile-report`` compiles the Triton kernels instead, for GPUs that need not be there.
 """
@@ -20,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from bench.capture import print_capture
 from bench.cases import CASES, GROWTH, Result
 from bench.compile import compile_report
 from bench.picture import draw_times
@@ -36,6 +38,9 @@ def main() -> None:
         sys.exit(require_triton() or not compile_report())
     if not arguments.untested:
         require_green()
+    if arguments.capture:
+        print_capture(arguments.device, arguments.repeats)
+        return
     if arguments.rates:
         print_rates(arguments.device, arguments.repeats, arguments.rates)
         return
@@ -76,6 +81,9 @@ def parse_arguments() -> argparse.Namespace:
         const=1.0,
         metavar="SHARE",
         help="arithmetic and bandwidth of the kernels instead, on this share of a million rows",
+    )
+    parser.add_argument(
+        "--capture", action="store_true", help="a pass over a pool against bare inference instead"
     )
     parser.add_argument("--untested", action="store_true", help="the tests have just run")
     arguments = parser.parse_args()
