@@ -22,7 +22,7 @@ def announce_pool(
 ) -> None:
     """Says which loader is the pool, how large it is, and when an ordering of it goes where.
 
-    Warns where the pool is the test set: what is labeled of it no longer tests anything.
+    Warns where the pool is the test set: labeled samples of it cannot test the model any more.
 
     Args:
         trainer: That trains.

@@ -1,4 +1,4 @@
-"""``Trainer(callbacks=[BadgeCallback()])``: while a model trains, an ordering of its pool."""
+"""``Trainer(callbacks=[BadgeCallback()])``: orders the pool by the model that is trained."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +41,8 @@ class BadgeCallback(Callback):
     of a run without the callback.
 
     The pool is the ``pool`` loader, or else what ``pool_dataloader()`` of the datamodule or of the
-    module returns, or else their ``predict_dataloader()``. Strategies that keep away from the
-    labeled set take it from the datamodule's ``labeled_dataloader()``.
+    module returns, or else their ``predict_dataloader()``. Strategies that use the labeled
+    set take it from the datamodule's ``labeled_dataloader()``.
 
     The model runs on a batch by ``predict_step(batch, batch_idx)`` where its class overrides that,
     else by ``forward`` with the first entry of a tuple or list, the entries of a dict that
@@ -61,7 +61,7 @@ class BadgeCallback(Callback):
         first_center: Short for ``strategy_args={"first_center": ...}``: ``uniform`` or
             ``max_norm``, for strategies that grow from a first center.
         bias: Whether the gradient of the head's bias is embedded too.
-        posterior_samples: Passes over the pool with the model's dropout layers at work, for
+        posterior_samples: Passes over the pool with the model's dropout layers active, for
             strategies that need a posterior.
         when: ``last_validation`` orders once in a ``fit``, by the weights with which it ends,
             whatever ends it; the cost is one pass over the pool and one ordering.
@@ -181,7 +181,7 @@ class BadgeCallback(Callback):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up where a checkpoint left off."""
+        """Restores the state of a checkpoint."""
         path = state_dict["last_ordering_path"]
         self.last_ordering_path = None if path is None else Path(path)
         self.n_orderings = state_dict["n_orderings"]
@@ -189,7 +189,7 @@ class BadgeCallback(Callback):
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds out before the first step what would else fail after an epoch."""
+        """Checks before the first step that the pool can be ordered."""
         self._checkpoint = {}
         if stage == "validate" or (stage == "fit" and self.schedule.in_fit):
             check_can_order(trainer, pl_module, self)
@@ -210,7 +210,7 @@ class BadgeCallback(Callback):
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tries one batch of the pool: what would fail after an epoch fails before the first."""
+        """Tries one batch of the pool, so that errors come before the first step."""
         self.schedule.start_fit()
         if self.schedule.in_fit:
             prepare_for_averages(trainer, self, self.schedule)
@@ -218,14 +218,14 @@ class BadgeCallback(Callback):
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Orders the pool if this is a moment to."""
+        """Orders the pool where ``when`` says so, and always in ``trainer.validate``."""
         if self.schedule.after_validation(trainer):
             self._order_pool(trainer, pl_module)
             self.schedule.record(trainer, pl_module)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Orders the pool if no validation was the moment to."""
+        """Orders the pool where no validation did so by the final weights."""
         if self.schedule.at_train_end(trainer, pl_module):
             self._order_pool(trainer, pl_module)
 

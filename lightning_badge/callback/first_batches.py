@@ -14,7 +14,7 @@ from lightning_badge.pool_batch import PoolBatch
 
 
 class FirstBatches(Iterable[Any]):
-    """The first batches of a pool's loader; each reading starts the loader anew.
+    """The first batches of a pool's loader; each reading starts at the first.
 
     Args:
         loader: Of the pool.
@@ -45,7 +45,7 @@ class FirstBatches(Iterable[Any]):
 def limited(
     trainer: Trainer, loader: Iterable[Any], sample_id_key: str | None = None, *, what: str = "pool"
 ) -> Iterable[Any]:
-    """Returns the part of the pool that ``limit_predict_batches`` leaves, and names the limit.
+    """Returns the part of the pool that ``limit_predict_batches`` allows, and names the limit.
 
     A ``fast_dev_run`` sets that limit: it orders as many batches as it trains on.
 

@@ -1,4 +1,4 @@
-"""One batch of the pool, tried before training starts: what would fail after an epoch fails now."""
+"""One batch of the pool, tried before training, so that errors come before the first step."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Callbacks that put averages in the place of the trained weights, and what is ordered by then."""
+"""Callbacks that replace the trained weights by averages, and which weights are used then."""
 
 import re
 
@@ -14,7 +14,7 @@ _CAMEL_CASE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def averaging_callbacks(trainer: Trainer) -> list[Callback]:
-    """Returns the callbacks that put averages in the place of trained weights.
+    """Returns the callbacks that replace trained weights by averages.
 
     Those of Lightning, and others that say so by a word of their name, such as ``EMA``.
     """
@@ -30,8 +30,8 @@ def averaging_callbacks(trainer: Trainer) -> list[Callback]:
 def prepare_for_averages(trainer: Trainer, callback: Callback, schedule: Schedule) -> None:
     """Makes the ordering of the last weights one of the averages, or says why it is not.
 
-    Averages are put into the model when training ends. There the callback orders, behind the one
-    that averages: it is moved in the Trainer's list where it stands before.
+    Averages replace the weights when training ends. The callback orders then, after the one that
+    averages: in the Trainer's list it is moved behind it.
 
     Args:
         trainer: That trains.
@@ -51,7 +51,7 @@ def prepare_for_averages(trainer: Trainer, callback: Callback, schedule: Schedul
     schedule.order_at_train_end = True
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     if callbacks.index(callback) < callbacks.index(averaging[-1]):
-        # A list of its own: Lightning is going through the old one.
+        # A new list: Lightning iterates over the old one now.
         others = [other for other in callbacks if other is not callback]
         place = others.index(averaging[-1]) + 1
         trainer.callbacks = [*others[:place], callback, *others[place:]]  # type: ignore[attr-defined]
