@@ -5,6 +5,7 @@ it orders whole pools of 1,000 to 1,000,000 rows instead and draws time against 
 correctness tests run first; if they fail, nothing is measured. Because the machine may be busy, the
 contestants of a comparison run in turn, and the median and minimum times are reported.
 
+``--capture`` measures a pass over a pool, compared with bare inference of the same model.
 ``--rates`` measures single kernels, compared with a matrix product and a copy on the same device.
 ``--compile-report`` compiles the Triton kernels instead, which needs no GPU.
 """
@@ -20,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from bench.capture import print_capture
 from bench.cases import CASES, GROWTH, Result
 from bench.compile import compile_report
 from bench.picture import draw_times
@@ -36,6 +38,9 @@ def main() -> None:
         sys.exit(require_triton() or not compile_report())
     if not arguments.untested:
         require_green()
+    if arguments.capture:
+        print_capture(arguments.device, arguments.repeats)
+        return
     if arguments.rates:
         print_rates(arguments.device, arguments.repeats, arguments.rates)
         return
@@ -80,6 +85,9 @@ def parse_arguments() -> argparse.Namespace:
         const=1.0,
         metavar="SHARE",
         help="measure arithmetic and bandwidth of the kernels, on this share of a million rows",
+    )
+    parser.add_argument(
+        "--capture", action="store_true", help="measure a pass over a pool and bare inference"
     )
     parser.add_argument("--untested", action="store_true", help="skip the correctness tests")
     arguments = parser.parse_args()

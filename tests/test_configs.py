@@ -122,7 +122,7 @@ def test_callbacks_write_to_the_folder_of_their_round(composed: Compose, callbac
     badge: Any = built["badge"]
     assert isinstance(badge, BadgeCallback)
     assert (badge.round, badge.seed, badge.dirpath) == (3, 5, "rounds/003")
-    assert badge.during_fit is False
+    assert badge.schedule.when == "never"
     checkpoint: Any = built["checkpoint"]
     assert Path(checkpoint.dirpath) == Path.cwd() / "rounds/003"
     assert (checkpoint.filename, checkpoint.monitor) == ("best", "val/accuracy")

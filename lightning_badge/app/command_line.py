@@ -129,6 +129,6 @@ def _plain(text: str, keys: Callable[[], Sequence[str]]) -> str:
         if "Available options" in text:
             options = text.partition("Available options")[2].partition(":")[2].split()
             return text + did_you_mean(wanted.rpartition("/")[2], options)
-        if suggestion := did_you_mean(wanted, keys()):
-            return f"there is no key {wanted!r} in the configuration{suggestion}"
+        suggestion = did_you_mean(wanted, keys())
+        return f"there is no key {wanted!r} in the configuration{suggestion}"
     return text

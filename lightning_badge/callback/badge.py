@@ -1,57 +1,52 @@
-"""``Trainer(callbacks=[BadgeCallback()])``: while a model trains, an ordering of its pool."""
+"""``Trainer(callbacks=[BadgeCallback()])``: orders the pool by the model that is trained."""
 
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from lightning_badge.callback.context import strategy_context
-from lightning_badge.callback.duration import estimate_duration
+from lightning_badge.callback.announce import announce_ordering
+from lightning_badge.callback.arguments import check_choice, check_integer
+from lightning_badge.callback.connected import connected
+from lightning_badge.callback.file_place import reject_shared_file, state_of_other_folder
 from lightning_badge.callback.logging import log_numbers, log_pictures
-from lightning_badge.callback.pool_source import labeled_loader, pool_source
+from lightning_badge.callback.pool_ordering import check_can_order, order_pool, try_pool
+from lightning_badge.callback.schedule import WHEN, Schedule, When
 from lightning_badge.callback.strategy_args import check_strategy_args
 from lightning_badge.callback.trainer_checks import (
-    is_last_validation_of_epoch,
     is_trial,
-    reject_backend,
-    reject_several_processes,
-    warn_of_averaging,
-    warn_without_validation,
+    weights_of,
 )
-from lightning_badge.capture.isolation import untouched_random_state
-from lightning_badge.capture.pool import CapturedPool, capture_pool
-from lightning_badge.capture.posterior import dropout_layers
-from lightning_badge.capture.reader import pool_size
+from lightning_badge.callback.weight_averaging import prepare_for_averages
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import LOSSES
 from lightning_badge.kernels.registry import check_backend
-from lightning_badge.ordering import STRATEGIES, Ordering, order
+from lightning_badge.namespaces import join_namespaces
+from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import write_ordering
-
-_LARGE_POOL = 200_000
 
 
 class BadgeCallback(Callback):
     """Orders the pool so that labeling any first part of it teaches the model most.
 
-    In ``fit`` that happens after the last validation of an epoch, in ``trainer.validate`` always.
-    The ordering goes to a Parquet file that `read_ordering` reads. Training is not touched: its
-    weights, losses, shuffles and logs are those of a run without the callback.
+    ``when`` says at which moments of ``fit`` that happens; each ``trainer.validate`` orders when it
+    ends (with ``ckpt_path="best"`` by the best weights). The ordering goes to a Parquet file that
+    `read_ordering` reads. Training is not touched: its weights, losses, shuffles and logs are those
+    of a run without the callback.
 
     The pool is the ``pool`` loader, or else what ``pool_dataloader()`` of the datamodule or of the
-    module returns, or else their ``predict_dataloader()``. Strategies that keep away from the
-    labeled set take it from the datamodule's ``labeled_dataloader()``.
+    module returns, or else their ``predict_dataloader()``. Strategies that use the labeled
+    set take it from the datamodule's ``labeled_dataloader()``.
+
+    The model runs on a batch by ``predict_step(batch, batch_idx)`` where its class overrides that,
+    else by ``forward`` with the first entry of a tuple or list, the entries of a dict that
+    ``forward`` names, or the whole batch. To run it in another way, define ``predict_step``.
 
     Args:
         strategy: A name in ``STRATEGIES``.
@@ -61,14 +56,18 @@ class BadgeCallback(Callback):
         filename: Name of the file, written over each time.
         head: Name of the classifier head, such as ``model.fc``; None finds it.
         loss: Whose gradient to embed: ``cross_entropy``; ``binary_cross_entropy``, for multi-label
-            models too; ``auto`` takes the latter for a single output and the former for several.
+            models too; ``auto`` takes the one that the model and its data show, as `choose_loss`
+            does, says which and why, and refuses regression.
         first_center: Short for ``strategy_args={"first_center": ...}``: ``uniform`` or
             ``max_norm``, for strategies that grow from a first center.
         bias: Whether the gradient of the head's bias is embedded too.
-        posterior_samples: Passes over the pool with the model's dropout layers at work, for
+        posterior_samples: Passes over the pool with the model's dropout layers active, for
             strategies that need a posterior.
-        every_n_epochs: Order in every n-th epoch of ``fit``.
-        during_fit: Whether to order in ``fit`` at all.
+        when: ``last_validation`` orders once in a ``fit``, by the weights with which it ends,
+            whatever ends it; the cost is one pass over the pool and one ordering.
+            ``every_validation`` pays that after every ``every_n``-th validation, each file
+            replacing the last. ``never`` orders in ``trainer.validate`` alone.
+        every_n: Of ``every_validation``: after every n-th validation.
         pool: Loader of the pool, unshuffled.
         sample_id_key: Key of dict batches that holds the sample ids. Batches of
             `ActiveLearningDataModule` carry theirs; all others are known by their positions.
@@ -86,6 +85,7 @@ class BadgeCallback(Callback):
             the first one, and always None without ``keep_embedding``.
         last_ordering_path: The last file written.
         n_orderings: How many orderings were made, over resumed runs too.
+        told: What was said already and is not said again.
 
     Raises:
         MisconfigurationException: Arguments out of range, or that the strategy does not take; no
@@ -109,8 +109,8 @@ class BadgeCallback(Callback):
         first_center: str | None = None,
         bias: bool = False,
         posterior_samples: int = 20,
-        every_n_epochs: int = 1,
-        during_fit: bool = True,
+        when: When = "last_validation",
+        every_n: int = 1,
         pool: DataLoader[Any] | None = None,
         sample_id_key: str | None = None,
         backend: str = "auto",
@@ -119,12 +119,14 @@ class BadgeCallback(Callback):
         strategy_args: dict[str, Any] | None = None,
         keep_embedding: bool = False,
     ) -> None:
+        join_namespaces(BadgeCallback, "Callback")
         super().__init__()
-        _check_choice("loss", loss, ("auto", *LOSSES))
-        _check_integer("k", 1 if k is None else k, least=1)
-        _check_integer("seed", seed, least=0)
-        _check_integer("every_n_epochs", every_n_epochs, least=1)
-        _check_integer("posterior_samples", posterior_samples, least=1)
+        check_choice("loss", loss, ("auto", *LOSSES))
+        check_integer("k", 1 if k is None else k, least=1)
+        check_integer("seed", seed, least=0)
+        check_choice("when", when, WHEN)
+        check_integer("every_n", every_n, least=1)
+        check_integer("posterior_samples", posterior_samples, least=1)
         try:
             self.strategy_args = check_strategy_args(
                 strategy, strategy_args, first_center=first_center
@@ -141,8 +143,7 @@ class BadgeCallback(Callback):
         self.loss = loss
         self.bias = bias
         self.posterior_samples = posterior_samples
-        self.every_n_epochs = every_n_epochs
-        self.during_fit = during_fit
+        self.schedule = Schedule(when, every_n)
         self.pool = pool
         self.sample_id_key = sample_id_key
         self.backend = backend
@@ -154,7 +155,7 @@ class BadgeCallback(Callback):
         self.last_ordering_path: Path | None = None
         self.n_orderings = 0
         self._checkpoint: dict[str, Any] = {}
-        self._told_duration = False
+        self.told: set[str] = set()
 
     @property
     @override
@@ -175,143 +176,105 @@ class BadgeCallback(Callback):
         return {
             "last_ordering_path": None if path is None else str(path),
             "n_orderings": self.n_orderings,
+            "n_validations": self.schedule.n_validations,
         }
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up where a checkpoint left off."""
+        """Restores the state of a checkpoint."""
         path = state_dict["last_ordering_path"]
         self.last_ordering_path = None if path is None else Path(path)
         self.n_orderings = state_dict["n_orderings"]
+        self.schedule.n_validations = state_dict.get("n_validations", 0)
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds out before the first step what would else fail after an epoch."""
+        """Checks before the first step that the pool can be ordered."""
         self._checkpoint = {}
-        if stage == "validate" or (stage == "fit" and self.during_fit):
-            reject_several_processes(trainer)
-            reject_backend(trainer, self.backend)
-            pool_source(trainer, pl_module, self.pool)
-            labeled_loader(trainer, STRATEGIES[self.strategy])
-            if "posterior" in STRATEGIES[self.strategy].uses:
-                dropout_layers(pl_module)
+        if stage == "validate" or (stage == "fit" and self.schedule.in_fit):
+            check_can_order(trainer, pl_module, self)
+            reject_shared_file(self, trainer)
 
     @override
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Remembers of which step the weights are: ``trainer.validate`` does not restore it."""
+        """Keeps of which step the weights are, which ``trainer.validate`` does not restore.
+
+        A state that was saved under another ``dirpath`` is taken over.
+        """
+        if state := state_of_other_folder(self, trainer, checkpoint):
+            self.load_state_dict(state)
         steps = ("global_step", "epoch")
         self._checkpoint = {key: checkpoint[key] for key in steps if key in checkpoint}
 
     @override
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Warns of what makes ``fit`` order nothing, or other weights than expected."""
-        if self.during_fit:
-            warn_without_validation(trainer)
-            warn_of_averaging(trainer)
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tries one batch of the pool, so that errors come before the first step."""
+        self.schedule.start_fit()
+        if self.schedule.in_fit:
+            prepare_for_averages(trainer, self, self.schedule)
+            try_pool(trainer, pl_module, self, self.schedule, self.ordering_path(trainer))
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Orders the pool if this is a moment to."""
-        if self._should_order(trainer):
+        """Orders the pool where ``when`` says so, and always in ``trainer.validate``."""
+        if self.schedule.after_validation(trainer):
+            self._order_pool(trainer, pl_module)
+            self.schedule.record(trainer, pl_module)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Orders the pool where no validation did so by the final weights."""
+        if self.schedule.at_train_end(trainer, pl_module):
             self._order_pool(trainer, pl_module)
 
-    def _should_order(self, trainer: Trainer) -> bool:
-        if trainer.sanity_checking:
-            return False
-        if trainer.state.fn == TrainerFn.VALIDATING:
-            return True
-        is_due = is_trial(trainer) or (trainer.current_epoch + 1) % self.every_n_epochs == 0
-        return self.during_fit and is_due and is_last_validation_of_epoch(trainer)
+    def order_now(self, trainer: Trainer, pl_module: LightningModule) -> Ordering | None:
+        """Orders the pool by the weights that a module has now, at any moment.
+
+        Works during ``fit`` and ``validate``, after them, and with a Trainer that never ran; needs
+        no validation data. The file is written as after a validation.
+
+        Args:
+            trainer: Whose device, precision, loggers and datamodule to use.
+            pl_module: The model.
+
+        Returns:
+            The ordering; None of an empty pool.
+
+        Raises:
+            MisconfigurationException: No pool; more than one process.
+
+        Example:
+            >>> badge.order_now(trainer, model).take(100)  # doctest: +SKIP
+        """
+        check_can_order(trainer, pl_module, self)
+        with connected(trainer, pl_module):
+            self._order_pool(trainer, pl_module)
+        return self.ordering
 
     def _order_pool(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.embedding = None  # before the next one is made, which may need its memory
-        with untouched_random_state():
-            loader = pool_source(trainer, pl_module, self.pool)()
-            if pool_size(loader) == 0:
-                self.ordering = None
-                rank_zero_warn("BadgeCallback: the pool is empty; no ordering was made")
-                return
-            started = time.perf_counter()
-            captured = capture_pool(
-                trainer, pl_module, loader, head=self.head, sample_id_key=self.sample_id_key
-            )
-            embedding = self._embed(captured)
-            context = strategy_context(
-                self.strategy,
-                trainer,
-                pl_module,
-                loader,
-                embedding,
-                embed=self._embed,
-                head=captured.head_name,
-                sample_id_key=self.sample_id_key,
-                samples=self.posterior_samples,
-                seed=self.seed,
-            )
-            captured_at = time.perf_counter()
-            ordering = self._order(embedding, context)
-            ordered_at = time.perf_counter()
-        origin = {**self._origin(trainer), "head": captured.head_name}
-        self.ordering = replace(ordering, metadata={**ordering.metadata, **origin})
-        self.embedding = embedding if self.keep_embedding else None
+        if (ordered := order_pool(trainer, pl_module, self)) is None:
+            self.ordering = None
+            rank_zero_warn("BadgeCallback: the pool is empty; no ordering was made")
+            return
+        weights = {"round": self.round, **weights_of(trainer, self._checkpoint)}
+        metadata = {**ordered.ordering.metadata, **weights}
+        self.ordering = replace(ordered.ordering, metadata=metadata)
+        self.embedding = ordered.embedding if self.keep_embedding else None
         self.n_orderings += 1
         if not is_trial(trainer):
-            self.last_ordering_path = write_ordering(self.ordering, self._path(trainer))
-        seconds = {"capture": captured_at - started, "ordering": ordered_at - captured_at}
-        log_numbers(trainer, embedding, ordering, seconds)
+            self.last_ordering_path = write_ordering(self.ordering, self.ordering_path(trainer))
+        announce_ordering(trainer, self.ordering, self.last_ordering_path, ordered.seconds)
+        log_numbers(trainer, ordered.embedding, self.ordering, ordered.seconds)
         if self.log_pictures:
-            log_pictures(trainer, self.ordering, loader, captured.sample_ids)
+            log_pictures(trainer, self.ordering, ordered.loader, ordered.sample_ids)
 
-    def _embed(self, captured: CapturedPool) -> GradientEmbedding:
-        return captured.embedding(loss=self.loss, bias=self.bias, backend=self.backend)
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def _order(self, embedding: GradientEmbedding, context: dict[str, Any]) -> Ordering:
-        arguments = {"seed": self.seed, "backend": self.backend, **context, **self.strategy_args}
-        run = partial(order, embedding, self.strategy, **arguments)
-        self._tell_duration_once(embedding, run)
-        return run(k=self.k)
-
-    def _tell_duration_once(
-        self, embedding: GradientEmbedding, run: Callable[..., Ordering]
-    ) -> None:
-        n, device = len(embedding), embedding.logit_grad.device.type
-        if n <= _LARGE_POOL or device != "cpu" or self._told_duration:
-            return
-        self._told_duration = True
-        ranks = n if self.k is None else min(self.k, n)
-        duration = estimate_duration(lambda k: run(k=k), ranks)
-        rank_zero_warn(
-            f"BadgeCallback: ordering {ranks:,} of {n:,} samples on the CPU will take about "
-            f"{duration} (h:mm:ss); k=... orders only the first k"
-        )
-
-    def _origin(self, trainer: Trainer) -> dict[str, Any]:
-        """Returns which weights an ordering comes from, for its metadata."""
-        is_fit = trainer.state.fn == TrainerFn.FITTING
-        now = {"global_step": trainer.global_step, "epoch": trainer.current_epoch}
-        # In fit, ckpt_path is what the run was resumed from: not these weights.
-        checkpoint = None if is_fit or trainer.ckpt_path is None else str(trainer.ckpt_path)
-        loaded = self._checkpoint if checkpoint else {}
-        return {"round": self.round, "checkpoint": checkpoint, **now, **loaded}
-
-    def _path(self, trainer: Trainer) -> Path:
+    def ordering_path(self, trainer: Trainer) -> Path:
+        """Returns where the ordering file goes."""
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "badge"
         return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename
 
 
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise MisconfigurationException(
-            f"BadgeCallback({name}=...): expected one of {', '.join(choices)}, got {value!r}"
-        )
-
-
-def _check_integer(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise MisconfigurationException(
-            f"BadgeCallback({name}=...): expected an integer of {least} or more, got {value!r}"
-        )
+join_namespaces(BadgeCallback, "Callback")

@@ -1,11 +1,13 @@
-"""What strategies use beside the pool's embedding: the labeled set's, or a posterior."""
+"""What strategies use beside the pool's embedding: that of the labeled set, or a posterior."""
 
 from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
+from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.pool_source import labeled_loader
+from lightning_badge.callback.trainer_checks import is_trial
 from lightning_badge.capture.pool import CapturedPool, capture_pool
 from lightning_badge.capture.posterior import capture_posterior
 from lightning_badge.capture.reader import pool_size
@@ -43,13 +45,15 @@ def strategy_context(
 
     Returns:
         Arguments of `order`: ``labeled``, an embedding, and ``posterior``, ``[n, s, c]``, where the
-        strategy has use for them.
+        strategy uses them.
 
     Raises:
-        CaptureError: A multi-label model, whose posterior no strategy works on.
+        CaptureError: A multi-label model, whose posterior no strategy supports.
     """
     rule, context = STRATEGIES[strategy], dict[str, Any]()
     loader = labeled_loader(trainer, rule)
+    if loader is not None and is_trial(trainer):
+        loader = limited(trainer, loader, sample_id_key, what="labeled set")
     if loader is not None and pool_size(loader) == 0:
         context["labeled"] = embedding.take(slice(0))
     elif loader is not None:
@@ -60,8 +64,8 @@ def strategy_context(
         return context
     if embedding.loss == "binary_cross_entropy" and embedding.logit_grad.shape[1] > 1:
         raise CaptureError(
-            f"strategy {strategy!r} works on one class a sample, but the model is multi-label; "
-            "choose badge or entropy"
+            f"strategy {strategy!r} expects one class for each sample, but the model is "
+            "multi-label; choose badge or entropy"
         )
     context["posterior"] = capture_posterior(
         trainer,

@@ -1,32 +1,83 @@
-"""How long a long job will take, told from its first steps."""
+"""How long the ordering of a large pool will take, estimated from its first ranks."""
 
 import math
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
-PROBED = (8, 40)
+import numpy as np
+from lightning.fabric.utilities import rank_zero_warn
+
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.ordering import Ordering
+
+_LARGE_POOL = 200_000
+# Ranks that are ordered and timed; the first size warms up: compilers run, caches fill.
+_WARM_UP, _SIZES = 8, (32, 128, 512, 2048)
+_ENOUGH_SECONDS = 5.0
 
 
-def estimate_duration(run_first: Callable[[int], object], steps: int) -> timedelta:
-    """Times the first few steps of a job and returns what all of them will take.
+def tell_duration(
+    embedding: GradientEmbedding, run: Callable[..., Ordering], k: int | None
+) -> bool:
+    """Says how long the ordering of a large pool on the CPU will take.
 
     Args:
-        run_first: Runs the first so many steps.
-        steps: How many there are.
+        embedding: Of the pool.
+        run: Orders the first ``k`` of it.
+        k: Ranks to order; None for all.
+
+    Returns:
+        Whether the pool is large, so that something was said.
+    """
+    n, device = len(embedding), embedding.logit_grad.device.type
+    if n <= _LARGE_POOL or device != "cpu":
+        return False
+    ranks = n if k is None else min(k, n)
+    duration = estimate_duration(lambda ranks: run(k=ranks), ranks, n)
+    rank_zero_warn(
+        f"BadgeCallback: ordering {ranks:,} of {n:,} samples on the CPU will take about "
+        f"{duration} (h:mm:ss); k=... orders only the first k"
+    )
+    return True
+
+
+def estimate_duration(run_first: Callable[[int], object], ranks: int, n: int) -> timedelta:
+    """Times the first ranks of an ordering and returns what all of them will take.
+
+    A rank costs a pass over the rows that remain, so k ranks of n rows cost ``k (1 - k / 2n)``
+    passes. A line through the times of three sizes or more gives the cost of a pass and of what is
+    done once; one more size before them is not timed.
+
+    Args:
+        run_first: Orders the first so many ranks.
+        ranks: How many are wanted.
+        n: Rows of the pool.
 
     Example:
-        >>> estimate_duration(lambda steps: None, steps=1)
+        >>> estimate_duration(lambda ranks: None, ranks=1, n=1)
         datetime.timedelta(seconds=1)
     """
-    few, more = PROBED
-    took = [_seconds(run_first, few), _seconds(run_first, more)]
-    # The difference leaves out what is done once, before the first step.
-    each = max(0.0, took[1] - took[0]) / (more - few)
-    return timedelta(seconds=math.ceil(took[0] + each * max(0, steps - few)))
+    run_first(min(_WARM_UP, ranks))
+    sizes, took = list[int](), list[float]()
+    for size in _SIZES:
+        sizes.append(min(size, ranks))
+        took.append(_seconds(run_first, sizes[-1]))
+        if sizes[-1] == ranks:
+            return timedelta(seconds=math.ceil(took[-1]))
+        if len(sizes) >= 3 and took[-1] > _ENOUGH_SECONDS:
+            break
+    passes = [_passes(size, n) for size in sizes]
+    each, once = np.polyfit(passes, took, deg=1)
+    seconds = once + max(each, 0.0) * _passes(ranks, n)
+    return timedelta(seconds=math.ceil(max(seconds, took[-1])))
 
 
-def _seconds(run_first: Callable[[int], object], steps: int) -> float:
+def _passes(ranks: int, n: int) -> float:
+    return ranks * (1.0 - ranks / (2.0 * n))
+
+
+def _seconds(run_first: Callable[[int], object], ranks: int) -> float:
     started = time.perf_counter()
-    run_first(steps)
+    run_first(ranks)
     return time.perf_counter() - started

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from lightning_badge.callback.pictures import draw_ordering
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.reader import loader_generators
 from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.namespaces import lightning_classes
 from lightning_badge.ordering import Ordering
 from lightning_badge.sample_ids import SampleIds
 from lightning_badge.viz.rendered import rendered
@@ -69,13 +69,13 @@ def log_pictures(trainer: Trainer, ordering: Ordering, loader: Any, pool_ids: Sa
                 take(f"badge/{name}", picture, trainer.global_step)
 
 
-def _taker(logger: Logger) -> Take | None:
+def _taker(logger: Any) -> Take | None:
     """Returns the logger's way of taking an image, None where it has none."""
-    if isinstance(logger, TensorBoardLogger):
+    if isinstance(logger, lightning_classes("loggers.TensorBoardLogger")):
         return lambda name, picture, step: logger.experiment.add_image(
             name, picture, step, dataformats="HWC"
         )
-    if isinstance(logger, MLFlowLogger):
+    if isinstance(logger, lightning_classes("loggers.MLFlowLogger")):
         return lambda name, picture, step: logger.experiment.log_image(
             logger.run_id, picture, artifact_file=f"{name}-{step:06d}.png"
         )

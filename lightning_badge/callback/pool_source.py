@@ -1,41 +1,58 @@
 """Where the callback gets the pool from."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import CombinedLoader
-from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from lightning_badge.namespaces import lightning_classes, overrides
 from lightning_badge.ordering.registry import Registered
+
+
+@dataclass(frozen=True)
+class PoolSource:
+    """Where the pool comes from; called, it returns the pool's loader.
+
+    Attributes:
+        name: What messages call it.
+        owner: Whose method gives the loader; None where the loader was given.
+        method: Name of the method.
+    """
+
+    name: str
+    make: Callable[[], Iterable[Any]]
+    owner: object = None
+    method: str = ""
+
+    def __call__(self) -> Iterable[Any]:
+        """Returns the pool's loader."""
+        return self.make()
 
 
 def pool_source(
     trainer: Trainer, pl_module: LightningModule, given: Iterable[Any] | None = None
-) -> Callable[[], Iterable[Any]]:
-    """Finds who gives the pool, without asking for it yet.
+) -> PoolSource:
+    """Finds where the pool comes from, without asking for the loader yet.
 
     The first of: ``given``; ``pool_dataloader()`` of the datamodule, then of the module; their
     ``predict_dataloader()``.
 
-    Returns:
-        A function that returns the pool's loader.
-
     Raises:
-        MisconfigurationException: Nobody gives a pool.
+        MisconfigurationException: Nothing gives a pool.
     """
     if given is not None:
-        return partial(_only_loader, given)
+        return PoolSource("BadgeCallback(pool=...)", partial(_only_loader, given))
     datamodule = getattr(trainer, "datamodule", None)
     owners = [owner for owner in (datamodule, pl_module) if owner is not None]
     for owner in owners:
         if callable(getattr(owner, "pool_dataloader", None)):
-            return partial(_ask, owner, "pool_dataloader")
+            return _method_of(owner, "pool_dataloader")
     for owner in owners:
-        if is_overridden("predict_dataloader", owner):
-            return partial(_ask, owner, "predict_dataloader")
+        if overrides(owner, "predict_dataloader"):
+            return _method_of(owner, "predict_dataloader")
     raise MisconfigurationException(
         "BadgeCallback found no pool to order; give one of: BadgeCallback(pool=DataLoader(...)), "
         "pool_dataloader() on the datamodule or the module (ActiveLearningDataModule has it), "
@@ -44,10 +61,10 @@ def pool_source(
 
 
 def labeled_loader(trainer: Trainer, strategy: Registered) -> Any:
-    """Returns the loader of the labeled set; None where the strategy has no use for it.
+    """Returns the loader of the labeled set; None where the strategy does not use it.
 
     Raises:
-        MisconfigurationException: The strategy needs it, and nobody gives it.
+        MisconfigurationException: The strategy needs it, and the datamodule has none.
     """
     if "labeled" not in strategy.uses:
         return None
@@ -56,11 +73,16 @@ def labeled_loader(trainer: Trainer, strategy: Registered) -> Any:
         return _ask(datamodule, "labeled_dataloader")
     if "labeled" in strategy.needs:
         raise MisconfigurationException(
-            "BadgeCallback: this strategy keeps away from the labeled set, but there is no "
-            "labeled_dataloader() on the datamodule (ActiveLearningDataModule has it); give one, "
-            "or choose a strategy that does without"
+            "BadgeCallback: this strategy needs the labeled set, but the datamodule has no "
+            "labeled_dataloader() (ActiveLearningDataModule has it); define one, or choose a "
+            "strategy that does not need it"
         )
     return None
+
+
+def _method_of(owner: object, method: str) -> PoolSource:
+    name = f"{type(owner).__name__}.{method}()"
+    return PoolSource(name, partial(_ask, owner, method), owner, method)
 
 
 def _ask(owner: object, method: str) -> Any:
@@ -75,7 +97,7 @@ def _ask(owner: object, method: str) -> Any:
 
 
 def _only_loader(loaders: Any) -> Any:
-    if isinstance(loaders, CombinedLoader):
+    if isinstance(loaders, lightning_classes("utilities.CombinedLoader")):
         loaders = loaders.flattened
     if isinstance(loaders, Mapping):
         loaders = list(loaders.values())

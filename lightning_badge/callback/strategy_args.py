@@ -1,4 +1,4 @@
-"""Arguments of a strategy's own, checked before anything is trained."""
+"""A strategy's own arguments, checked before training."""
 
 from __future__ import annotations
 

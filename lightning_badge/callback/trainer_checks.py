@@ -1,30 +1,14 @@
-"""What the callback asks of a Trainer: which moment it is, and what stands in an ordering's way."""
+"""What the callback checks of a Trainer before it orders a pool."""
 
-import math
+from collections.abc import Mapping
+from typing import Any
 
-from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer, callbacks
+from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels.registry import resolve_backend
-
-
-def is_last_validation_of_epoch(trainer: Trainer) -> bool:
-    """Whether the validation that runs in ``fit`` is the last one before the next epoch, or ever.
-
-    Where nobody can tell, as with validation by the clock or an endless data set, each one counts
-    as the last.
-    """
-    progress = trainer.fit_loop.epoch_loop.batch_progress
-    if progress.is_last_batch or trainer.should_stop:
-        return True
-    batches_left = float(trainer.num_training_batches) - progress.current.ready
-    if trainer.max_steps >= 0:
-        steps_left = trainer.max_steps - trainer.global_step
-        batches_left = min(batches_left, steps_left * trainer.accumulate_grad_batches)
-    interval = trainer.val_check_batch
-    return interval is None or math.isinf(batches_left) or batches_left < interval
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -32,11 +16,26 @@ def is_trial(trainer: Trainer) -> bool:
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
+def weights_of(trainer: Trainer, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns which weights an ordering is made of, for its metadata.
+
+    Args:
+        trainer: Which holds them.
+        loaded: Step and epoch of the checkpoint that was loaded: ``trainer.validate`` does not
+            restore them.
+    """
+    is_fit = trainer.state.fn == TrainerFn.FITTING
+    now = {"global_step": trainer.global_step, "epoch": trainer.current_epoch}
+    # In fit, ckpt_path is what the run was resumed from: not these weights.
+    checkpoint = None if is_fit or trainer.ckpt_path is None else str(trainer.ckpt_path)
+    return {"checkpoint": checkpoint, **now, **(loaded if checkpoint else {})}
+
+
 def reject_backend(trainer: Trainer, backend: str) -> None:
     """Raises where a back end cannot compute on the Trainer's device.
 
     Raises:
-        MisconfigurationException: With the reason and the mend.
+        MisconfigurationException: With the reason and how to fix it.
     """
     try:
         resolve_backend(backend, trainer.strategy.root_device)
@@ -53,27 +52,5 @@ def reject_several_processes(trainer: Trainer) -> None:
     if trainer.world_size > 1:
         raise MisconfigurationException(
             f"BadgeCallback runs in one process, but the Trainer has {trainer.world_size}; train "
-            "with during_fit=False, then order with Trainer(devices=1).validate(...)"
-        )
-
-
-def warn_without_validation(trainer: Trainer) -> None:
-    """Warns where ``fit`` will not validate, as far as is known when training starts."""
-    is_loaded = trainer.val_dataloaders is not None
-    if not trainer.enable_validation or (is_loaded and sum(trainer.num_val_batches) == 0):
-        rank_zero_warn(
-            "BadgeCallback orders the pool after validation, and this fit has no validation "
-            "batches; order afterwards with trainer.validate(...) (during_fit=False says so)"
-        )
-
-
-def warn_of_averaging(trainer: Trainer) -> None:
-    """Warns where the Trainer keeps averaged weights beside those that it trains."""
-    # Older versions of Lightning have no such callback.
-    averaging: type | tuple[()] = getattr(callbacks, "WeightAveraging", ())
-    own: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    if any(isinstance(callback, averaging) for callback in own):
-        rank_zero_warn(
-            "BadgeCallback orders by the trained weights, not by the averages that "
-            "WeightAveraging keeps; for those use trainer.validate(ckpt_path=...) after fit"
+            "with when='never', then order with Trainer(devices=1).validate(...)"
         )

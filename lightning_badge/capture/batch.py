@@ -1,14 +1,17 @@
 """How a model runs on a batch of its pool: which method is called, with what of the batch."""
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeGuard
 
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import nn
 
-from lightning_badge.exceptions import CaptureError
+from lightning_badge.exceptions import BadgeError, CaptureError
+from lightning_badge.namespaces import lightning_classes
 
 
 def check_runs(model: nn.Module) -> None:
@@ -40,7 +43,7 @@ def run_batch(
         >>> run_batch(nn.Flatten(), [torch.ones(2, 3, 4), torch.zeros(2)], 0).shape
         torch.Size([2, 12])
     """
-    if isinstance(model, LightningModule) and _overrides_predict_step(model):
+    if _overrides_predict_step(model):
         takes_number = is_param_in_hook_signature(model.predict_step, "batch_idx", min_args=2)
         return model.predict_step(*((batch, batch_idx) if takes_number else (batch,)))
     inputs = batch[0] if isinstance(batch, tuple | list) else batch
@@ -63,10 +66,51 @@ def _accepted_keywords(model: nn.Module, inputs: Any, sample_id_key: str | None)
 
 # On the class: compiling puts wrappers of Lightning's own methods on the instance.
 def _overrides_forward(model: nn.Module) -> bool:
-    return type(model).forward not in (nn.Module.forward, LightningModule.forward)
+    bases: Any = (nn.Module, *lightning_classes("LightningModule"))
+    return type(model).forward not in [base.forward for base in bases]
 
 
-def _overrides_predict_step(model: nn.Module) -> bool:
-    if not isinstance(model, LightningModule):
+def _overrides_predict_step(model: nn.Module) -> TypeGuard[LightningModule]:
+    bases: Any = lightning_classes("LightningModule")
+    if not isinstance(model, bases):
         return False
-    return type(model).predict_step is not LightningModule.predict_step
+    own: Any = type(model)
+    return own.predict_step not in [base.predict_step for base in bases]
+
+
+@contextmanager
+def errors_in_one_line(model: nn.Module, batch: Any, batch_idx: int) -> Iterator[None]:
+    """Explains an error of a model on a batch of the pool: how the model was called, and why so.
+
+    Args:
+        model: That runs inside the context.
+        batch: That it runs on.
+        batch_idx: Its number.
+
+    Raises:
+        CaptureError: In place of the model's own error, which is its cause. Errors of this package
+            and of full memory pass.
+    """
+    try:
+        yield
+    except (BadgeError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        method = "predict_step" if _overrides_predict_step(model) else "forward"
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise CaptureError(
+            f"{type(model).__name__}.{method} failed on batch {batch_idx} of the pool, "
+            f"{_in_words(batch)}: {type(error).__name__}: {reason}; a model is run by "
+            "predict_step(batch, batch_idx) where its class overrides that, else by forward with "
+            "the first entry of a tuple or list, the entries of a dict that forward names, or the "
+            "whole batch; define predict_step to run it in another way"
+        ) from error
+
+
+def _in_words(batch: Any) -> str:
+    if isinstance(batch, torch.Tensor):
+        return f"a tensor {list(batch.shape)}"
+    if isinstance(batch, Mapping):
+        return f"a dict with {', '.join(map(repr, batch))}"
+    kind = type(batch).__name__
+    return f"a {kind} of {len(batch)}" if isinstance(batch, tuple | list) else f"a {kind}"

@@ -16,7 +16,7 @@ from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from lightning_badge.capture.batch import check_runs, run_batch
+from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_batch
 from lightning_badge.capture.head import find_head
 from lightning_badge.capture.isolation import evaluation_mode, untouched_random_state
 from lightning_badge.capture.layer_calls import LayerCall, record_calls
@@ -161,7 +161,10 @@ def capture_pool(
         batch = trainer.precision_plugin.convert_input(batch)
         batch = pl_module._on_before_batch_transfer(batch)
         batch = trainer.strategy.batch_to_device(batch)
-        with trainer.precision_plugin.forward_context():
+        with (
+            errors_in_one_line(pl_module, batch, batch_idx),
+            trainer.precision_plugin.forward_context(),
+        ):
             return run_batch(pl_module, batch, batch_idx, sample_id_key)
 
     with pool_progress(trainer, sized_len(dataloader)) as advance:
@@ -177,7 +180,7 @@ def pass_over_pool(
     *,
     head: str | None = None,
     sample_id_key: str | None = None,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> CapturedPool:
     """Runs a model once over the pool, in evaluation mode without gradients.
 
@@ -214,5 +217,5 @@ def pass_over_pool(
                 run_once()
                 penultimate, logits = capture.take()
             rows.append(ids, penultimate, logits)
-            advance()
+            advance(1)
     return CapturedPool(*rows.finish(), head_name)

@@ -1,50 +1,65 @@
-"""A progress bar for the pass over the pool, beside the bar that the Trainer shows."""
+"""Progress bars for work on the pool, in the style of the bars that the Trainer shows."""
 
 import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
-_DESCRIPTION = "Pool"
+from lightning_badge.namespaces import lightning_classes
+from lightning_badge.progress import progress_bar
 
 
 @contextmanager
-def pool_progress(trainer: Trainer, n_batches: float | None) -> Iterator[Callable[[], None]]:
-    """Shows how far the pass over the pool is, in the style of the Trainer's own bar.
+def pool_progress(
+    trainer: Trainer, total: float | None, description: str = "Pool"
+) -> Iterator[Callable[[int], None]]:
+    """Shows the progress of work on the pool together with the bars of the Trainer.
 
-    Nothing is shown where the Trainer shows none, or one of a kind unknown here.
+    If the Trainer has no progress bar, a bar of our own is shown where one of its callbacks has an
+    attribute ``shows_progress`` that is true. Bars of other classes are left alone.
 
     Args:
-        trainer: Whose bar to join.
-        n_batches: Batches to come; None where that is unknown.
+        trainer: The Trainer.
+        total: Number of units, such as batches or ranks; None if unknown.
+        description: The text beside the bar.
 
-    Returns:
-        A context that gives a function to call after each batch.
+    Yields:
+        A function that takes the number of units done since its last call.
     """
-    bar = trainer.progress_bar_callback
-    if isinstance(bar, RichProgressBar) and bar.is_enabled and bar.progress is not None:
-        with _rich_task(bar, n_batches) as advance:
+    bar: Any = trainer.progress_bar_callback
+    if _is_a(bar, "RichProgressBar") and bar.is_enabled and bar.progress is not None:
+        with _rich_task(bar, total, description) as advance:
             yield advance
-    elif isinstance(bar, TQDMProgressBar) and bar.is_enabled:
-        with _tqdm_below(bar, n_batches) as tqdm:
-            yield lambda: tqdm.update() and None
+    elif _is_a(bar, "TQDMProgressBar") and bar.is_enabled:
+        with _tqdm_below(bar, total, description) as tqdm:
+            yield lambda n: tqdm.update(n) and None
     else:
-        yield lambda: None
+        callbacks: list[Any] = getattr(trainer, "callbacks", [])
+        shown = bar is None and any(getattr(c, "shows_progress", False) for c in callbacks)
+        with progress_bar(description, total, enabled=shown) as advance:
+            yield advance
+
+
+def _is_a(bar: object, name: str) -> bool:
+    return isinstance(bar, lightning_classes(f"callbacks.{name}"))
 
 
 @contextmanager
-def _rich_task(bar: RichProgressBar, n_batches: float | None) -> Iterator[Callable[[], None]]:
+def _rich_task(
+    bar: RichProgressBar, total: float | None, description: str
+) -> Iterator[Callable[[int], None]]:
     progress = bar.progress
     assert progress is not None
-    # A second live display on one console is an error in many versions of rich: join the first.
-    task = progress.add_task(_DESCRIPTION, total=math.inf if n_batches is None else n_batches)
+    # A second live display on one console is an error in many versions of rich: use the first.
+    task = progress.add_task(description, total=math.inf if total is None else total)
 
-    def advance() -> None:
-        progress.update(task, advance=1)
+    def advance(n: int) -> None:
+        progress.update(task, advance=n)
         bar.refresh()
 
     try:
@@ -55,10 +70,10 @@ def _rich_task(bar: RichProgressBar, n_batches: float | None) -> Iterator[Callab
         bar.refresh()
 
 
-def _tqdm_below(bar: TQDMProgressBar, n_batches: float | None) -> Tqdm:
+def _tqdm_below(bar: TQDMProgressBar, total: float | None, description: str) -> Tqdm:
     return Tqdm(
-        desc=_DESCRIPTION,
-        total=n_batches,
+        desc=description,
+        total=total,
         # Below the bars of training and of validation.
         position=2 * bar.process_position + 2,
         leave=False,

@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule
 from torch import nn
 
-from lightning_badge.capture.batch import check_runs, run_batch
+from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_batch
+from lightning_badge.capture.isolation import untouched_random_state
+from lightning_badge.capture.loss import choose_loss, peek_targets
 from lightning_badge.capture.pool import pass_over_pool
+from lightning_badge.capture.reader import loader_generators
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import CaptureError, EmbeddingError
 from lightning_badge.kernels import LOSSES
 from lightning_badge.kernels.registry import resolve_backend
+from lightning_badge.namespaces import lightning_classes
 
 
 def capture(
@@ -44,7 +48,8 @@ def capture(
         loader: The pool: a ``DataLoader`` as a rule, or any iterable of batches; unshuffled.
         head: Name of the classifier head, such as ``model.fc``; None finds it.
         loss: Whose gradient to embed: ``cross_entropy``; ``binary_cross_entropy``, for multi-label
-            models too; ``auto`` takes the latter for a single output and the former for several.
+            models too; ``auto`` takes the one that the model and its data show, as `choose_loss`
+            does, and refuses regression.
         bias: Whether the gradient of the head's bias is embedded too.
         sample_id_key: Key of dict batches that holds the sample ids. Batches that are a `PoolBatch`
             tell the ids themselves; for all others ids are positions in the loader's data set.
@@ -59,7 +64,8 @@ def capture(
         CaptureError: Not one row for each sample, an empty pool, a loader that shuffles, a
             ``device`` that the model is not on.
         HeadError: The head cannot be told.
-        EmbeddingError: An unknown ``loss``, or values that nothing can be embedded of.
+        EmbeddingError: An unknown ``loss``, a regression head, or values that nothing can be
+            embedded of.
         BadgeError: A back end that is unknown or cannot compute there.
 
     Example:
@@ -79,17 +85,23 @@ def capture(
     move = _mover(model, target)
 
     def run(batch: Any, batch_idx: int) -> Any:
-        return run_batch(model, move(batch), batch_idx, sample_id_key)
+        batch = move(batch)
+        with errors_in_one_line(model, batch, batch_idx):
+            return run_batch(model, batch, batch_idx, sample_id_key)
 
     captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
+    if loss == "auto":
+        with untouched_random_state(*loader_generators(loader)):
+            targets = peek_targets(loader)
+        loss = choose_loss(model, captured.logits.shape[1], targets).name
     return captured.embedding(loss=loss, bias=bias, backend=backend)
 
 
 def _mover(model: nn.Module, device: torch.device) -> Callable[[Any], Any]:
     """Returns what brings a batch to a device, on the way that the model's owner chose."""
-    if not isinstance(model, LightningModule):
+    if not isinstance(model, lightning_classes("LightningModule")):
         return lambda batch: move_data_to_device(batch, device)
-    module = model
+    module = cast(LightningModule, model)
     return lambda batch: module._apply_batch_transfer_handler(
         module._on_before_batch_transfer(batch), device=device
     )

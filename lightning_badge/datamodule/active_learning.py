@@ -1,4 +1,4 @@
-"""The labeled set that training sees, and the pool that is left, over any map-style data sets."""
+"""The labeled set that a model trains on, and the pool of all other samples."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
@@ -23,6 +23,7 @@ from lightning_badge.datamodule.dataset_view import (
 from lightning_badge.datamodule.initial_draw import draw_initial
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
+from lightning_badge.namespaces import inherited, join_namespaces
 from lightning_badge.pool_batch import PoolBatch
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids, positions_of
 
@@ -43,7 +44,8 @@ class ActiveLearningDataModule(LightningDataModule):
 
     Args:
         train: Labeled set and pool together.
-        val: Validation data; None trains without validation.
+        val: Validation data; None trains without validation, and the pool is then ordered by the
+            weights with which ``fit`` ends.
         test: Test data.
         initial_labeled: What is labeled at first. A count is drawn: stratified, every class being
             there once the count allows, where ``labels`` or ``train.targets`` give one class for
@@ -93,6 +95,7 @@ class ActiveLearningDataModule(LightningDataModule):
         pin_memory: bool = False,
         seed: int = 0,
     ) -> None:
+        join_namespaces(ActiveLearningDataModule, "LightningDataModule")
         super().__init__()
         _check_count("batch_size", batch_size, least=1)
         _check_count("eval_batch_size", 1 if eval_batch_size is None else eval_batch_size, least=1)
@@ -120,6 +123,11 @@ class ActiveLearningDataModule(LightningDataModule):
             self._is_labeled[draw_initial(self._known, n, int(initial_labeled), seed)] = True
         else:
             self.label(initial_labeled)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there are validation data."""
+        return self._val is not None
 
     @property
     def labeled_ids(self) -> SampleIds:
@@ -221,7 +229,9 @@ class ActiveLearningDataModule(LightningDataModule):
     def val_dataloader(self) -> Callable[[], Any]:
         """Returns the validation data in their order."""
         # Lightning validates where this method is overridden, so without data it must not be.
-        return super().val_dataloader if self._val is None else self._val_dataloader
+        if self._val is not None:
+            return self._val_dataloader
+        return inherited(self, "LightningDataModule", "val_dataloader", self.trainer)
 
     def _val_dataloader(self) -> DataLoader[Any]:
         return self._eval_loader(self._val)
@@ -270,6 +280,9 @@ class ActiveLearningDataModule(LightningDataModule):
                 f"sample ids {name_ids(labeled)} are labeled already; pass ids from pool_ids"
             )
         return positions
+
+
+join_namespaces(ActiveLearningDataModule, "LightningDataModule")
 
 
 def _check_length(name: str, given: Sized, expected: int, of: str = "training samples") -> None:

@@ -16,24 +16,22 @@ from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.exceptions import ArtifactError, BudgetError, LabelError, RunDirectoryError
+from lightning_badge.exceptions import BudgetError, LabelError, RunDirectoryError
 from lightning_badge.labels import Label, Skip
 from lightning_badge.loop.budget import Budget
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
+from lightning_badge.loop.origin import AGAIN, check_origin
 from lightning_badge.loop.query import query_labels
 from lightning_badge.loop.round_report import RoundReport, RoundTable
 from lightning_badge.loop.train_round import train_round
 from lightning_badge.oracle import Oracle
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
-from lightning_badge.sample_ids import SampleIds, fingerprint, is_in, name_ids
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
 _log = logging.getLogger(__name__)
-
-_RETRAIN = "delete it and run again: the round is retrained, answers are kept"
 
 
 class ActiveLearningLoop:
@@ -46,6 +44,9 @@ class ActiveLearningLoop:
     no labels: its checkpoint is the final model, trained on all labels, and its ordering is the one
     to continue from.
 
+    Without validation data each round orders by the weights with which its training ends,
+    ``metric`` is NaN, and there is no learning curve.
+
     All state is in the label store and the run directory, and every random draw is a function of
     the seed and the round. A run killed at any time and restarted therefore ends with the same
     result as an uninterrupted one. A round is trained again only if its training was interrupted.
@@ -56,7 +57,7 @@ class ActiveLearningLoop:
             callbacks must write two files there. ``fit`` writes ``best.ckpt``, for example with
             ``ModelCheckpoint(directory, "best", monitor="val/accuracy", mode="max")``. ``validate``
             writes ``ordering.parquet``, for example with
-            ``BadgeCallback(dirpath=directory, round=round, during_fit=False)``. Any Parquet file
+            ``BadgeCallback(dirpath=directory, round=round, when="never")``. Any Parquet file
             with the columns ``rank`` and ``sample_id`` is an ordering.
         datamodule: Holds the initial labels when the loop is built; each round adds its own.
         budget: Decides how many labels a round asks for.
@@ -74,7 +75,8 @@ class ActiveLearningLoop:
 
     Raises:
         LabelError: The pool is empty at the start.
-        MisconfigurationException: A limit is not a positive number of its type.
+        MisconfigurationException: A limit is not a positive number of its type, or
+            ``target_metric`` is given without validation data.
     """
 
     def __init__(
@@ -96,6 +98,11 @@ class ActiveLearningLoop:
         console: Console | None = None,
     ) -> None:
         self.limits = Limits(max_rounds, total_labels, target_metric)
+        if target_metric is not None and not datamodule.has_validation:
+            raise MisconfigurationException(
+                f"target_metric={target_metric}: the datamodule has no validation data to measure "
+                "it on; pass val= to the datamodule, or leave target_metric out"
+            )
         if not len(datamodule.pool_ids):
             raise LabelError(
                 f"the pool is empty at the start: all {len(datamodule.labeled_ids)} samples are "
@@ -127,6 +134,12 @@ class ActiveLearningLoop:
                 checkpoint or pool.
         """
         self._table.begin(self.run_directory.path)
+        if not self.datamodule.has_validation:
+            _log.warning(
+                "no validation data: each round orders by the weights with which its training "
+                "ends; %s is nan, and no learning curve is written",
+                self.metric,
+            )
         finished = self._finished_rounds()
         for report in finished:
             # The orderings of finished rounds are read only to report damaged files.
@@ -174,7 +187,10 @@ class ActiveLearningLoop:
             # The answers of an interrupted round are shown once it is finished.
             if answer.round < report.round:
                 answers[answer.round].append(answer.label)
-        self._curve.write([*self._finished_rounds(), report], answers)
+        if self.datamodule.has_validation:
+            self._curve.write([*self._finished_rounds(), report], answers)
+        else:
+            self._curve.write_queries(answers)
 
     def _apply_answers(self, round: int) -> None:
         """Applies to the datamodule all labels and skips from before the round."""
@@ -195,9 +211,7 @@ class ActiveLearningLoop:
         try:
             return RoundReport(**json.loads(path.read_text(encoding="utf-8")))
         except (TypeError, ValueError) as error:
-            raise RunDirectoryError(
-                f"{path}: not a round's metrics ({error}); {_RETRAIN}"
-            ) from error
+            raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {AGAIN}") from error
 
     def _train(self, round: int) -> RoundReport:
         report = train_round(
@@ -222,11 +236,12 @@ class ActiveLearningLoop:
             return Ordering(sample_ids=pool)
         if not path.exists():
             raise MisconfigurationException(
-                f"expected {path} after validation, got no file (fast_dev_run writes none); "
+                f"expected {path} after training, got no file (fast_dev_run writes none); "
                 "make_trainer(round, directory) needs BadgeCallback(dirpath=directory, round=round)"
             )
         ordering = read_ordering(path)
-        _check_origin(ordering, path, report.round, pool)
+        checkpoint = path.with_name("best.ckpt") if self.datamodule.has_validation else None
+        check_origin(ordering, path, report.round, pool, checkpoint)
         return ordering
 
     def _end(self, report: RoundReport) -> str | None:
@@ -260,35 +275,3 @@ class ActiveLearningLoop:
             RoundReport(round=finished.round, query_size=finished.query_size, **finished.facts)
             for finished in self.store.rounds()
         ]
-
-
-def _check_origin(ordering: Ordering, path: Path, round: int, pool: SampleIds) -> None:
-    """Checks that an ordering belongs to the round, its checkpoint and its pool.
-
-    Metadata that is missing is not checked: an ordering may come from another program.
-
-    Raises:
-        ArtifactError: The ordering belongs to another round, checkpoint or pool.
-    """
-    # Only the end of the path is compared, so that a run directory may be moved.
-    checkpoint = ordering.metadata.get("checkpoint")
-    found = {**ordering.metadata, "checkpoint": checkpoint and _tail(Path(checkpoint))}
-    expected = {
-        "round": round,
-        "checkpoint": _tail(path.with_name("best.ckpt")),
-        "pool_fingerprint": fingerprint(pool),
-    }
-    for key, value in expected.items():
-        if key in ordering.metadata and found[key] != value:
-            raise ArtifactError(
-                f"{path}: expected an ordering with {key} {value!r}, got {found[key]!r}; {_RETRAIN}"
-            )
-    foreign = ordering.sample_ids[~is_in(ordering.sample_ids, pool)].tolist()
-    if foreign:
-        raise ArtifactError(
-            f"{path}: sample ids {name_ids(foreign)} are not in the pool of {len(pool)}; {_RETRAIN}"
-        )
-
-
-def _tail(path: Path) -> str:
-    return "/".join(path.parts[-3:])

@@ -56,9 +56,7 @@ class LearningCurve:
         """
         table = learning_curve_csv(reports, self._metric, target=self._target)
         self._run_directory.write_text(self._run_directory.learning_curve_csv_path, table)
-        if self._class_names and (asked := query_compositions(answers, self._class_names)):
-            table = query_composition_csv(asked, self._class_names)
-            self._run_directory.write_text(self._run_directory.queries_csv_path, table)
+        self.write_queries(answers)
         if not self._draws:
             return
         try:
@@ -66,6 +64,16 @@ class LearningCurve:
         except ModuleNotFoundError as error:
             self._draws = False
             _log.warning("learning_curve.png is not drawn (%s): pip install matplotlib", error)
+
+    def write_queries(self, answers: Mapping[int, Sequence[Label | Skip]]) -> None:
+        """Writes ``queries.csv`` alone.
+
+        Args:
+            answers: The answers of each round.
+        """
+        if self._class_names and (asked := query_compositions(answers, self._class_names)):
+            table = query_composition_csv(asked, self._class_names)
+            self._run_directory.write_text(self._run_directory.queries_csv_path, table)
 
     def _draw(self, reports: Sequence[RoundReport]) -> None:
         name = self._run_directory.path.name

@@ -15,7 +15,12 @@ class RoundProgress(Callback):
 
     Args:
         round: Number of the round.
+
+    Attributes:
+        shows_progress: Asks `BadgeCallback` to show its progress in the same style.
     """
+
+    shows_progress = True
 
     def __init__(self, round: int) -> None:
         super().__init__()

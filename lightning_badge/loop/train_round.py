@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch import (
+    Callback,
+    LightningDataModule,
+    LightningModule,
+    Trainer,
+    seed_everything,
+)
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import RunDirectoryError
@@ -41,6 +47,9 @@ def train_round(
 ) -> RoundReport:
     """Trains a fresh model with a fresh Trainer and validates its best checkpoint.
 
+    Without validation data the last weights become the checkpoint, and each callback with a method
+    ``order_now(trainer, model)``, as `BadgeCallback` has it, orders the pool by them.
+
     Args:
         round: The round number.
         make_model: Builds the model; its initial weights depend on ``seed`` and ``round``.
@@ -48,7 +57,7 @@ def train_round(
         datamodule: Labeled set, pool and validation data.
         directory: The round's folder, empty.
         checkpoint: Path where ``fit`` saves the best checkpoint. If ``fit`` ends before its first
-            validation, it saves none, and the last weights are saved there instead.
+            validation, or without any, it saves none, and the last weights are saved there.
         seed: Seeds every random draw, together with the round.
         metric: The metric that validation must log.
         progress: Whether to show a progress bar on a terminal, unless the Trainer shows one.
@@ -63,15 +72,15 @@ def train_round(
     if progress and trainer.progress_bar_callback is None:
         trainer.callbacks.append(RoundProgress(round))  # type: ignore[attr-defined]
     trainer.fit(model, datamodule=datamodule)
-    if not checkpoint.is_file():
-        _save_last_weights(trainer, checkpoint)
-    metrics = _validate(trainer, model, datamodule, checkpoint)
-    if metric not in metrics:
-        raise MisconfigurationException(
-            f"metric: validation logged no {metric!r}, only "
-            f"{', '.join(sorted(metrics)) or 'nothing'}; choose one of these, and give the "
-            "datamodule validation data"
-        )
+    if datamodule.has_validation:
+        if not checkpoint.is_file():
+            _save_last_weights(trainer, checkpoint)
+        metrics = _validate(trainer, model, datamodule, checkpoint)
+        _check_logged(metric, metrics)
+    else:
+        trainer.save_checkpoint(checkpoint, weights_only=True)
+        _order_by_last_weights(trainer, model)
+        metrics = {}
     return RoundReport(
         round=round,
         labeled=len(datamodule.labeled_ids),
@@ -79,6 +88,22 @@ def train_round(
         metrics=metrics,
         seconds=_seconds_since(started),
     )
+
+
+def _check_logged(metric: str, metrics: dict[str, float | None]) -> None:
+    if metric not in metrics:
+        raise MisconfigurationException(
+            f"metric: validation logged no {metric!r}, only "
+            f"{', '.join(sorted(metrics)) or 'nothing'}; choose one of these, or log it in "
+            "validation_step"
+        )
+
+
+def _order_by_last_weights(trainer: Trainer, model: LightningModule) -> None:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        if callable(order_now := getattr(callback, "order_now", None)):
+            order_now(trainer, model)
 
 
 def _save_last_weights(trainer: Trainer, checkpoint: Path) -> None:

@@ -21,44 +21,31 @@ from tiny import (
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_badge.callback import badge as callback_module
+from lightning_badge.callback import duration as duration_module
 from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.callback.schedule import WHEN
 from lightning_badge.exceptions import EmbeddingError, HeadError
 from lightning_badge.ordering_file import read_ordering
 
 pytestmark = LIGHTNING_WARNINGS
 
 
-class TestWhenItOrders:
-    def test_after_the_validation_of_every_epoch(self, tmp_path: Path) -> None:
-        callback = Counted()
-        fit(tmp_path, callback, max_epochs=3)
-        assert callback.moments == [(0, 4), (1, 8), (2, 12)]
-
-    def test_of_every_nth_epoch(self, tmp_path: Path) -> None:
-        callback = Counted(every_n_epochs=2)
-        fit(tmp_path, callback, max_epochs=5)
-        assert [epoch for epoch, _ in callback.moments] == [1, 3]
-
-    def test_only_in_epochs_that_validate(self, tmp_path: Path) -> None:
-        callback = Counted()
-        fit(tmp_path, callback, max_epochs=4, check_val_every_n_epoch=2)
-        assert [epoch for epoch, _ in callback.moments] == [1, 3]
-
+class TestInFitAndValidate:
     def test_never_in_the_sanity_check(self, tmp_path: Path) -> None:
         callback = Counted()
         fit(tmp_path, callback, max_epochs=1, limit_train_batches=0, num_sanity_val_steps=2)
         assert callback.moments == []
 
     def test_not_in_fit_when_told_so_but_in_validate(self, tmp_path: Path) -> None:
-        callback = Counted(during_fit=False, every_n_epochs=7)
+        callback = Counted(when="never", every_n=7)
         trainer = fit(tmp_path, callback)
         assert callback.moments == []
         trainer.validate(trainer.lightning_module, loader(16), verbose=False)
         assert len(callback.moments) == 1
 
-    def test_in_validate_without_fit(self, tmp_path: Path) -> None:
-        callback = Counted()
+    @pytest.mark.parametrize("when", WHEN)
+    def test_in_validate_without_fit(self, tmp_path: Path, when: str) -> None:
+        callback = Counted(when=when, every_n=3)
         validate(tmp_path, callback)
         assert len(callback.moments) == 1
 
@@ -72,9 +59,11 @@ class TestWhenItOrders:
         trainer.predict(Tests(), DataLoader(torch.zeros(2, WIDTH)))
         assert callback.moments == []
 
-    def test_a_trial_run_orders_and_leaves_nothing_on_disk(self, tmp_path: Path) -> None:
-        callback = Counted(every_n_epochs=5)
+    @pytest.mark.parametrize("when", ["last_validation", "every_validation"])
+    def test_a_trial_run_orders_and_leaves_nothing_on_disk(self, tmp_path: Path, when: str) -> None:
+        callback = Counted(when=when, every_n=5)
         fit(tmp_path, callback, fast_dev_run=True)
+        assert len(callback.moments) == 1
         assert len(callback.ordering) == 3
         assert callback.last_ordering_path is None
         assert list(tmp_path.iterdir()) == []
@@ -82,10 +71,10 @@ class TestWhenItOrders:
 
 class TestItsState:
     def test_survives_a_checkpoint_read_with_weights_only(self, tmp_path: Path) -> None:
-        callback = BadgeCallback(pool=loader(20))
+        callback = BadgeCallback(pool=loader(20), when="every_validation")
         trainer = fit(tmp_path, callback, max_epochs=2)
         trainer.save_checkpoint(tmp_path / "last.ckpt")
-        resumed = BadgeCallback(pool=loader(20))
+        resumed = BadgeCallback(pool=loader(20), when="every_validation")
         trainer = make_trainer(tmp_path / "other", callbacks=[resumed], max_epochs=3)
         trainer.fit(
             Classifier(), loader(64), loader(16), ckpt_path=tmp_path / "last.ckpt",
@@ -100,7 +89,7 @@ class TestItsState:
 
     def test_is_plain_before_anything_was_ordered(self) -> None:
         state = BadgeCallback().state_dict()
-        assert state == {"last_ordering_path": None, "n_orderings": 0}
+        assert state == {"last_ordering_path": None, "n_orderings": 0, "n_validations": 0}
         BadgeCallback().load_state_dict(state)
 
     def test_two_callbacks_live_in_one_trainer(self, tmp_path: Path) -> None:
@@ -125,7 +114,7 @@ class TestWarnings:
     def test_a_long_ordering_on_the_cpu_tells_its_duration_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(callback_module, "_LARGE_POOL", 100)
+        monkeypatch.setattr(duration_module, "_LARGE_POOL", 100)
         callback = BadgeCallback(pool=loader(101), k=60)
         with pytest.warns(UserWarning, match=r"60 of 101 samples on the CPU.*about 0:.*k=\.\.\."):
             validate(tmp_path, callback)
@@ -141,7 +130,8 @@ class TestErrors:
             ({"k": 0}, r"\(k=...\): expected an integer of 1 or more, got 0"),
             ({"k": 2.5}, "got 2.5"),
             ({"seed": -1}, r"\(seed=...\): expected an integer of 0 or more, got -1"),
-            ({"every_n_epochs": 0}, r"\(every_n_epochs=...\)"),
+            ({"every_n": 0}, r"\(every_n=...\)"),
+            ({"when": "always"}, "last_validation, every_validation, never, got 'always'"),
             ({"loss": "mse"}, "auto, cross_entropy, binary_cross_entropy, got 'mse'"),
             ({"first_center": "last"}, "uniform, max_norm, got 'last'"),
             ({"backend": "tpu"}, "backend: expected one of auto, numba.*got 'tpu'"),
@@ -156,7 +146,7 @@ class TestErrors:
     def test_no_pool_is_said_before_training(self, tmp_path: Path) -> None:
         with pytest.raises(MisconfigurationException, match="found no pool"):
             fit(tmp_path, BadgeCallback(), max_epochs=0)
-        fit(tmp_path, BadgeCallback(during_fit=False))
+        fit(tmp_path, BadgeCallback(when="never"))
 
     def test_a_model_that_diverged(self, tmp_path: Path) -> None:
         model = Classifier()

@@ -10,6 +10,7 @@ import torch
 from tiny import LIGHTNING_WARNINGS, Classifier, fit, loader, make_trainer, validate
 from torch.utils.data import DataLoader
 
+from lightning_badge.callback import pool_ordering
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.capture import capture
 from lightning_badge.embedding import GradientEmbedding
@@ -36,15 +37,17 @@ def test_it_is_made_of_ordinary_tensors(tmp_path: Path) -> None:
     (2 * callback.embedding.penultimate.requires_grad_()).sum().backward()
 
 
-def test_without_being_asked_to_it_keeps_nothing(tmp_path: Path) -> None:
+def test_without_being_asked_to_it_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[weakref.ref[Any]] = []
 
-    class Watched(BadgeCallback):
-        def _order(self, embedding: GradientEmbedding, *others: Any) -> Any:
-            seen.append(weakref.ref(embedding.penultimate))
-            return super()._order(embedding, *others)
+    def watched(embedding: GradientEmbedding, *others: Any, **arguments: Any) -> Any:
+        seen.append(weakref.ref(embedding.penultimate))
+        return order(embedding, *others, **arguments)
 
-    callback = Watched(pool=loader(20))
+    monkeypatch.setattr(pool_ordering, "order", watched)
+    callback = BadgeCallback(pool=loader(20))
     validate(tmp_path, callback)
     gc.collect()
     assert callback.embedding is None
@@ -58,9 +61,9 @@ def test_the_last_one_is_let_go_before_the_next_is_captured(tmp_path: Path) -> N
             return self(batch[0])
 
     kept: list[Any] = []
-    callback = BadgeCallback(pool=loader(20), keep_embedding=True)
+    callback = BadgeCallback(pool=loader(20), keep_embedding=True, when="every_validation")
     fit(tmp_path, callback, model=Watched(), max_epochs=2)
-    assert kept == [None] * 4
+    assert kept == [None] * 5  # a batch that is tried, and two of each epoch
 
 
 def test_an_empty_pool_has_none(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ class TestTheOrdering:
 
     def test_names_the_checkpoint_and_its_step_when_validated(self, tmp_path: Path) -> None:
         checkpoints = ModelCheckpoint(tmp_path / "ckpt", monitor="epoch", save_top_k=-1)
-        callback = BadgeCallback(pool=loader(20), during_fit=False)
+        callback = BadgeCallback(pool=loader(20), when="never")
         model = Classifier()
         trainer = make_trainer(
             tmp_path, callbacks=[callback, checkpoints], max_epochs=2, enable_checkpointing=True
@@ -153,15 +153,10 @@ class TestTheOrdering:
         assert callback.ordering.metadata["loss"] == embedded
 
     def test_leaves_ordinary_tensors_behind_in_validate(self, tmp_path: Path) -> None:
-        seen = []
-
-        class Keeps(BadgeCallback):
-            def _order(self, embedding: GradientEmbedding, *others: Any) -> Any:
-                seen.append(embedding)
-                return super()._order(embedding, *others)
-
-        validate(tmp_path, Keeps(pool=loader(8)))
-        tensors = [seen[0].penultimate, seen[0].logit_grad, seen[0].sq_norm, seen[0].confidence]
+        callback = BadgeCallback(pool=loader(8), keep_embedding=True)
+        validate(tmp_path, callback)
+        kept = callback.embedding
+        tensors = [kept.penultimate, kept.logit_grad, kept.sq_norm, kept.confidence]
         assert not any(tensor.is_inference() or tensor.requires_grad for tensor in tensors)
 
 

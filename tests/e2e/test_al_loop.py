@@ -151,7 +151,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
     ("override", "says"),
     [
         ("budget.k=-3", "budget.k: expected a positive integer, got -3"),
-        ("budget.typo=3", "Could not override 'budget.typo'"),
+        ("budget.typo=3", "no key 'budget.typo' in the configuration"),
         ("+model.typo=3", "unexpected keyword argument 'typo'"),
         ("strategy.name=nope", "strategy: expected one of badge, "),
         ("+strategy.depth=40", "strategy 'badge' takes first_center; got depth"),

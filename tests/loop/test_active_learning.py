@@ -1,5 +1,6 @@
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rich.console import Console
 from tiny import CLASSES, LIGHTNING_WARNINGS, WIDTH, Classifier, blobs, make_trainer
 
 from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.capture import capture
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import (
     ArtifactError,
@@ -32,7 +34,7 @@ from lightning_badge.loop.budget import Budget, FixedBudget, ScheduleBudget, Var
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.train_round import round_seed
 from lightning_badge.oracle import DatasetOracle, Oracle
-from lightning_badge.ordering import Ordering
+from lightning_badge.ordering import Ordering, order
 from lightning_badge.ordering_file import read_ordering, write_ordering
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
@@ -82,7 +84,7 @@ class Run:
     def make_trainer(self, round: int, directory: Path) -> Trainer:
         badge = {"dirpath": directory, "round": round, "seed": round_seed(0, round), **self.badge}
         best = ModelCheckpoint(directory, "best", monitor="val/accuracy", mode="max")
-        callbacks = [BadgeCallback(during_fit=False, **badge), best, *self.extra_callbacks]
+        callbacks = [BadgeCallback(when="never", **badge), best, *self.extra_callbacks]
         return make_trainer(directory, callbacks=callbacks, enable_checkpointing=True, max_epochs=2)
 
     def go(self, **limits: Any) -> float:
@@ -429,7 +431,7 @@ class TestErrors:
         self, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(BadgeCallback, "on_validation_end", lambda *_: None)
-        with pytest.raises(MisconfigurationException, match="ordering.parquet after validation"):
+        with pytest.raises(MisconfigurationException, match="ordering.parquet after training"):
             run.go()
 
     def test_a_checkpoint_at_another_path(self, run: Run) -> None:
@@ -474,7 +476,7 @@ class TestErrors:
 
 def test_without_validation_in_fit_the_last_weights_are_used(run: Run) -> None:
     def unvalidated(round: int, directory: Path) -> Trainer:
-        badge = BadgeCallback(dirpath=directory, round=round, during_fit=False)
+        badge = BadgeCallback(dirpath=directory, round=round, when="never")
         return make_trainer(directory, callbacks=[badge], check_val_every_n_epoch=9)
 
     run.make_trainer = unvalidated
@@ -482,6 +484,52 @@ def test_without_validation_in_fit_the_last_weights_are_used(run: Run) -> None:
     assert run.trained == [6, 11]
     weights = torch.load(run.directory.checkpoint_path(0), weights_only=True)["state_dict"]
     assert weights["network.0.weight"].shape[1] == WIDTH
+
+
+class TestWithoutValidationData:
+    @pytest.fixture
+    def unvalidated(self, run: Run) -> Run:
+        datamodule = run.datamodule
+
+        def without_validation() -> ActiveLearningDataModule:
+            made = datamodule()
+            made._val = None
+            return made
+
+        run.datamodule = without_validation
+        return run
+
+    @pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
+    @pytest.mark.filterwarnings("ignore:`ModelCheckpoint.monitor='val/accuracy'.` could not find")
+    def test_rounds_order_by_the_last_weights(
+        self, unvalidated: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        value = unvalidated.go(max_rounds=3)
+        assert math.isnan(value)
+        assert unvalidated.trained == [6, 11, 16]
+        directory = unvalidated.directory
+        saved = torch.load(directory.checkpoint_path(0), weights_only=True)["state_dict"]
+        model = Accurate()
+        model.load_state_dict(saved)
+        datamodule = unvalidated.datamodule()
+        ordering = read_ordering(directory.ordering_path(0))
+        embedding = capture(model, datamodule.pool_dataloader())
+        assert list(ordering) == list(order(embedding, seed=round_seed(0, 0)))
+        assert not directory.learning_curve_csv_path.exists()
+        said = [text for text in caplog.messages if "no validation data" in text]
+        assert len(said) == 1
+        assert "no learning curve" in said[0]
+
+    @pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
+    @pytest.mark.filterwarnings("ignore:`ModelCheckpoint.monitor='val/accuracy'.` could not find")
+    def test_a_run_that_is_started_again_goes_on(self, unvalidated: Run) -> None:
+        unvalidated.go(max_rounds=2)
+        unvalidated.go(max_rounds=3)
+        assert unvalidated.trained == [6, 11, 16]
+
+    def test_a_target_of_the_metric_is_refused(self, unvalidated: Run) -> None:
+        with pytest.raises(MisconfigurationException, match="no validation data to measure"):
+            unvalidated.go(target_metric=0.9)
 
 
 def test_the_files_of_a_finished_round_are_not_needed(run: Run) -> None:

@@ -1,0 +1,233 @@
+"""One pass over the pool and one ordering of it, and a trial of both with a single batch."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from lightning.fabric.utilities import rank_zero_info
+from lightning.fabric.utilities.data import sized_len
+from lightning.pytorch import LightningModule, Trainer
+
+from lightning_badge.callback.announce import announce_pool
+from lightning_badge.callback.context import strategy_context
+from lightning_badge.callback.duration import tell_duration
+from lightning_badge.callback.first_batches import limited
+from lightning_badge.callback.pool_source import labeled_loader, pool_source
+from lightning_badge.callback.schedule import Schedule
+from lightning_badge.callback.trainer_checks import reject_backend, reject_several_processes
+from lightning_badge.callback.trial import try_first_batch
+from lightning_badge.capture.isolation import untouched_random_state
+from lightning_badge.capture.loss import ChosenLoss, choose_loss, peek_targets
+from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.posterior import dropout_layers
+from lightning_badge.capture.progress import pool_progress
+from lightning_badge.capture.reader import loader_generators, pool_size
+from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.kernels import Loss
+from lightning_badge.ordering import STRATEGIES, Ordering, order
+from lightning_badge.sample_ids import SampleIds
+
+
+class Arguments(Protocol):
+    """The arguments of `BadgeCallback` that an ordering is made with.
+
+    Attributes:
+        told: What was said already and is not said again.
+    """
+
+    strategy: str
+    strategy_args: dict[str, Any]
+    k: int | None
+    seed: int
+    head: str | None
+    loss: str
+    bias: bool
+    posterior_samples: int
+    sample_id_key: str | None
+    backend: str
+    pool: Any
+    told: set[str]
+
+
+@dataclass(frozen=True, eq=False)
+class OrderedPool:
+    """An ordering of the pool and what it was made of.
+
+    Attributes:
+        ordering: Of the pool.
+        embedding: Of the pool.
+        loader: Of the pool.
+        sample_ids: In the loader's order.
+        seconds: What capture and ordering took, by name.
+    """
+
+    ordering: Ordering
+    embedding: GradientEmbedding
+    loader: Iterable[Any]
+    sample_ids: SampleIds
+    seconds: dict[str, float]
+
+
+def check_can_order(trainer: Trainer, pl_module: LightningModule, arguments: Arguments) -> None:
+    """Raises where no ordering can come of a Trainer, its model and its data.
+
+    Raises:
+        MisconfigurationException: More than one process, a back end of another device, no pool, no
+            labeled set where the strategy needs it.
+        CaptureError: No dropout layers where the strategy needs a posterior.
+    """
+    rule = STRATEGIES[arguments.strategy]
+    reject_several_processes(trainer)
+    reject_backend(trainer, arguments.backend)
+    pool_source(trainer, pl_module, arguments.pool)
+    labeled_loader(trainer, rule)
+    if "posterior" in rule.uses:
+        dropout_layers(pl_module)
+
+
+def order_pool(
+    trainer: Trainer, pl_module: LightningModule, arguments: Arguments
+) -> OrderedPool | None:
+    """Captures the pool and orders it.
+
+    Random states are afterwards as they were before, also after an exception.
+
+    Args:
+        trainer: As in `capture_pool`.
+        pl_module: As in `capture_pool`.
+        arguments: Of the callback.
+
+    Returns:
+        None of an empty pool.
+
+    Raises:
+        BadgeError: What capture, embedding and ordering raise.
+    """
+    with untouched_random_state():
+        loader = pool_source(trainer, pl_module, arguments.pool)()
+        batches = limited(trainer, loader, arguments.sample_id_key)
+        if 0 in (pool_size(loader), sized_len(batches)):
+            return None
+        with untouched_random_state(*loader_generators(loader)):
+            return _order_batches(trainer, pl_module, loader, batches, arguments)
+
+
+def _order_batches(
+    trainer: Trainer,
+    pl_module: LightningModule,
+    loader: Iterable[Any],
+    batches: Iterable[Any],
+    arguments: Arguments,
+) -> OrderedPool:
+    key = arguments.sample_id_key
+    started = time.perf_counter()
+    captured = capture_pool(trainer, pl_module, batches, head=arguments.head, sample_id_key=key)
+    loss = _choose_loss(pl_module, captured, loader, arguments)
+    embed = partial(_embed, loss=loss.name, arguments=arguments)
+    embedding = embed(captured)
+    context = strategy_context(
+        arguments.strategy,
+        trainer,
+        pl_module,
+        batches,
+        embedding,
+        embed=embed,
+        head=captured.head_name,
+        sample_id_key=key,
+        samples=arguments.posterior_samples,
+        seed=arguments.seed,
+    )
+    captured_at = time.perf_counter()
+    ordering = _order(trainer, embedding, context, arguments)
+    ordered_at = time.perf_counter()
+    evidence = {"head": captured.head_name, "loss_evidence": loss.evidence}
+    return OrderedPool(
+        replace(ordering, metadata={**ordering.metadata, **evidence}),
+        embedding,
+        loader,
+        captured.sample_ids,
+        {"capture": captured_at - started, "ordering": ordered_at - captured_at},
+    )
+
+
+def try_pool(
+    trainer: Trainer,
+    pl_module: LightningModule,
+    arguments: Arguments,
+    schedule: Schedule,
+    path: Path,
+) -> None:
+    """Says which pool will be ordered, and captures and embeds the first batch of it.
+
+    Args:
+        trainer: As in `capture_pool`.
+        pl_module: As in `capture_pool`.
+        arguments: Of the callback.
+        schedule: When the callback orders.
+        path: Of the file that it writes.
+
+    Raises:
+        BadgeError: What capture and embedding raise.
+    """
+    with untouched_random_state():
+        source = pool_source(trainer, pl_module, arguments.pool)
+        loader = source()
+        if pool_size(loader) == 0:
+            return
+        with untouched_random_state(*loader_generators(loader)):
+            announce_pool(trainer, source, loader, schedule, path)
+            captured = try_first_batch(
+                trainer,
+                pl_module,
+                loader,
+                head=arguments.head,
+                sample_id_key=arguments.sample_id_key,
+            )
+            if captured is not None:
+                loss = _choose_loss(pl_module, captured, loader, arguments)
+                _embed(captured, loss=loss.name, arguments=arguments)
+
+
+def _choose_loss(
+    pl_module: LightningModule, captured: CapturedPool, loader: Iterable[Any], arguments: Arguments
+) -> ChosenLoss:
+    if arguments.loss != "auto":
+        return ChosenLoss(cast(Loss, arguments.loss), "given as loss=")
+    chosen = choose_loss(pl_module, captured.logits.shape[1], peek_targets(loader))
+    said = (
+        f"BadgeCallback: embeds the gradient of {chosen.name} ({chosen.evidence}); "
+        "loss=... chooses another"
+    )
+    if said not in arguments.told:
+        arguments.told.add(said)
+        rank_zero_info(said)
+    return chosen
+
+
+def _embed(captured: CapturedPool, *, loss: Loss, arguments: Arguments) -> GradientEmbedding:
+    return captured.embedding(loss=loss, bias=arguments.bias, backend=arguments.backend)
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def _order(
+    trainer: Trainer, embedding: GradientEmbedding, context: dict[str, Any], arguments: Arguments
+) -> Ordering:
+    run = partial(
+        order,
+        embedding,
+        arguments.strategy,
+        seed=arguments.seed,
+        backend=arguments.backend,
+        **context,
+        **arguments.strategy_args,
+    )
+    if "duration" not in arguments.told and tell_duration(embedding, run, arguments.k):
+        arguments.told.add("duration")
+    n = len(embedding) if arguments.k is None else min(arguments.k, len(embedding))
+    with pool_progress(trainer, n, "Ordering") as advance:
+        return run(k=arguments.k, progress=advance)

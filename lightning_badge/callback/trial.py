@@ -1,0 +1,63 @@
+"""One batch of the pool, tried before training, so that errors come before the first step."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from torch.utils.data import BatchSampler
+
+from lightning_badge.callback.first_batches import FirstBatches
+from lightning_badge.capture.isolation import untouched_random_state
+from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.reader import loader_generators
+from lightning_badge.exceptions import CaptureError
+from lightning_badge.pool_batch import PoolBatch
+
+
+def try_first_batch(
+    trainer: Trainer,
+    pl_module: LightningModule,
+    loader: Iterable[Any],
+    *,
+    head: str | None = None,
+    sample_id_key: str | None = None,
+) -> CapturedPool | None:
+    """Captures the first batch of the pool.
+
+    Modes, hooks and random states are afterwards as they were before, also after an exception.
+
+    Args:
+        trainer: As in `capture_pool`.
+        pl_module: As in `capture_pool`.
+        loader: Of the pool.
+        head: As in `capture_pool`.
+        sample_id_key: As in `capture_pool`.
+
+    Returns:
+        Its rows; None where the pool is empty, or an iterator, which can be read only once.
+
+    Raises:
+        CaptureError: What `capture_pool` raises, and a loader that drops samples.
+        HeadError: The head cannot be told.
+    """
+    if isinstance(loader, Iterator):
+        return None
+    with untouched_random_state(*loader_generators(loader)):
+        batches = list(FirstBatches(loader, 1, sample_id_key))
+        if not batches:
+            return None
+        if not isinstance(batches[0], PoolBatch):
+            _reject_dropped_samples(loader)
+        return capture_pool(trainer, pl_module, batches, head=head, sample_id_key=sample_id_key)
+
+
+def _reject_dropped_samples(loader: Iterable[Any]) -> None:
+    batches = getattr(loader, "batch_sampler", None)
+    if not isinstance(batches, BatchSampler) or not batches.drop_last:
+        return
+    n = len(batches.sampler)  # type: ignore[arg-type]
+    if dropped := n % batches.batch_size:
+        raise CaptureError(
+            f"the pool's loader drops its last batch, {dropped} of {n} samples; expected each "
+            "sample of the pool; pass drop_last=False"
+        )
