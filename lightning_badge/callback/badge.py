@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.utilities import rank_zero_warn
+from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -70,8 +70,10 @@ class BadgeCallback(Callback):
         every_n_epochs: Order in every n-th epoch of ``fit``.
         during_fit: Whether to order in ``fit`` at all.
         pool: Loader of the pool, unshuffled.
-        sample_id_key: Key of dict batches that holds the sample ids. Batches of
-            `ActiveLearningDataModule` carry theirs; all others are known by their positions.
+        sample_id_key: Entry of each batch that holds the sample ids: a key of dict batches, a field
+            of dataclasses and named tuples, or a position in tuples. Batches of
+            `ActiveLearningDataModule` carry ids of their own; for all others ids are positions in
+            the loader's data set, or in the data set of which that is a ``Subset``.
         backend: Who computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
         round: Of a loop of rounds, for the file's metadata.
         log_pictures: Whether loggers that take images are shown the first picks, where samples are
@@ -112,7 +114,7 @@ class BadgeCallback(Callback):
         every_n_epochs: int = 1,
         during_fit: bool = True,
         pool: DataLoader[Any] | None = None,
-        sample_id_key: str | None = None,
+        sample_id_key: str | int | None = None,
         backend: str = "auto",
         round: int | None = None,
         log_pictures: bool = True,
@@ -253,7 +255,10 @@ class BadgeCallback(Callback):
             captured_at = time.perf_counter()
             ordering = self._order(embedding, context)
             ordered_at = time.perf_counter()
-        origin = {**self._origin(trainer), "head": captured.head_name}
+        if not self.n_orderings:
+            rank_zero_info(f"BadgeCallback: sample ids are {captured.id_source}")
+        found = {"head": captured.head_name, "sample_id_source": captured.id_source}
+        origin = {**self._origin(trainer), **found}
         self.ordering = replace(ordering, metadata={**ordering.metadata, **origin})
         self.embedding = embedding if self.keep_embedding else None
         self.n_orderings += 1

@@ -14,13 +14,13 @@ _DESCRIPTION = "Pool"
 
 @contextmanager
 def pool_progress(trainer: Trainer, n_batches: float | None) -> Iterator[Callable[[], None]]:
-    """Shows how far the pass over the pool is, in the style of the Trainer's own bar.
+    """Shows the progress of the pass over the pool, in the style of the Trainer's own bar.
 
-    Nothing is shown where the Trainer shows none, or one of a kind unknown here.
+    Nothing is shown where the Trainer shows no bar, or a bar of an unknown class.
 
     Args:
-        trainer: Whose bar to join.
-        n_batches: Batches to come; None where that is unknown.
+        trainer: The Trainer whose bar is used.
+        n_batches: Batches of the pool; None where that is unknown.
 
     Returns:
         A context that gives a function to call after each batch.

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from lightning_badge.examples.extra import examples_extra
+
 # The subpackages with a hundred sentences or more.
 TOPICS = (
     *("interpolate", "io", "linalg", "optimize", "signal", "sparse", "spatial", "special"),
@@ -39,7 +41,8 @@ def scipy_sentences() -> tuple[Sentence, ...]:
     First paragraphs of 5 to 60 words are taken, each text once. SciPy's files are read, not
     imported, which takes a second or two. What there is depends on SciPy's version.
     """
-    import scipy
+    with examples_extra():
+        import scipy
 
     root = Path(scipy.__file__).parent
     found: dict[str, Sentence] = {}

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.examples.extra import examples_extra
 from lightning_badge.examples.held_out import draw_held_out
 from lightning_badge.examples.scipy_sentences import TOPICS, scipy_sentences
 from lightning_badge.examples.splits import check_column, read_classes, read_splits, reading
@@ -137,7 +138,8 @@ class _Tokenized(Dataset[dict[str, Any]]):
 
 def _train_tokenizer(texts: Sequence[str], vocabulary: int, length: int) -> Any:
     """Learns byte pairs of lower-case words; no label is needed for that."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    with examples_extra():
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     # Not WordPiece: its trainer numbers the same tokens differently in every process, and a run
     # that goes on would meet another vocabulary.
