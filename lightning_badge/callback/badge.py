@@ -69,8 +69,10 @@ class BadgeCallback(Callback):
             replacing the last. ``never`` orders in ``trainer.validate`` alone.
         every_n: Of ``every_validation``: after every n-th validation.
         pool: Loader of the pool, unshuffled.
-        sample_id_key: Key of dict batches that holds the sample ids. Batches of
-            `ActiveLearningDataModule` carry theirs; all others are known by their positions.
+        sample_id_key: Entry of each batch that holds the sample ids: a key of dict batches, a field
+            of dataclasses and named tuples, or a position in tuples. Batches of
+            `ActiveLearningDataModule` carry ids of their own; for all others ids are positions in
+            the loader's data set, or in the data set of which that is a ``Subset``.
         backend: Who computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
         round: Of a loop of rounds, for the file's metadata.
         log_pictures: Whether loggers that take images are shown the first picks, where samples are
@@ -112,7 +114,7 @@ class BadgeCallback(Callback):
         when: When = "last_validation",
         every_n: int = 1,
         pool: DataLoader[Any] | None = None,
-        sample_id_key: str | None = None,
+        sample_id_key: str | int | None = None,
         backend: str = "auto",
         round: int | None = None,
         log_pictures: bool = True,

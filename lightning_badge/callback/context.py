@@ -25,7 +25,7 @@ def strategy_context(
     *,
     embed: Callable[[CapturedPool], GradientEmbedding],
     head: str,
-    sample_id_key: str | None,
+    sample_id_key: str | int | None,
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def strategy_context(
         embedding: Of the pool.
         embed: How the pool's was made.
         head: Name of the classifier head.
-        sample_id_key: Key of dict batches that holds the ids.
+        sample_id_key: Entry of each batch that holds the ids.
         samples: Of the posterior.
         seed: Of their draws.
 

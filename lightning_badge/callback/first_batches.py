@@ -9,6 +9,7 @@ from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import Trainer
 
 from lightning_badge.callback.trainer_checks import is_trial
+from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.reader import read_pool
 from lightning_badge.pool_batch import PoolBatch
 
@@ -19,7 +20,7 @@ class FirstBatches(Iterable[Any]):
     Args:
         loader: Of the pool.
         n_batches: How many of its batches.
-        sample_id_key: Key of dict batches that holds the sample ids.
+        sample_id_key: Entry of each batch that holds the sample ids.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -28,9 +29,9 @@ class FirstBatches(Iterable[Any]):
     """
 
     def __init__(
-        self, loader: Iterable[Any], n_batches: int, sample_id_key: str | None = None
+        self, loader: Iterable[Any], n_batches: int, sample_id_key: EntryKey | None = None
     ) -> None:
-        self.loader = loader
+        self.limited_loader = loader
         self.n_batches = n_batches
         self.sample_id_key = sample_id_key
 
@@ -38,12 +39,18 @@ class FirstBatches(Iterable[Any]):
         return self.n_batches
 
     def __iter__(self) -> Iterator[Any]:
-        for ids, batch in islice(read_pool(self.loader, self.sample_id_key), self.n_batches):
+        for ids, batch in islice(
+            read_pool(self.limited_loader, self.sample_id_key), self.n_batches
+        ):
             yield batch if ids is None else PoolBatch(ids.tolist(), batch)
 
 
 def limited(
-    trainer: Trainer, loader: Iterable[Any], sample_id_key: str | None = None, *, what: str = "pool"
+    trainer: Trainer,
+    loader: Iterable[Any],
+    sample_id_key: EntryKey | None = None,
+    *,
+    what: str = "pool",
 ) -> Iterable[Any]:
     """Returns the part of the pool that ``limit_predict_batches`` allows, and names the limit.
 
@@ -52,7 +59,7 @@ def limited(
     Args:
         trainer: Whose limit.
         loader: Of the pool.
-        sample_id_key: Key of dict batches that holds the sample ids.
+        sample_id_key: Entry of each batch that holds the sample ids.
         what: What the message calls the samples.
 
     Returns:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_badge.capture.reader import pool_size, walks_in_order
+from lightning_badge.capture.loader_order import reads_in_order
+from lightning_badge.capture.reader import pool_size
 from lightning_badge.ordering import Ordering
 from lightning_badge.pool_batch import PoolBatch
 from lightning_badge.sample_ids import SampleIds, positions_of
@@ -66,7 +67,7 @@ def pool_images(loader: Any, positions: Sequence[int]) -> Tensor | None:
         >>> pool_images(DataLoader(torch.ones(9, 1, 4, 4)), [7, 2]).shape
         torch.Size([2, 1, 4, 4])
     """
-    if not isinstance(loader, DataLoader) or not pool_size(loader) or not walks_in_order(loader):
+    if not isinstance(loader, DataLoader) or not pool_size(loader) or not reads_in_order(loader):
         return None
     data: Any = loader.dataset
     try:

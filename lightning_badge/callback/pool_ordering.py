@@ -20,9 +20,11 @@ from lightning_badge.callback.pool_source import labeled_loader, pool_source
 from lightning_badge.callback.schedule import Schedule
 from lightning_badge.callback.trainer_checks import reject_backend, reject_several_processes
 from lightning_badge.callback.trial import try_first_batch
+from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.loss import ChosenLoss, choose_loss, peek_targets
 from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.positions import positions_of_loader
 from lightning_badge.capture.posterior import dropout_layers
 from lightning_badge.capture.progress import pool_progress
 from lightning_badge.capture.reader import loader_generators, pool_size
@@ -47,7 +49,7 @@ class Arguments(Protocol):
     loss: str
     bias: bool
     posterior_samples: int
-    sample_id_key: str | None
+    sample_id_key: EntryKey | None
     backend: str
     pool: Any
     told: set[str]
@@ -144,7 +146,14 @@ def _order_batches(
     captured_at = time.perf_counter()
     ordering = _order(trainer, embedding, context, arguments)
     ordered_at = time.perf_counter()
-    evidence = {"head": captured.head_name, "loss_evidence": loss.evidence}
+    positions = positions_of_loader(batches)
+    if positions.ids is not None and captured.id_source == positions.meaning:
+        _tell_once(f"BadgeCallback: sample ids are {captured.id_source}", arguments)
+    evidence = {
+        "head": captured.head_name,
+        "sample_id_source": captured.id_source,
+        "loss_evidence": loss.evidence,
+    }
     return OrderedPool(
         replace(ordering, metadata={**ordering.metadata, **evidence}),
         embedding,
@@ -198,14 +207,18 @@ def _choose_loss(
     if arguments.loss != "auto":
         return ChosenLoss(cast(Loss, arguments.loss), "given as loss=")
     chosen = choose_loss(pl_module, captured.logits.shape[1], peek_targets(loader))
-    said = (
+    _tell_once(
         f"BadgeCallback: embeds the gradient of {chosen.name} ({chosen.evidence}); "
-        "loss=... chooses another"
+        "loss=... chooses another",
+        arguments,
     )
-    if said not in arguments.told:
-        arguments.told.add(said)
-        rank_zero_info(said)
     return chosen
+
+
+def _tell_once(message: str, arguments: Arguments) -> None:
+    if message not in arguments.told:
+        arguments.told.add(message)
+        rank_zero_info(message)
 
 
 def _embed(captured: CapturedPool, *, loss: Loss, arguments: Arguments) -> GradientEmbedding:

@@ -7,6 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import BatchSampler
 
 from lightning_badge.callback.first_batches import FirstBatches
+from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.pool import CapturedPool, capture_pool
 from lightning_badge.capture.reader import loader_generators
@@ -20,7 +21,7 @@ def try_first_batch(
     loader: Iterable[Any],
     *,
     head: str | None = None,
-    sample_id_key: str | None = None,
+    sample_id_key: EntryKey | None = None,
 ) -> CapturedPool | None:
     """Captures the first batch of the pool.
 

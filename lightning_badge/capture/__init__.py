@@ -1,7 +1,7 @@
 """One pass of a model over its pool: which layer is the head, what enters it, what leaves it.
 
-``from lightning_badge.capture import capture`` is the way in without a Trainer. The function has
-the name of this package, so ``lightning_badge`` itself does not export it.
+Without a Trainer, call ``capture``: ``from lightning_badge.capture import capture``. The function
+has the name of this package, so ``lightning_badge`` itself does not export it.
 """
 
 from lightning_badge.capture.head import Head, find_head

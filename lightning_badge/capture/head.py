@@ -1,14 +1,13 @@
-"""Which layer of a model is its classifier head: told from one forward pass.
+"""Finds the classifier head of a model in one forward pass.
 
-The candidates are the linear layers that run. Where several do, what the model returns decides:
-logits, or probabilities made of them, that are the output of one candidate. The logits are always
-taken from that layer's own output, never from what the model returned.
+The candidates are the linear layers that run, and the convolutions that run as linear layers do.
+What the model returns decides: logits, or probabilities made of them, that are the output of one
+candidate. The logits are always that layer's own output, never what the model returned.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 from warnings import warn
@@ -17,7 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_badge.capture.candidates import (
+    candidate_layers,
+    is_convolution,
+    last_few,
+    list_layers,
+    module_named,
+    plain_name,
+)
 from lightning_badge.capture.layer_calls import LayerCall, outermost_results, record_calls
+from lightning_badge.capture.linearity import reject_nonlinear
 from lightning_badge.exceptions import HeadError
 
 # What models make of their logits before they return them.
@@ -30,9 +38,15 @@ _LINKS: tuple[Callable[[Tensor], Tensor], ...] = (
 )
 
 
+_POOL_FIRST = (
+    "a gradient embedding needs one vector for each sample: pool tokens or positions, by their "
+    "mean for instance, before the head"
+)
+
+
 @dataclass(frozen=True)
 class Head:
-    """The classifier head, and what passed through it in the forward pass that told.
+    """The classifier head, and what passed through it in the forward pass that found it.
 
     Attributes:
         name: Its name in the model, without the prefixes of ``torch.compile``.
@@ -48,19 +62,21 @@ class Head:
 
 
 def find_head(model: nn.Module, run_once: Callable[[], Any], head: str | None = None) -> Head:
-    """Tells which layer is the classifier head.
+    """Finds the classifier head, and checks that it is linear.
 
     Args:
         model: The model.
-        run_once: Runs its forward pass once, on any batch, and gives what it returned: a tensor,
-            a tuple or list that begins with one, or a dict or object with ``logits``. Where that
-            tells nothing, as predicted classes do, what the networks inside returned decides.
+        run_once: Runs its forward pass once, on any batch, and returns what the model returned: a
+            tensor, a tuple or list that begins with one, or a dict or object with ``logits``.
+            Where that decides nothing, as predicted classes do, what the networks inside returned
+            decides.
         head: Name of the head, such as ``model.fc``, where the caller knows it: any module that
-            maps ``[n, h]`` to ``[n, c]``.
+            maps ``[n, h]`` to ``[n, c]`` and is affine.
 
     Raises:
         HeadError: No such layer, none that ran, several that could be the head, one that ran more
-            than once or that does not map ``[n, h]`` to ``[n, c]``. The candidates are listed.
+            than once, that does not map ``[n, h]`` to ``[n, c]``, that is not linear, or whose
+            output has another width than the model's. The candidates are listed.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
@@ -68,43 +84,93 @@ def find_head(model: nn.Module, run_once: Callable[[], Any], head: str | None = 
         '2'
     """
     if head is not None:
-        module = _module_named(model, head)
+        module = module_named(model, head)
         with record_calls({head: module}) as calls:
             run_once()
-        return _the_head(head, module, calls, f"the model has {_list_layers(model)}")
-    layers = _linear_layers(model)
+        found = _the_head(head, module, calls, f"the model has {list_layers(model)}")
+    else:
+        found = _found_by_output(model, run_once)
+    reject_nonlinear(found.name, found.module, found.penultimate, found.logits)
+    return found
+
+
+def _found_by_output(model: nn.Module, run_once: Callable[[], Any]) -> Head:
+    layers = candidate_layers(model)
     with record_calls(layers) as calls, outermost_results(model) as results:
         returned = run_once()
-    explaining = _first_explanation(calls, [returned, *reversed(results)])
-    name = _choose(calls, explaining, model)
+    # A convolution that runs on a map of several positions is no head.
+    calls = [
+        call for call in calls if call.left is not None or not is_convolution(call.layer, layers)
+    ]
+    given = [returned, *reversed(results)]
+    explaining = _first_explanation(calls, given)
+    linear = [call for call in calls if not is_convolution(call.layer, layers)]
+    name = _choose(linear or calls, explaining, given, model)
     found = _the_head(name, layers[name], calls, f"linear layers that ran: {_list_calls(calls)}")
     if not explaining:
+        _reject_other_width(found, given)
         warn(
             f"took {name!r} for the classifier head, the only linear layer that ran, though the "
             f"model returned something else than its output; head={name!r} confirms it",
-            stacklevel=2,
+            stacklevel=3,
         )
     return found
 
 
-def _choose(calls: list[LayerCall], explaining: list[str], model: nn.Module) -> str:
+def _choose(
+    calls: list[LayerCall], explaining: list[str], given: list[Any], model: nn.Module
+) -> str:
     candidates = explaining or list(dict.fromkeys(call.layer for call in calls))
     if not candidates:
         raise HeadError(
             "expected a linear layer to run in the forward pass as the classifier head, but none "
-            f"did; the model has {_list_layers(model)}; name another kind of layer with head=..."
+            f"did; the model has {list_layers(model)}; name another kind of layer with head=..., "
+            f"which must be linear; {_POOL_FIRST}"
         )
     if len(candidates) > 1:
+        several = f"several linear layers ran: {_list_calls(calls)}"
+        if not explaining and (shape := _shape_of_many(given)):
+            raise HeadError(f"the model returned {shape} for a batch; {_POOL_FIRST}; {several}")
         found = " and also of ".join(map(repr, explaining)) or "none of them"
         raise HeadError(
-            f"several linear layers ran: {_list_calls(calls)}; what the model returned is the "
-            f"output of {found}; name the classifier head with head=..."
+            f"{several}; what the model returned is the output of {found}; name the classifier "
+            "head with head=..."
         )
     return candidates[0]
 
 
+def _shape_of_many(given: list[Any]) -> list[int] | None:
+    """Returns the shape of a result that has several vectors for each sample, None without any."""
+    for result in given:
+        tensors = [one for one in _returned_tensors(result) if one.is_floating_point()]
+        if any(one.ndim == 2 for one in tensors):
+            return None
+        if many := [one for one in tensors if one.ndim > 2 and one.shape[2:].numel() > 1]:
+            return list(many[0].shape)
+    return None
+
+
+def _reject_other_width(head: Head, given: list[Any]) -> None:
+    n, c = head.logits.shape
+    for result in given:
+        widths = {
+            one.shape[1]
+            for one in _returned_tensors(result)
+            if one.is_floating_point() and one.ndim > 1 and len(one) == n
+        }
+        if c in widths:
+            return
+        if widths:
+            returned = " and ".join(f"[{n}, {width}]" for width in sorted(widths))
+            raise HeadError(
+                f"{head.name!r} is the only linear layer that ran, but it gives [{n}, {c}] and the "
+                f"model returned {returned}, so it is not the classifier head; expected a model "
+                "that ends in a linear layer; name another layer with head=..."
+            )
+
+
 def _first_explanation(calls: list[LayerCall], results: Iterable[Any]) -> list[str]:
-    """Returns the layers whose output is the first of the results that is any layer's output."""
+    """Returns the layers whose output is the first result that is the output of any layer."""
     explanations = (_explaining(calls, _returned_tensors(result)) for result in results)
     return next(filter(None, explanations), [])
 
@@ -154,52 +220,16 @@ def _the_head(name: str, module: nn.Module, calls: list[LayerCall], candidates: 
     if call.entered is None or call.left is None or len(call.entered) != len(call.left):
         raise HeadError(
             f"head {name!r}: expected [n, h] -> [n, c], one row for each sample, got "
-            f"{call.shapes}; {candidates}; name another layer with head=..."
+            f"{call.shapes}; {_POOL_FIRST}; {candidates}; name another layer with head=..."
         )
-    return Head(_plain(name), module, call.entered, call.left)
-
-
-def _linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    named = model.named_modules()
-    return {_plain(name): module for name, module in named if isinstance(module, nn.Linear)}
-
-
-def _module_named(model: nn.Module, name: str) -> nn.Module:
-    # Duplicates too: a layer that two names share may be asked for by either.
-    named = model.named_modules(remove_duplicate=False)
-    modules: dict[str, nn.Module] = {_plain(key): module for key, module in named}
-    if _plain(name) not in modules:
-        close = get_close_matches(name, modules, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise HeadError(
-            f"head={name!r}: no module of the model has this name; it has "
-            f"{_list_layers(model)}{hint}"
-        )
-    return modules[_plain(name)]
-
-
-def _plain(name: str) -> str:
-    """Returns a module's name without the levels that ``torch.compile`` puts in."""
-    return ".".join(part for part in name.split(".") if part != "_orig_mod")
-
-
-def _list_layers(model: nn.Module) -> str:
-    layers = _last_few([repr(name) for name in _linear_layers(model)])
-    return f"the linear layers {layers}" if layers else "no linear layer"
+    return Head(plain_name(name), module, call.entered, call.left)
 
 
 def _list_calls(calls: list[LayerCall]) -> str:
     times = Counter((call.layer, call.shapes) for call in calls)
-    return _last_few(
+    return last_few(
         [
             f"{layer!r} {shapes}" + (f" ({count} times)" if count > 1 else "")
             for (layer, shapes), count in times.items()
         ]
     )
-
-
-def _last_few(layers: list[str], at_most: int = 12) -> str:
-    # The last ones: heads stand at the end of a model.
-    before = len(layers) - at_most
-    more = f" ({before} more before them)" if before > 0 else ""
-    return ", ".join(layers[-at_most:]) + more

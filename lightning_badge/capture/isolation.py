@@ -1,4 +1,4 @@
-"""Contexts that put back what a pass over the pool would disturb, also after an exception."""
+"""Contexts that restore what a pass over the pool changes, also after an exception."""
 
 import random
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from torch import nn
 
 @contextmanager
 def untouched_random_state(*generators: torch.Generator) -> Iterator[None]:
-    """Leaves every global random state as it was: torch, CUDA, numpy and Python.
+    """Restores every global random state: those of torch, CUDA, numpy and Python.
 
     Even an unshuffled ``DataLoader`` draws from torch's state, which would change the shuffles of
-    the training that goes on afterwards.
+    the training that continues afterwards.
 
     Args:
-        *generators: More of them to leave as they were.
+        *generators: Further generators to restore.
 
     Example:
         >>> seed = torch.initial_seed()
@@ -45,7 +45,7 @@ def untouched_random_state(*generators: torch.Generator) -> Iterator[None]:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Puts a model into evaluation mode, and every submodule back into the mode it was in.
+    """Sets a model to evaluation mode, and restores the mode of every submodule afterwards.
 
     Example:
         >>> model = nn.Sequential(nn.Dropout(), nn.Dropout().eval())

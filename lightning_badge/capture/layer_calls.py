@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 class LayerCall(NamedTuple):
     """What entered and left a layer when it ran.
 
     Attributes:
         layer: The name it was recorded under.
-        entered: A copy of its first argument, ``[n, h]``; None where that is no matrix.
+        entered: A copy of its first argument, ``[n, h]``; None where that is no matrix. Of a
+            convolution the map ``[n, h, 1, 1]`` of a single position counts as a matrix.
         left: A copy of its output, ``[n, c]``; None where that is no matrix.
         shapes: Both in words.
     """
@@ -32,10 +35,10 @@ def record_calls(layers: Mapping[str, nn.Module]) -> Iterator[list[LayerCall]]:
     Compiled models run eagerly meanwhile: in compiled code new hooks would silently never fire.
 
     Args:
-        layers: Whom to record, under the names to record them by.
+        layers: The layers to record, by the names to record them under.
 
     Returns:
-        A context that gives the list which the calls are appended to, in the order they end.
+        A context that gives a list. Each call is appended to it when the call ends.
 
     Example:
         >>> layer = nn.Linear(3, 2)
@@ -57,8 +60,8 @@ def record_calls(layers: Mapping[str, nn.Module]) -> Iterator[list[LayerCall]]:
 def outermost_results(model: nn.Module) -> Iterator[list[Any]]:
     """Collects what the modules return that no other module of the model called.
 
-    Of ``model(x)`` that is what the model returns; of a method that calls two of its networks,
-    what each of the networks returns.
+    For ``model(x)`` that is the model's result; for a method that calls two of its networks, the
+    result of each network.
     """
     results: list[Any] = []
     depth = 0
@@ -85,20 +88,25 @@ def outermost_results(model: nn.Module) -> Iterator[list[Any]]:
 def _record(
     calls: list[LayerCall],
     name: str,
-    _layer: nn.Module,
+    layer: nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     output: Any,
 ) -> None:
     entered = args[0] if args else next(iter(kwargs.values()), None)
     shapes = f"{_shape(entered)} -> {_shape(output)}"
-    calls.append(LayerCall(name, _copy_matrix(entered), _copy_matrix(output), shapes))
+    are_maps = isinstance(layer, CONVOLUTIONS)
+    left = _copy_matrix(output, are_maps)
+    calls.append(LayerCall(name, _copy_matrix(entered, are_maps), left, shapes))
 
 
-def _copy_matrix(value: Any) -> Tensor | None:
-    # A copy: models go on to work in place on what they give to a layer or get from it.
-    is_matrix = isinstance(value, Tensor) and value.ndim == 2
-    return value.detach().clone() if is_matrix else None
+def _copy_matrix(value: Any, is_map: bool) -> Tensor | None:
+    if not isinstance(value, Tensor):
+        return None
+    if is_map and value.ndim > 2 and value.shape[2:].numel() == 1:
+        value = value.flatten(1)
+    # A copy, because models work in place on the inputs and outputs of their layers.
+    return value.detach().clone() if value.ndim == 2 else None
 
 
 def _shape(value: Any) -> str:

@@ -1,7 +1,7 @@
 """One pass of the model over the pool: what enters the classifier head, and what leaves it.
 
-A loop of our own rather than ``trainer.predict``, which must not be called inside another loop.
-With a Trainer, batches are converted, moved and run as Lightning's own loops do it.
+The pass is a loop of its own, because ``trainer.predict`` must not be called inside another loop.
+With a Trainer, batches are converted, moved and run as in Lightning's own loops.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,9 +17,12 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_batch
+from lightning_badge.capture.class_count import LabelRange, warn_of_labels, warn_of_metrics
+from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.head import find_head
 from lightning_badge.capture.isolation import evaluation_mode, untouched_random_state
 from lightning_badge.capture.layer_calls import LayerCall, record_calls
+from lightning_badge.capture.positions import positions_of_loader
 from lightning_badge.capture.progress import pool_progress
 from lightning_badge.capture.reader import loader_generators, pool_size, read_pool
 from lightning_badge.capture.rows import PoolRows
@@ -31,21 +34,23 @@ from lightning_badge.sample_ids import SampleIds
 
 @dataclass(frozen=True, eq=False)
 class CapturedPool:
-    """What the head took in and gave out for every sample of a pool.
+    """What entered and left the head for every sample of a pool.
 
     Attributes:
-        sample_ids: Whose row, ``[n]``.
+        sample_ids: The sample of each row, ``[n]``.
         penultimate: What entered the head, ``[n, h]``, in the model's precision.
         logits: What left it, ``[n, c]``.
         head_name: Name of the head in the model.
+        id_source: What the ids are, in words, for the metadata of an ordering.
     """
 
     sample_ids: SampleIds
     penultimate: Tensor
     logits: Tensor
     head_name: str
+    id_source: str = "positions"
 
-    # Not under the inference mode of trainer.validate: what came of it, autograd could never use.
+    # Not under the inference mode of trainer.validate: autograd could never use its tensors.
     @torch.inference_mode(False)
     @torch.no_grad()
     def embedding(
@@ -57,7 +62,7 @@ class CapturedPool:
             loss: ``cross_entropy``, ``binary_cross_entropy``, or ``auto``, which takes the latter
                 for a single output and the former for several.
             bias: Whether the gradient of the head's bias is embedded too.
-            backend: Who computes gradients.
+            backend: The back end that computes gradients.
 
         Raises:
             EmbeddingError: What `GradientEmbedding.from_logits` refuses.
@@ -77,11 +82,11 @@ class CapturedPool:
 class PenultimateCapture:
     """Captures what enters and leaves the head while the model runs, one batch at a time.
 
-    The hook on the head lives inside the ``with`` alone. Compiled models run eagerly there.
+    The hook on the head exists inside the ``with`` only. Compiled models run eagerly there.
 
     Args:
         head: The classifier head.
-        name: What error messages call it.
+        name: Its name in error messages.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
@@ -136,7 +141,7 @@ def capture_pool(
     dataloader: Iterable[Any],
     *,
     head: str | None = None,
-    sample_id_key: str | None = None,
+    sample_id_key: EntryKey | None = None,
 ) -> CapturedPool:
     """Runs the model once over the pool, as its Trainer would, and captures at its head.
 
@@ -144,16 +149,19 @@ def capture_pool(
     hooks and random states are as they were before, also after an exception.
 
     Args:
-        trainer: Whose strategy, precision and progress bar to use.
+        trainer: The Trainer whose strategy, precision and progress bar are used.
         pl_module: The model, on its device.
         dataloader: The pool, in a fixed order.
         head: Name of the head; None finds it in the first batch.
-        sample_id_key: Key of dict batches that holds the ids. Batches that are a `PoolBatch` tell
-            the ids themselves; for all others ids are positions in the loader's data set.
+        sample_id_key: Entry of each batch that holds the ids: a key of dict batches, a field of
+            dataclasses and named tuples, or a position in tuples. Batches that are a `PoolBatch`
+            carry ids of their own; for all others ids are positions in the loader's data set, or
+            in the data set of which that is a ``Subset``.
 
     Raises:
-        CaptureError: Not one row for each sample, an empty pool, a loader that shuffles.
-        HeadError: The head cannot be told.
+        CaptureError: Not one row for each sample, an empty pool, a loader that shuffles, or an
+            iterable data set without ids whose order is not certain.
+        HeadError: The head cannot be found, or is not linear.
     """
     check_runs(pl_module)
 
@@ -179,7 +187,7 @@ def pass_over_pool(
     run: Callable[[Any, int], Any],
     *,
     head: str | None = None,
-    sample_id_key: str | None = None,
+    sample_id_key: EntryKey | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> CapturedPool:
     """Runs a model once over the pool, in evaluation mode without gradients.
@@ -198,8 +206,9 @@ def pass_over_pool(
         CaptureError: As `capture_pool`.
         HeadError: As `capture_pool`.
     """
-    rows = PoolRows(pool_size(dataloader))
-    head_name = ""
+    positions = positions_of_loader(dataloader)
+    rows, labels = PoolRows(pool_size(dataloader), positions.ids), LabelRange(sample_id_key)
+    head_name, id_source = "", ""
     capture: PenultimateCapture | None = None
     with (
         untouched_random_state(*loader_generators(dataloader)),
@@ -209,13 +218,25 @@ def pass_over_pool(
     ):
         for batch_idx, (ids, batch) in enumerate(read_pool(dataloader, sample_id_key)):
             run_once = partial(run, batch, batch_idx)
+            labels.see(batch)
             if capture is None:
                 found = find_head(model, run_once, head)
                 head_name, penultimate, logits = found.name, found.penultimate, found.logits
                 capture = hooks.enter_context(PenultimateCapture(found.module, found.name))
+                id_source = positions.meaning if ids is None else _source_of_ids(sample_id_key)
+                if head is None:
+                    warn_of_metrics(model, head_name, logits.shape[1])
             else:
                 run_once()
                 penultimate, logits = capture.take()
             rows.append(ids, penultimate, logits)
             advance(1)
-    return CapturedPool(*rows.finish(), head_name)
+    captured = CapturedPool(*rows.finish(), head_name, id_source)
+    if head is None:
+        warn_of_labels(labels, head_name, captured.logits.shape[1])
+    return captured
+
+
+def _source_of_ids(sample_id_key: EntryKey | None) -> str:
+    given_by = "PoolBatch" if sample_id_key is None else f"sample_id_key={sample_id_key!r}"
+    return f"given by {given_by}"

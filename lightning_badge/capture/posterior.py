@@ -1,8 +1,8 @@
 """Class probabilities under samples of the weights' posterior, by the model's own dropout layers.
 
-Dropout left on at prediction draws from an approximate posterior (Gal & Ghahramani, arXiv
-1506.02142). For joint information one draw has to be the same for all rows, as in BatchBALD's own
-code: a mask for each layer and posterior sample, whatever the batch a row stands in.
+Dropout that is active at prediction draws from an approximate posterior (Gal & Ghahramani, arXiv
+1506.02142). Joint information needs one draw for all rows, as in BatchBALD's own code: one mask for
+each layer and posterior sample, independent of the batch that a row is in.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.pool import capture_pool
 from lightning_badge.exceptions import CaptureError
 
@@ -52,14 +53,14 @@ def capture_posterior(
     samples: int,
     seed: int,
     head: str,
-    sample_id_key: str | None = None,
+    sample_id_key: EntryKey | None = None,
 ) -> Tensor:
     """Runs the model over the pool once for each posterior sample.
 
     Afterwards modes, hooks and random states are as they were before, also after an exception.
 
     Args:
-        trainer: Whose strategy, precision and progress bar to use.
+        trainer: The Trainer whose strategy, precision and progress bar are used.
         pl_module: The model, on its device.
         dataloader: The pool, in a fixed order.
         samples: Posterior samples ``s``.
@@ -86,10 +87,10 @@ def capture_posterior(
 
 @contextmanager
 def same_masks(layers: Mapping[str, _DropoutNd], seed: str) -> Iterator[None]:
-    """Lets dropout layers in evaluation mode drop the same of every row that comes.
+    """Makes dropout layers in evaluation mode drop the same features of every row.
 
-    Of rows ``[n, t, d]`` the same features are dropped at every ``t``, so that sequences of other
-    lengths meet the same mask.
+    Of rows ``[n, t, d]`` the same features are dropped at every ``t``, so that sequences of all
+    lengths get the same mask.
 
     Args:
         layers: In evaluation mode, by name.

@@ -1,4 +1,4 @@
-"""Gathers what the head took in and gave out, batch by batch, into two matrices and their ids."""
+"""Gathers what enters and leaves the head, batch by batch, into two matrices and their ids."""
 
 from itertools import chain
 
@@ -13,11 +13,12 @@ from lightning_badge.sample_ids import SampleIds, as_sample_ids
 class PoolRows:
     """Rows of the pool: one id, one row of activations and one row of logits for each sample.
 
-    The matrices are allocated once where the size of the pool is known: beside the model, or in
-    main memory where they would fill more than half of what the model's device has left.
+    The matrices are allocated once where the size of the pool is known: on the model's device, or
+    in main memory where they would fill more than half of the device's free memory.
 
     Args:
-        n: Samples that the pool holds; None grows with what comes.
+        n: Samples that the pool holds; None where only reading it tells.
+        ids: ``[n]``, of samples that come without an id, in their order; ``0..n-1`` where None.
 
     Example:
         >>> rows = PoolRows(3)
@@ -28,8 +29,9 @@ class PoolRows:
         ([0, 1, 2], torch.Size([3, 5]), torch.Size([3, 4]))
     """
 
-    def __init__(self, n: int | None) -> None:
+    def __init__(self, n: int | None, ids: SampleIds | None = None) -> None:
         self._n = n
+        self._given_ids = ids
         self._count = 0
         self._ids: list[SampleIds] = []
         self._are_positions = False
@@ -40,7 +42,7 @@ class PoolRows:
         """Adds a batch.
 
         Args:
-            ids: ``[b]``; None stands for the positions that come next.
+            ids: ``[b]``; None stands for the ids that come next.
             penultimate: ``[b, h]``.
             logits: ``[b, c]``.
 
@@ -50,8 +52,8 @@ class PoolRows:
         start, stop = self._count, self._count + len(logits)
         if ids is None:
             self._are_positions = True
-            ids = np.arange(start, stop, dtype=np.int64)
-        if len(ids) != len(logits):
+            ids = self._next_ids(start, stop)
+        elif len(ids) != len(logits):
             raise CaptureError(
                 f"expected one row for each sample, but a batch of {len(ids)} samples gave the "
                 f"head {len(logits)} rows"
@@ -71,7 +73,7 @@ class PoolRows:
         The tensors are ordinary ones, also under ``torch.inference_mode``.
 
         Raises:
-            CaptureError: No rows, a repeated id, or samples that never came.
+            CaptureError: No rows, a repeated id, or missing samples.
         """
         if not self._count:
             raise CaptureError("the pool is empty: expected one sample or more to order")
@@ -88,6 +90,11 @@ class PoolRows:
         with torch.inference_mode(False):
             activations, outputs = zip(*self._batches, strict=True)
             return ids, torch.cat(activations), torch.cat(outputs)
+
+    def _next_ids(self, start: int, stop: int) -> SampleIds:
+        if self._given_ids is None:
+            return np.arange(start, stop, dtype=np.int64)
+        return self._given_ids[start:stop]
 
     def _store(self, start: int, stop: int, penultimate: Tensor, logits: Tensor) -> None:
         if self._n is None:
@@ -114,6 +121,6 @@ def _allocate(n: int, penultimate: Tensor, logits: Tensor) -> tuple[Tensor, Tens
 def _free_bytes(device: torch.device) -> float:
     if device.type != "cuda":
         return float("inf")
-    # What the allocator holds in reserve is as free as what the driver has left.
+    # Memory that the allocator has reserved but not used is free too.
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -5,11 +5,15 @@ from itertools import chain
 from typing import Any, cast
 
 import torch
-from lightning.fabric.utilities import move_data_to_device
+from lightning.fabric.plugins.precision import Precision
+from lightning.fabric.utilities import move_data_to_device, rank_zero_info
+from lightning.fabric.wrappers import _FabricModule
 from lightning.pytorch import LightningModule
 from torch import nn
+from torch._dynamo import OptimizedModule
 
 from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_batch
+from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.loss import choose_loss, peek_targets
 from lightning_badge.capture.pool import pass_over_pool
@@ -28,44 +32,50 @@ def capture(
     *,
     loss: str = "auto",
     bias: bool = False,
-    sample_id_key: str | None = None,
+    sample_id_key: EntryKey | None = None,
     device: torch.device | str | None = None,
     backend: str = "auto",
 ) -> GradientEmbedding:
     """Runs a model once over a pool and embeds the gradients of its head.
 
     The pass is that of `BadgeCallback`. The model runs in evaluation mode without gradients, in
-    its own precision (``torch.autocast`` around the call sets another). Modes, hooks and random
-    states are afterwards as they were before, also after an exception.
+    its own precision; of a model that Fabric has set up that is Fabric's, and ``torch.autocast``
+    around the call sets another. Modes, hooks and random states are afterwards as they were before,
+    also after an exception.
 
     A LightningModule's hooks of batch transfer are called. Where it overrides ``predict_step`` that
     is called too, else the model itself: with the first entry of a tuple or list, with the entries
-    of a dict that its ``forward`` accepts by keyword, with anything else as it comes.
+    of a dict or dataclass that its ``forward`` accepts by keyword, with the whole batch where it is
+    neither or no entry is accepted.
 
     Args:
-        model: Any module that ends in a classifier head, on its device. A compiled one runs
-            eagerly.
-        loader: The pool: a ``DataLoader`` as a rule, or any iterable of batches; unshuffled.
+        model: Any module that ends in a classifier head, on its device, or what Fabric's ``setup``
+            returns for it. A compiled one runs eagerly.
+        loader: The pool: a ``DataLoader`` as a rule, also one that Fabric has set up, or any
+            iterable of batches; unshuffled.
         head: Name of the classifier head, such as ``model.fc``; None finds it.
         loss: Whose gradient to embed: ``cross_entropy``; ``binary_cross_entropy``, for multi-label
             models too; ``auto`` takes the one that the model and its data show, as `choose_loss`
             does, and refuses regression.
         bias: Whether the gradient of the head's bias is embedded too.
-        sample_id_key: Key of dict batches that holds the sample ids. Batches that are a `PoolBatch`
-            tell the ids themselves; for all others ids are positions in the loader's data set.
+        sample_id_key: Entry of each batch that holds the sample ids: a key of dict batches, a field
+            of dataclasses and named tuples, or a position in tuples. Batches that are a `PoolBatch`
+            carry ids of their own; for all others ids are positions in the loader's data set, or in
+            the data set of which that is a ``Subset``.
         device: Where batches go; None takes the device of the model's first parameter.
-        backend: Who computes gradients: ``auto``, ``torch``, ``numba`` or ``triton``.
+        backend: The back end that computes gradients: ``auto``, ``torch``, ``numba`` or ``triton``.
 
     Returns:
         One row for each sample, on the model's device, or in main memory where the rows would fill
-        more than half of what the device has left.
+        more than half of the device's free memory.
 
     Raises:
-        CaptureError: Not one row for each sample, an empty pool, a loader that shuffles, a
-            ``device`` that the model is not on.
-        HeadError: The head cannot be told.
-        EmbeddingError: An unknown ``loss``, a regression head, or values that nothing can be
-            embedded of.
+        CaptureError: Not one row for each sample, an empty pool, a loader that shuffles, an
+            iterable data set without ids whose order is not certain, a ``device`` that the model
+            is not on.
+        HeadError: The head cannot be found, or is not linear.
+        EmbeddingError: An unknown ``loss``, a regression head, or values that cannot be
+            embedded.
         BadgeError: A back end that is unknown or cannot compute there.
 
     Example:
@@ -77,8 +87,7 @@ def capture(
     """
     if loss not in ("auto", *LOSSES):
         raise EmbeddingError(f"loss: expected one of auto, {', '.join(LOSSES)}, got {loss!r}")
-    # torch.compile(model) wraps it, under another signature.
-    model = getattr(model, "_orig_mod", model)
+    model, precision = _unwrapped(model)
     check_runs(model)
     target = _device_of(model, device)
     resolve_backend(backend, target)
@@ -87,9 +96,13 @@ def capture(
     def run(batch: Any, batch_idx: int) -> Any:
         batch = move(batch)
         with errors_in_one_line(model, batch, batch_idx):
-            return run_batch(model, batch, batch_idx, sample_id_key)
+            if precision is None:
+                return run_batch(model, batch, batch_idx, sample_id_key)
+            with precision.forward_context():
+                return run_batch(model, precision.convert_input(batch), batch_idx, sample_id_key)
 
     captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
+    rank_zero_info(f"capture: sample ids are {captured.id_source}")
     if loss == "auto":
         with untouched_random_state(*loader_generators(loader)):
             targets = peek_targets(loader)
@@ -97,8 +110,23 @@ def capture(
     return captured.embedding(loss=loss, bias=bias, backend=backend)
 
 
+def _unwrapped(model: nn.Module) -> tuple[nn.Module, Precision | None]:
+    """Returns a model without what ``torch.compile`` and Fabric wrap around it.
+
+    The wrappers have another signature, and methods of the model cannot be called through that of
+    Fabric. The second value is Fabric's precision, None without Fabric.
+    """
+    precision: Precision | None = None
+    while isinstance(model, _FabricModule | OptimizedModule):
+        if isinstance(model, _FabricModule):
+            precision, model = model._strategy.precision, model.module
+        else:
+            model = model._orig_mod
+    return model, precision
+
+
 def _mover(model: nn.Module, device: torch.device) -> Callable[[Any], Any]:
-    """Returns what brings a batch to a device, on the way that the model's owner chose."""
+    """Returns a function that moves a batch to a device, by the model's own hooks if it has any."""
     if not isinstance(model, lightning_classes("LightningModule")):
         return lambda batch: move_data_to_device(batch, device)
     module = cast(LightningModule, model)

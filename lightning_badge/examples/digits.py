@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.examples.extra import examples_extra
 from lightning_badge.examples.held_out import divided, draw_held_out
 from lightning_badge.sample_ids import SampleId
 
@@ -34,8 +35,13 @@ def digits(
         seed: Seeds the draw of the initial labels.
         split_seed: Seeds the validation split; separate from ``seed``, so that runs with different
             seeds are validated on the same images.
+
+    Raises:
+        BadgeError: A ``val_size`` that leaves nothing on one of the sides, or scikit-learn is not
+            installed.
     """
-    from sklearn.datasets import load_digits
+    with examples_extra():
+        from sklearn.datasets import load_digits
 
     table = load_digits()
     return divided(

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from lightning_badge.examples.extra import examples_extra
+
 # The subpackages with at least 100 sentences.
 TOPICS = (
     *("interpolate", "io", "linalg", "optimize", "signal", "sparse", "spatial", "special"),
@@ -40,7 +42,8 @@ def scipy_sentences() -> tuple[Sentence, ...]:
     Uses first paragraphs of 5 to 60 words, without duplicates. SciPy's source files are parsed, not
     imported, which takes a second or two. The result depends on SciPy's version.
     """
-    import scipy
+    with examples_extra():
+        import scipy
 
     root = Path(scipy.__file__).parent
     found: dict[str, Sentence] = {}

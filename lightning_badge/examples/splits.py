@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lightning_badge.examples.extra import examples_extra
 from lightning_badge.exceptions import BadgeError
 
 
@@ -15,7 +16,12 @@ def reading(path: str) -> Iterator[None]:
     Raises:
         BadgeError: Replaces any other exception and names the data.
     """
-    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    with examples_extra():
+        from datasets import (
+            are_progress_bars_disabled,
+            disable_progress_bars,
+            enable_progress_bars,
+        )
 
     were_disabled = are_progress_bars_disabled()
     disable_progress_bars()
@@ -78,26 +84,34 @@ def read_classes(
             order.
 
     Raises:
-        BadgeError: A row has no class, or a string that does not occur in the training split.
+        BadgeError: A row has no class or an empty one, or a class that does not occur in the
+            training split.
     """
     for rows in (train_rows, val_rows):
         check_column(rows, column)
     train, val = list(train_rows[column]), list(val_rows[column])
     names: list[str] | None = getattr(train_rows.features[column], "names", None)
     expected = "a class 0, 1, ..."
-    if all(isinstance(value, str) for value in train):
-        names = sorted(set(train))
+    if any(isinstance(value, str) for value in train):
+        names = sorted({value for value in train if not _is_empty(value)})
         expected = f"one of {', '.join(names):.200}"
         code = {name: number for number, name in enumerate(names)}
         train, val = ([code.get(value, value) for value in values] for values in (train, val))
     for rows, values in ((train_rows, train), (val_rows, val)):
         for row, value in enumerate(values):
             if not isinstance(value, int) or value < 0:
+                got = "an empty value; remove such rows, or fill in their class"
+                if not _is_empty(value):
+                    got = f"{value!s:.40} ({rows.features[column]})"
                 raise BadgeError(
                     f"column {column!r}, row {row} of split {str(rows.split)!r}: expected "
-                    f"{expected}, got {value!s:.40} ({rows.features[column]})"
+                    f"{expected}, got {got}"
                 )
     return train, val, names or list(map(str, range(max(train) + 1)))
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _default_val_split(rows: Any) -> str:
@@ -106,6 +120,6 @@ def _default_val_split(rows: Any) -> str:
         if split in splits:
             return split
     raise BadgeError(
-        f"no split 'validation' or 'test' in {', '.join(splits)}; set val_split to one of them, or "
-        "divide one: train_split='train[:90%]' val_split='train[90%:]'"
+        f"no split 'validation' or 'test' in {', '.join(splits)}; name one, or divide one, on the "
+        "command line with \"data.train_split='train[:90%]'\" \"data.val_split='train[90%:]'\""
     )

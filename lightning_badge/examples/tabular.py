@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.examples.extra import examples_extra
 from lightning_badge.examples.held_out import divided, draw_held_out
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.sample_ids import SampleId
@@ -43,7 +44,8 @@ def tabular(
     Raises:
         BadgeError: The name is unknown, or the table is too small for ``val_size``.
     """
-    from sklearn import datasets
+    with examples_extra():
+        from sklearn import datasets
 
     if name not in TABLES:
         raise BadgeError(f"data.name: expected one of {', '.join(TABLES)}, got {name!r}")

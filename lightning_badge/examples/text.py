@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.examples.extra import examples_extra
 from lightning_badge.examples.held_out import draw_held_out
 from lightning_badge.examples.scipy_sentences import TOPICS, scipy_sentences
 from lightning_badge.examples.splits import check_column, read_classes, read_splits, reading
@@ -140,7 +141,8 @@ class _Tokenized(Dataset[dict[str, Any]]):
 
 def _train_tokenizer(texts: Sequence[str], vocabulary: int, length: int) -> Any:
     """Trains a byte-pair encoding on lower-case words; needs no labels."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    with examples_extra():
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     # Not WordPiece: its trainer numbers the same tokens differently in every process, so a resumed
     # run would have another vocabulary.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from lightning_badge.examples.extra import examples_extra
 from lightning_badge.examples.models import Classifier
 
 
@@ -35,7 +36,8 @@ class SmallTransformer(Classifier):
         dropout: float = 0.1,
         lr: float = 2e-3,
     ) -> None:
-        from transformers import BertConfig, BertModel
+        with examples_extra():
+            from transformers import BertConfig, BertModel
 
         super().__init__(num_classes, lr)
         self.save_hyperparameters()

@@ -59,8 +59,8 @@ def test_a_limit_orders_the_first_batches_and_is_named(
 def test_a_trial_of_a_large_pool_reads_little_of_it(tmp_path: Path) -> None:
     data = Reads()
     fit(tmp_path, BadgeCallback(pool=DataLoader(data, batch_size=4)), fast_dev_run=True)
-    # One batch, and what is read to see that items do not change between two reads.
-    assert len(data.read) <= 4 + 12
+    # Targets of the first 16 items, and 12 items to see that they do not change between two reads.
+    assert len(data.read) <= 16 + 12 < 40
 
 
 def test_the_part_is_ordered_as_a_pool_of_its_own(tmp_path: Path) -> None:

@@ -109,12 +109,233 @@ def test_a_layer_that_wraps_another_linear_layer_is_the_head_itself() -> None:
         def __init__(self) -> None:
             super().__init__(8, CLASSES)
             self.base = nn.Linear(8, CLASSES)
+            self.base.weight, self.base.bias = self.weight, self.bias
 
         def forward(self, x: Tensor) -> Tensor:
             return self.base(x)
 
     model = nn.Sequential(nn.Linear(5, 8), Adapted())
     assert find(model).name == "1"
+
+
+class Adapter(nn.Module):
+    """A low-rank adapter in the layout of the package peft."""
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.lora_A, self.lora_B = nn.Linear(8, 2, bias=False), nn.Linear(2, CLASSES, bias=False)
+
+    def merge(self) -> None:
+        with torch.no_grad():
+            self.base_layer.weight += self.lora_B.weight @ self.lora_A.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base_layer(x) + self.lora_B(self.lora_A(x))
+
+
+class TestAdapters:
+    def model(self, adapter: type[Adapter] = Adapter) -> nn.Module:
+        head = adapter(nn.Linear(8, CLASSES))
+        return nn.Sequential(OrderedDict(body=nn.Linear(5, 8), classifier=head))
+
+    @pytest.mark.parametrize("head", [None, "classifier"])
+    def test_the_adapter_is_the_head_and_not_the_layer_in_it(self, head: str | None) -> None:
+        model = self.model()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        found = find(model, head)
+        assert (found.name, found.module) == ("classifier", model.classifier)
+        assert torch.equal(found.logits, model(inputs()))
+        after = model.state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+
+    def test_it_is_offered_where_the_head_cannot_be_told(self) -> None:
+        class Scaled(nn.Sequential):
+            def forward(self, x: Tensor) -> Tensor:
+                return 2 * super().forward(x) + 1
+
+        with pytest.raises(HeadError) as caught:
+            find(Scaled(self.model()))
+        assert "'0.classifier' [6, 8] -> [6, 4]" in str(caught.value)
+        assert "base_layer" not in str(caught.value)
+        assert "lora" not in str(caught.value)
+
+    @pytest.mark.parametrize("part", ["base_layer", "lora_B"])
+    def test_a_part_of_it_is_refused(self, part: str) -> None:
+        with pytest.raises(HeadError, match="part of the adapter 'classifier'.*head='classifier'"):
+            find(self.model(), f"classifier.{part}")
+
+    def test_one_that_does_what_its_merged_weight_does_not_is_refused(self) -> None:
+        class Gated(Adapter):
+            def forward(self, x: Tensor) -> Tensor:
+                return self.base_layer(x) + self.lora_B(self.lora_A(x).relu())
+
+        with pytest.raises(HeadError, match="'classifier'.*the adapter's merged weight"):
+            find(self.model(Gated))
+
+
+class NormLinear(nn.Linear):
+    """A cosine classifier: both the input and the weight are normalized."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 8 * functional.linear(functional.normalize(x), functional.normalize(self.weight))
+
+
+class TestOtherThanLinear:
+    @pytest.mark.parametrize("head", [None, "1"])
+    def test_a_normalized_head_is_refused(self, head: str | None) -> None:
+        model = nn.Sequential(nn.Linear(5, 8), NormLinear(8, CLASSES, bias=False))
+        with pytest.raises(
+            HeadError, match=r"head '1' \(NormLinear\).*not input @ weight.T \+ bias.*normalized"
+        ):
+            find(model, head)
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+    def test_in_every_precision(self, dtype: torch.dtype) -> None:
+        x = inputs().to(dtype)
+        assert find(nn.Sequential(nn.Linear(5, CLASSES)).to(dtype), x=x).name == "0"
+        with pytest.raises(HeadError, match="NormLinear"):
+            find(nn.Sequential(NormLinear(5, CLASSES)).to(dtype), x=x)
+
+    def test_a_wide_head_in_mixed_precision_is_taken(self) -> None:
+        model = nn.Sequential(nn.Linear(5, 2048), nn.ReLU(), nn.Linear(2048, 300))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert find(model).name == "2"
+
+    @pytest.mark.parametrize(
+        "network",
+        [
+            nn.Sequential(nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, CLASSES)),
+            nn.LayerNorm(5),
+            nn.Softmax(dim=1),
+        ],
+    )
+    def test_a_named_module_must_be_affine(self, network: nn.Module) -> None:
+        model = nn.Sequential(OrderedDict(head=network))
+        with pytest.raises(HeadError, match="'head'.*not an affine function of its input"):
+            find(model, "head")
+
+    @pytest.mark.parametrize(
+        "network",
+        [
+            nn.Sequential(nn.Dropout(0.5), nn.Linear(5, CLASSES)).eval(),
+            nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, CLASSES)).eval(),
+            nn.utils.parametrizations.weight_norm(nn.Linear(5, CLASSES)),
+        ],
+    )
+    def test_a_named_affine_module_is_taken(self, network: nn.Module) -> None:
+        assert find(nn.Sequential(OrderedDict(head=network)), "head").name == "head"
+
+    def test_a_layer_that_keeps_its_weight_transposed_is_taken(self) -> None:
+        class Transposed(nn.Module):
+            def __init__(self, h: int, c: int) -> None:
+                super().__init__()
+                self.weight = nn.Parameter(torch.randn(h, c))
+
+            def forward(self, x: Tensor) -> Tensor:
+                return x @ self.weight
+
+        for c in (5, CLASSES):
+            assert find(nn.Sequential(Transposed(5, c)), "0").name == "0"
+
+    def test_a_class_that_is_masked_out_does_not_matter(self) -> None:
+        class Masked(nn.Linear):
+            def forward(self, x: Tensor) -> Tensor:
+                return super().forward(x).index_fill(1, torch.tensor([2]), -torch.inf)
+
+        assert find(nn.Sequential(Masked(5, CLASSES))).name == "0"
+
+
+class TestAnotherWidth:
+    """The only linear layer that runs is not the head where its width is not the model's."""
+
+    def test_a_gate_over_channels(self) -> None:
+        class Gated(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.squeeze = nn.Linear(16, 16)
+                self.last = nn.Conv1d(16, 10, 3)
+
+            def forward(self, x: Tensor) -> Tensor:
+                gate = self.squeeze(x.mean(2)).sigmoid()
+                return self.last(x * gate[:, :, None]).mean(2)
+
+        with pytest.raises(
+            HeadError,
+            match=r"'squeeze' is the only linear layer that ran, but it gives \[6, 16\].*"
+            r"returned \[6, 10\]",
+        ):
+            find(Gated(), x=torch.randn(N, 16, 8))
+
+    def test_an_embedding_before_a_cosine_head(self) -> None:
+        class Cosine(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embed = nn.Linear(5, 16)
+                self.prototypes = nn.Parameter(torch.randn(10, 16))
+
+            def forward(self, x: Tensor) -> Tensor:
+                rows = functional.normalize(self.embed(x))
+                return rows @ functional.normalize(self.prototypes).T
+
+        model = Cosine()
+        for run in (lambda: model(inputs()), lambda: model(inputs()).argmax(1)):
+            with pytest.raises(HeadError, match=r"'embed'.*\[6, 16\].*returned \[6, 10\]"):
+                find_head(model, run)
+
+
+class ConvHead(nn.Module):
+    """Squeeze and excitation by 1x1 convolutions, and a head that is one, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3)
+        self.reduce, self.expand = nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)
+        self.head = nn.Conv2d(8, CLASSES, 1)
+        self.flat, self.pools = True, True
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.body(x)
+        maps = maps * self.expand(self.reduce(maps.mean((2, 3), keepdim=True)).relu()).sigmoid()
+        pooled = maps.mean((2, 3), keepdim=True) if self.pools else maps
+        logits = self.head(pooled)
+        return logits.flatten(1) if self.flat else logits
+
+
+class TestConvolutions:
+    @pytest.mark.parametrize("flat", [True, False])
+    @pytest.mark.parametrize("head", [None, "head"])
+    def test_a_pointwise_convolution_on_pooled_maps_is_a_head(
+        self, head: str | None, flat: bool
+    ) -> None:
+        model, x = ConvHead(), torch.randn(N, 3, 6, 6)
+        model.flat = flat
+        found = find(model, head, x)
+        assert found.name == "head"
+        assert (found.penultimate.shape, found.logits.shape) == ((N, 8), (N, CLASSES))
+        model.head = nn.Identity()
+        torch.testing.assert_close(found.penultimate, model(x).flatten(1))
+
+    def test_on_maps_of_several_positions_it_is_refused(self) -> None:
+        model, x = ConvHead(), torch.randn(N, 3, 6, 6)
+        model.pools = model.flat = False
+        with pytest.raises(HeadError, match="one vector for each sample: pool tokens or positions"):
+            find(model, x=x)
+        with pytest.raises(HeadError, match=r"\[6, 8, 4, 4\] -> \[6, 4, 4, 4\]; .*pool tokens"):
+            find(model, "head", x)
+
+    def test_linear_layers_come_first_where_no_output_tells(self) -> None:
+        class Both(ConvHead):
+            def __init__(self) -> None:
+                super().__init__()
+                self.head = nn.Linear(8, CLASSES)
+
+            def forward(self, x: Tensor) -> Tensor:
+                gate = self.expand(self.reduce(self.body(x).mean((2, 3), keepdim=True)))
+                return 3 * self.head(gate.flatten(1))
+
+        with pytest.warns(UserWarning, match="took 'head' .* the only linear layer that ran"):
+            assert find(Both(), x=torch.randn(N, 3, 6, 6)).name == "head"
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
@@ -219,6 +440,15 @@ class TestNoHead:
 
         with pytest.raises(HeadError, match=r"'score'.*\[n, c\].*\[6, 3, 5\] -> \[6, 3, 4\]"):
             find(Tokens(), x=torch.randn(N, 3, 5))
+
+    def test_one_output_for_each_token_of_a_deep_model(self) -> None:
+        model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+        for finish in (nn.Identity(), lambda logits: {"logits": logits}):
+            with pytest.raises(
+                HeadError,
+                match=r"returned \[6, 3, 4\].*one vector for each sample: pool tokens.*'0' \[6, 3",
+            ):
+                find_head(model, lambda finish=finish: finish(model(torch.randn(N, 3, 5))))
 
     def test_of_many_candidates_the_last_are_listed(self) -> None:
         model = nn.Sequential(*(nn.Linear(5, 5) for _ in range(40)), nn.Softplus())

@@ -1,13 +1,15 @@
 """What of a batch reaches the model, and whose sample it is."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import torch
 from capturing import Dicts, Stream, assert_captured, capture
 from lightning.pytorch import LightningModule
 from tiny import LIGHTNING_WARNINGS, Classifier, blobs, loader
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset, random_split
 
 from lightning_badge.exceptions import CaptureError
 from lightning_badge.pool_batch import PoolBatch
@@ -42,6 +44,51 @@ def test_a_dict_goes_in_by_keyword_and_its_ids_stand_under_a_key(ids: list[Any])
     captured = capture(model, DataLoader(data, batch_size=2), sample_id_key="id")
     assert captured.sample_ids.tolist() == ids
     assert_captured(captured, model, data.x)
+
+
+@dataclass
+class Samples:
+    x: Tensor
+    path: list[str]
+
+
+def test_a_dataclass_goes_in_by_keyword_and_its_ids_are_a_field() -> None:
+    model, x = Classifier(), blobs(4).tensors[0]
+    batches = [Samples(x[:3], ["c", "a", "b"]), Samples(x[3:], ["d"])]
+    captured = capture(model, batches, sample_id_key="path")
+    assert captured.sample_ids.tolist() == list("cabd")
+    assert_captured(captured, model, x)
+
+
+def test_a_dataclass_whose_fields_forward_does_not_take_goes_in_whole() -> None:
+    class WholeBatch(Classifier):
+        def forward(self, batch: Samples) -> Tensor:
+            return self.network(batch.x)
+
+    model, x = WholeBatch(), blobs(3).tensors[0]
+    assert_captured(capture(model, [Samples(x, ["c", "a", "b"])]), model, x)
+
+
+@pytest.mark.parametrize("key", [0, 2, -1])
+def test_ids_may_be_at_a_position_of_tuple_batches(key: int) -> None:
+    model, (x, y) = Classifier(), blobs(4).tensors
+    ids = torch.tensor([70, 30, 90, 10])
+    batches = [(ids, x, y)] if key == 0 else [(x, y, ids)]
+    captured = capture(model, batches, sample_id_key=key)
+    assert captured.sample_ids.tolist() == ids.tolist()
+    assert captured.id_source == f"given by sample_id_key={key}"
+    assert_captured(captured, model, x)
+
+
+def test_of_a_subset_ids_are_positions_in_the_whole() -> None:
+    model, data = Classifier(), blobs(40)
+    part, _ = random_split(data, [15, 25], torch.Generator().manual_seed(0))
+    nested = Subset(part, [4, 2, 11])
+    captured = capture(model, DataLoader(nested, batch_size=2))
+    ids = captured.sample_ids.tolist()
+    assert ids == [part.indices[position] for position in (4, 2, 11)]
+    assert captured.id_source.startswith("positions in the TensorDataset of which the pool is a S")
+    assert_captured(captured, model, data.tensors[0][ids])
 
 
 def test_a_forward_of_any_keywords_gets_all_but_the_ids() -> None:

@@ -78,12 +78,17 @@ class TestIds:
         assert [ids for ids, _ in read(DataLoader(range(5), batch_size=2))] == [None] * 3
 
     def test_a_missing_key_lists_the_keys(self) -> None:
-        with pytest.raises(CaptureError, match="'id'.*got keys 'x', 'y'"):
+        with pytest.raises(CaptureError, match="'id'.*got a dict of 'x', 'y'"):
             read([{"x": 1, "y": 2}], "id")
 
     def test_a_key_without_dicts_is_an_error(self) -> None:
-        with pytest.raises(CaptureError, match="expected dict batches.*got list"):
+        with pytest.raises(CaptureError, match="expected each batch to be a dict.*got a list"):
             read([[1, 2]], "id")
+
+    def test_a_position_in_tuple_batches_tells_them(self) -> None:
+        ((ids, batch),) = read([(torch.zeros(2), ["a", "b"])], 1)
+        assert ids.tolist() == ["a", "b"]
+        assert len(batch) == 2
 
     def test_ids_of_an_unknown_kind_are_an_error(self) -> None:
         with pytest.raises(CaptureError, match="all int or all str, got float"):
@@ -110,7 +115,7 @@ class TestOrderOfTheLoader:
     def test_positions_by_a_sampler_of_ones_own_draw_a_warning(
         self, arguments: dict[str, Any]
     ) -> None:
-        with pytest.warns(UserWarning, match="may not walk the data set in order"):
+        with pytest.warns(UserWarning, match="may read the data set in another order"):
             read(DataLoader(range(6), **arguments))
 
     def test_with_ids_any_fixed_order_will_do(self) -> None:
@@ -120,6 +125,78 @@ class TestOrderOfTheLoader:
 
     def test_a_stream_has_no_sampler_to_look_at(self) -> None:
         assert len(read(DataLoader(Counting(), batch_size=2))) == 3
+
+
+class Permuted(IterableDataset[int]):
+    """Shuffles in a way that no attribute tells."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(torch.randperm(50).tolist())
+
+
+class ShuffleBuffer(IterableDataset[int]):
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.source)
+
+
+class Wraps(ShuffleBuffer):
+    pass
+
+
+class Flagged(Counting):
+    def __init__(self, shuffle: bool) -> None:
+        self.shuffle = shuffle
+
+
+def with_ids(numbers: list[int]) -> PoolBatch:
+    return PoolBatch(tuple(numbers), torch.tensor(numbers))
+
+
+class TestStreams:
+    def test_worker_processes_are_an_error(self) -> None:
+        with pytest.raises(
+            CaptureError, match="1 worker processes read.*sample_id_key=.*PoolBatch.*num_workers=0"
+        ):
+            read(DataLoader(Counting(), num_workers=1))
+
+    @pytest.mark.parametrize(
+        ("stream", "name"),
+        [
+            (ShuffleBuffer(Counting()), "ShuffleBuffer"),
+            (Wraps(Wraps(ShuffleBuffer(Counting()))), "ShuffleBuffer"),
+            (Wraps([Counting(), ShuffleBuffer(Counting())]), "ShuffleBuffer"),
+            (Flagged(shuffle=True), "Flagged"),
+        ],
+    )
+    def test_a_stream_that_says_it_shuffles_is_an_error(self, stream: Any, name: str) -> None:
+        with pytest.raises(CaptureError, match=rf"shuffles \({name}\).*sample_id_key="):
+            read(DataLoader(stream, collate_fn=same))
+
+    def test_a_stream_in_another_order_at_a_second_read_is_an_error(self) -> None:
+        torch.manual_seed(0)
+        with pytest.raises(CaptureError, match="first batch differs between two reads"):
+            read(DataLoader(Permuted(), batch_size=10))
+
+    def test_streams_in_a_fixed_order_are_read_once(self) -> None:
+        cycle = Wraps(Counting())
+        cycle.dataset = cycle
+        for stream in (Flagged(shuffle=False), cycle):
+            assert len(read(DataLoader(stream, batch_size=2))) == 3
+        once = (batch for batch in [torch.zeros(2), torch.ones(2)])
+        assert len(read(once)) == 2
+
+    @pytest.mark.parametrize("stream", [Permuted(), ShuffleBuffer(Counting())])
+    def test_with_ids_any_order_will_do(self, stream: Any) -> None:
+        batches = read(DataLoader(stream, batch_size=5, collate_fn=with_ids))
+        assert all(ids.tolist() == batch.tolist() for ids, batch in batches)
+
+    @pytest.mark.slow
+    def test_with_ids_worker_processes_are_welcome(self) -> None:
+        ((ids, _),) = read(DataLoader(Counting(), batch_size=5, collate_fn=with_ids, num_workers=1))
+        assert ids.tolist() == list(range(5))
 
 
 class TestRandomItems:
@@ -137,8 +214,25 @@ class TestRandomItems:
     )
     def test_an_item_that_differs_between_two_reads_draws_a_warning(self, make: Any) -> None:
         torch.manual_seed(0)
-        with pytest.warns(UserWarning, match="first item differs between two reads"):
+        with pytest.warns(UserWarning, match=r"\d of 6 items of the pool differ between two reads"):
             read(DataLoader(Items(make), collate_fn=same))
+
+    def test_augmentation_that_leaves_most_items_as_they_are_is_seen(self) -> None:
+        def flipped_sometimes(position: int) -> torch.Tensor:
+            item = torch.arange(4.0) + position
+            return item.flip(0) if torch.rand(()) < 0.35 else item
+
+        for seed in range(20):
+            torch.manual_seed(seed)
+            with pytest.warns(UserWarning, match="of 12 items of the pool differ"):
+                read(DataLoader(Items(flipped_sometimes, n=1000), collate_fn=same))
+
+    def test_items_of_the_whole_data_set_are_compared(self) -> None:
+        def random_at_the_end(position: int) -> torch.Tensor:
+            return torch.rand(()) if position == 99 else torch.zeros(())
+
+        with pytest.warns(UserWarning, match="1 of 12 items .* item 99 for one"):
+            read(DataLoader(Items(random_at_the_end, n=100)))
 
     @pytest.mark.parametrize(
         "make",

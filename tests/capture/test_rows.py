@@ -35,6 +35,13 @@ def test_given_ids_may_be_fewer_than_the_pool_holds() -> None:
     assert len(penultimate) == len(logits) == 2
 
 
+def test_samples_without_an_id_get_the_next_of_the_pools_ids() -> None:
+    rows = PoolRows(3, np.array([70, 30, 90]))
+    rows.append(None, *batch(2))
+    rows.append(None, *batch(1))
+    assert rows.finish()[0].tolist() == [70, 30, 90]
+
+
 def test_a_repeated_id_is_an_error() -> None:
     rows = PoolRows(None)
     rows.append(np.array([3, 4]), *batch(2))

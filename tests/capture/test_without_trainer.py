@@ -26,9 +26,9 @@ from tiny import (
     needs_gpu,
 )
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
-from lightning_badge.capture import capture
+from lightning_badge.capture import capture, without_trainer
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import BadgeError, CaptureError, EmbeddingError, HeadError
 from lightning_badge.pool_batch import PoolBatch
@@ -104,6 +104,24 @@ def test_a_module_that_takes_the_whole_dict_gets_it() -> None:
     embedding = capture(model, DataLoader(data, batch_size=3), sample_id_key="id")
     assert embedding.sample_ids.tolist() == [5, 1, 4]
     assert_same(embedding, capture(model.network, [PoolBatch((5, 1, 4), data.x)]))
+
+
+@pytest.mark.parametrize(
+    ("pool", "source"),
+    [
+        (loader(8), "positions in the pool's TensorDataset"),
+        (DataLoader(Subset(blobs(9), [4, 2])), "positions in the TensorDataset of which the pool"),
+        ([PoolBatch((7, 3), blobs(2).tensors[0])], "given by PoolBatch"),
+    ],
+)
+def test_says_once_what_the_ids_are(
+    monkeypatch: pytest.MonkeyPatch, pool: Any, source: str
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(without_trainer, "rank_zero_info", said.append)
+    capture(mlp(), pool)
+    (line,) = said
+    assert line.startswith(f"capture: sample ids are {source}")
 
 
 def test_a_compiled_module_runs_eagerly() -> None:

@@ -1,4 +1,5 @@
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lightning_badge.examples import huggingface as module
 from lightning_badge.examples import splits as splits_module
@@ -186,12 +188,29 @@ class TestErrors:
         with pytest.raises(BadgeError, match="expected a class 0, 1, ..., got"):
             huggingface(write([picture()] * 2, [1, label]))
 
-    def test_a_missing_validation_split_is_an_error_with_a_solution(self, write: Write) -> None:
-        path = write([picture()] * 2, [0, 1], splits=("train",))
+    @pytest.mark.parametrize("label", ["", "  ", None])
+    def test_an_empty_label_among_strings_is_an_error_that_names_its_row(
+        self, write: Write, label: str | None
+    ) -> None:
+        path = write([picture()] * 3, ["ice cream", "cat", label])
         with pytest.raises(
-            BadgeError, match=r"'test' in train; set val_split to .*val_split='train\[90%:\]"
+            BadgeError,
+            match=r"row 2 of split 'train': expected one of cat, ice cream, got an empty",
         ):
             huggingface(path)
+
+    def test_a_missing_validation_split_is_an_error_that_shows_the_way(self, write: Write) -> None:
+        path = write([picture()] * 10, [0, 1] * 5, splits=("train",))
+        with pytest.raises(BadgeError, match=r"'test' in train; name one, or divide") as caught:
+            huggingface(path)
+        shown = shlex.split(str(caught.value).split("on the command line with ")[1])
+        overrides = OverridesParser.create().parse_overrides(shown)
+        arguments = {
+            override.key_or_group.removeprefix("data."): override.value() for override in overrides
+        }
+        assert arguments == {"train_split": "train[:90%]", "val_split": "train[90%:]"}
+        datamodule = huggingface(path, initial_labeled=2, **arguments)
+        assert len(datamodule.held_back_labels()) == 9
 
     def test_an_empty_image_is_an_error(self, write: Write) -> None:
         with pytest.raises(BadgeError, match="expected an image, got an empty row"):
