@@ -1,12 +1,13 @@
 """Gains of an ordering, recomputed from dense gradients in float64 that autograd computes."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from sequential import sq_dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_badge.ordering import Ordering
@@ -27,6 +28,31 @@ def dense_gradients(penultimate: Tensor, weight: Tensor, bias: Tensor | None = N
         logits = functional.linear(row, leaf, offset)
         loss = functional.cross_entropy(logits[None], logits.argmax()[None])
         (gradient,) = torch.autograd.grad(loss, leaf)
+        rows.append(gradient.flatten())
+    return torch.stack(rows)
+
+
+def model_gradients(
+    model: nn.Module, head: str, inputs: list[Any], run: Callable[[Any, Any], Tensor]
+) -> Tensor:
+    """Returns the gradient of cross entropy at the predicted class for each sample.
+
+    Args:
+        model: Copied in float64 and in evaluation mode.
+        head: Name of its head.
+        inputs: Of one sample each.
+        run: Returns the logits ``[1, c]`` of the copied model for one of the inputs.
+
+    Returns:
+        With respect to the head's weight, ``[n, c * h]``.
+    """
+    exact = copy.deepcopy(model).double().eval()
+    weight = exact.get_submodule(head).weight
+    rows = []
+    for one in inputs:
+        logits = run(exact, one)
+        loss = functional.cross_entropy(logits, logits.argmax(dim=1))
+        (gradient,) = torch.autograd.grad(loss, weight)
         rows.append(gradient.flatten())
     return torch.stack(rows)
 

@@ -43,11 +43,16 @@ class TestCallbackPage:
         assert pq.read_table(tmp_path / "badge" / "ordering.parquet").num_rows == 1387
         assert len(marked[0].splitlines()) <= 20
 
-    @pytest.mark.parametrize(("number", "rows"), [(1, 100), (2, 200)])
-    def test_the_others(self, tmp_path: Path, marked: list[str], number: int, rows: int) -> None:
-        run(marked[number], tmp_path)
-        (path,) = tmp_path.rglob("ordering.parquet")
-        assert pq.read_table(path).num_rows == rows
+    def test_keeping_the_embedding(self, tmp_path: Path, marked: list[str]) -> None:
+        run(marked[1], tmp_path)
+        assert pq.read_table(tmp_path / "badge" / "ordering.parquet").num_rows == 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_page_without_a_trainer(tmp_path: Path, number: int) -> None:
+    run(blocks("docs/without_trainer.md")[number], tmp_path)
+    assert pq.read_table(tmp_path / "ordering.parquet").num_rows == 200
 
 
 @pytest.mark.slow
@@ -83,7 +88,9 @@ def test_the_budget_of_the_contributors_page(tmp_path: Path) -> None:
 
 def test_every_marked_block_is_run_by_a_test() -> None:
     marked = {page.name: page.read_text(encoding="utf-8").count(MARK) for page in PAGES}
-    assert {name: n for name, n in marked.items() if n} == {"callback.md": 3, "CONTRIBUTING.md": 2}
+    assert {name: n for name, n in marked.items() if n} == {
+        **{"callback.md": 2, "without_trainer.md": 2, "CONTRIBUTING.md": 2}
+    }
 
 
 def test_the_readme_is_short() -> None:

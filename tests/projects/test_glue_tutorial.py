@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from dense_gradients import assert_orders, dense_gradients
+from dense import assert_gains, model_gradients
 from tiny import LIGHTNING_WARNINGS, QUIET
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -148,13 +148,13 @@ def test_the_last_weights_order_the_pool(tmp_path: Path) -> None:
     assert read.metadata["loss"] == "cross_entropy"
     pool = Sentences(N, 2)
     inputs = [{key: value[None] for key, value in pool[row].items()} for row in range(N)]
-    gradients = dense_gradients(
+    gradients = model_gradients(
         model,
         "model.classifier",
         inputs,
         lambda exact, one: exact.model(one["input_ids"], one["attention_mask"]).logits,
     )
-    assert_orders(read, gradients, list(range(N)))
+    assert_gains(read, list(range(N)), gradients)
     assert badge.n_orderings == 1
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from dense_gradients import assert_orders, dense_gradients
+from dense import assert_gains, model_gradients
 from hydra.utils import instantiate
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -214,7 +214,7 @@ def train(root: Path, model: MNISTLitModule, **arguments: Any) -> tuple[Trainer,
 
 def gradients_of(model: MNISTLitModule) -> Tensor:
     inputs = [digits(50, 2)[row][0][None] for row in range(50)]
-    return dense_gradients(model, "net.model.9", inputs, lambda exact, x: exact(x.double()))
+    return model_gradients(model, "net.model.9", inputs, lambda exact, x: exact(x.double()))
 
 
 def test_the_last_weights_order_the_pool(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_last_weights_order_the_pool(tmp_path: Path) -> None:
     read = read_ordering(tmp_path / "badge" / "ordering.parquet")
     assert read.metadata["head"] == "net.model.9"
     assert read.metadata["loss_evidence"] == "CrossEntropyLoss 'criterion'"
-    assert_orders(read, gradients_of(model), list(range(50)))
+    assert_gains(read, list(range(50)), gradients_of(model))
     assert badge.n_orderings == 1
 
 
@@ -235,7 +235,7 @@ def test_the_best_checkpoint_orders_the_pool(tmp_path: Path) -> None:
     )
     assert badge.n_orderings == 1
     assert badge.ordering.metadata["checkpoint"] == trainer.checkpoint_callback.best_model_path
-    assert_orders(badge.ordering, gradients_of(model), list(range(50)))
+    assert_gains(badge.ordering, list(range(50)), gradients_of(model))
 
 
 def test_a_compiled_network_orders_the_pool(tmp_path: Path) -> None:
@@ -243,4 +243,4 @@ def test_a_compiled_network_orders_the_pool(tmp_path: Path) -> None:
     _, badge = train(tmp_path, model)
     assert badge.ordering.metadata["head"] == "net.model.9"
     model.net = model.net._orig_mod
-    assert_orders(badge.ordering, gradients_of(model), list(range(50)))
+    assert_gains(badge.ordering, list(range(50)), gradients_of(model))

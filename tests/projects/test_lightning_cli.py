@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from dense_gradients import assert_orders, dense_gradients
+from dense import assert_gains, model_gradients
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 from tiny import LIGHTNING_WARNINGS
@@ -132,7 +132,7 @@ def run(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Lightni
 
 def gradients_of(model: ImageClassifier) -> Tensor:
     inputs = [images(2)[row][0][None] for row in range(N)]
-    return dense_gradients(model, "model.fc2", inputs, lambda exact, x: exact(x.double()))
+    return model_gradients(model, "model.fc2", inputs, lambda exact, x: exact(x.double()))
 
 
 def test_the_callback_comes_from_the_command_line(
@@ -149,7 +149,7 @@ def test_the_callback_comes_from_the_command_line(
         )
     read = read_ordering(tmp_path / "out" / "ordering.parquet")
     assert read.metadata["head"] == "model.fc2"
-    assert_orders(read, gradients_of(cli.model), list(range(N)))
+    assert_gains(read, list(range(N)), gradients_of(cli.model))
     (callback,) = [c for c in cli.trainer.callbacks if isinstance(c, BadgeCallback)]
     assert callback.n_orderings == 1
 
@@ -158,7 +158,7 @@ def test_the_callback_comes_from_the_command_line(
 def test_a_trial_run_orders_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cli = run(tmp_path, monkeypatch, "--trainer.fast_dev_run=true", "--trainer.callbacks.seed=3")
     (callback,) = [c for c in cli.trainer.callbacks if isinstance(c, BadgeCallback)]
-    assert_orders(callback.ordering, gradients_of(cli.model)[:16], list(range(16)))
+    assert_gains(callback.ordering, list(range(16)), gradients_of(cli.model)[:16])
     assert not (tmp_path / "badge").exists()
 
 
