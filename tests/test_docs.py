@@ -89,7 +89,9 @@ def test_the_budget_of_the_contributors_page(tmp_path: Path) -> None:
 def test_every_marked_block_is_run_by_a_test() -> None:
     marked = {page.name: page.read_text(encoding="utf-8").count(MARK) for page in PAGES}
     assert {name: n for name, n in marked.items() if n} == {
-        **{"callback.md": 2, "without_trainer.md": 2, "CONTRIBUTING.md": 2}
+        "callback.md": 2,
+        "without_trainer.md": 2,
+        "CONTRIBUTING.md": 2,
     }
 
 
