@@ -83,12 +83,20 @@ def run(
     """
     for message in _FALSE_ALARMS:
         warnings.filterwarnings("ignore", message)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [program or sys.argv[0], *_searched_first(arguments)]
     # Otherwise Hydra itself reports errors of composing the configuration, in many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    sys.argv = [program or sys.argv[0], *_searched_first(arguments)]
-    with one_line_errors(keys):
-        main()
+    try:
+        with one_line_errors(keys):
+            main()
+    finally:
+        sys.argv = argv
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
 
 
 def _searched_first(arguments: Sequence[str]) -> list[str]:

@@ -121,7 +121,7 @@ def test_a_comparison_continues_after_a_failed_run_and_after_a_kill(
         ("seeds=[0]", "seeds: expected at least 2 for an interval or a test, got 1"),
         ("seeds=[1,1]", "seeds: expected at least one and no repetitions, got [1, 1]"),
         ("seed=3", "seed=3: differs between runs; set seeds= instead"),
-        ("+budgets.few=['budget.typo=1']", "Could not override 'budget.typo'"),
+        ("+budgets.few=['budget.typo=1']", "no key 'budget.typo' in the configuration"),
         ("contestants=seed", "contestants: expected strategy or budget, got 'seed'"),
         ("confidence=90", "confidence: expected a number between 0 and 1, got 90"),
         ("jobs=0", "jobs: expected a positive integer, got 0"),
