@@ -9,6 +9,7 @@ from torch.utils.data import BatchSampler
 from lightning_badge.callback.first_batches import FirstBatches
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
+from lightning_badge.capture.loader_order import reject_other_order
 from lightning_badge.capture.pool import CapturedPool, capture_pool
 from lightning_badge.capture.reader import loader_generators
 from lightning_badge.exceptions import CaptureError
@@ -38,7 +39,8 @@ def try_first_batch(
         Its rows; None where the pool is empty, or an iterator, which can be read only once.
 
     Raises:
-        CaptureError: What `capture_pool` raises, and a loader that drops samples.
+        CaptureError: What `capture_pool` raises, a loader that drops samples, and a stream without
+            ids whose first batch differs between two reads.
         HeadError: The head cannot be told.
     """
     if isinstance(loader, Iterator):
@@ -49,6 +51,7 @@ def try_first_batch(
             return None
         if not isinstance(batches[0], PoolBatch):
             _reject_dropped_samples(loader)
+            reject_other_order(loader)
         return capture_pool(trainer, pl_module, batches, head=head, sample_id_key=sample_id_key)
 
 

@@ -84,9 +84,10 @@ def reject_uncertain_positions(loader: Iterable[Any]) -> None:
 
 
 def reject_other_order(loader: Iterable[Any]) -> None:
-    """Checks, after a pass, a stream whose batches carry no ids: reads its first batch twice.
+    """Checks a stream whose batches carry no ids: reads its first batch twice.
 
-    After the pass, because a stream that can be read once only would lose that batch.
+    A pass checks after its last batch: of a stream that can be read once only, an earlier check
+    would take batches away.
 
     Raises:
         CaptureError: The two reads differ.

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from tiny import LIGHTNING_WARNINGS, WIDTH, Classifier, blobs, fit, loader, make_trainer, mlp
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.exceptions import BadgeError
@@ -65,12 +65,20 @@ class Named(Dataset[dict[str, Any]]):
         return {"x": blobs(20)[position][0], "name": f"s{position}"}
 
 
+class Permuted(IterableDataset[Tensor]):
+    """A stream in another order at every read."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(blobs(20).tensors[0][torch.randperm(20)])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"head": "network.9"}, "head='network.9': no module of the model has this name"),
         ({"pool": loader(20, shuffle=True)}, "the pool's loader shuffles"),
         ({"pool": loader(20, drop_last=True)}, "drops its last batch, 4 of 20 samples"),
+        ({"pool": DataLoader(Permuted(), 8)}, "first batch differs between two reads"),
         ({"pool": DataLoader(Named(), 8), "sample_id_key": "id"}, "sample_id_key='id'"),
         ({"loss": "cross_entropy", "model": Steps(mlp(1))}, "cross_entropy needs two classes"),
         ({"model": Steps(Attention())}, "the model has no linear layer"),
