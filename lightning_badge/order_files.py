@@ -10,7 +10,7 @@ from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import Loss
 from lightning_badge.ordering import STRATEGIES, Ordering, check_strategy, order
 from lightning_badge.ordering_file import write_ordering
-from lightning_badge.progress import progress_bar
+from lightning_badge.progress import progress_bar, progress_status
 from lightning_badge.sample_ids import SampleId
 
 
@@ -72,11 +72,12 @@ def order_files(
             "do not hold; use BadgeCallback, or order(..., posterior=...)"
         )
     how: Any = {"loss": loss, "bias": bias, "backend": backend}
-    embedding = read_embedding(penultimate, logits, file=file, ids=ids, **how)
     labeled_paths = (labeled_penultimate, labeled_logits, labeled_file)
-    labeled = None
-    if any(path is not None for path in labeled_paths):
-        labeled = read_embedding(*labeled_paths[:2], file=labeled_file, **how)
+    with progress_status("Reading and embedding", enabled=progress):
+        embedding = read_embedding(penultimate, logits, file=file, ids=ids, **how)
+        labeled = None
+        if any(path is not None for path in labeled_paths):
+            labeled = read_embedding(*labeled_paths[:2], file=labeled_file, **how)
     ranks = len(embedding) if k is None else min(k, len(embedding))
     with progress_bar("Ordering", ranks, enabled=progress) as advance:
         ordering = order(

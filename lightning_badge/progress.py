@@ -84,3 +84,26 @@ def progress_bar(
         yield advance
     finally:
         progress.stop()
+
+
+@contextmanager
+def progress_status(
+    description: str, *, enabled: bool = True, console: Console | None = None
+) -> Iterator[None]:
+    """Shows a spinner beside work that cannot count its steps, on a terminal only.
+
+    Args:
+        description: What is done, in a few words.
+        enabled: False draws nothing.
+        console: Where; standard error where None.
+
+    Example:
+        >>> with progress_status("Embedding 1,000 rows"):
+        ...     pass
+    """
+    console = Console(stderr=True) if console is None else console
+    if not (enabled and console.is_terminal):
+        yield
+        return
+    with console.status(description):
+        yield

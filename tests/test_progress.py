@@ -7,7 +7,7 @@ from pools import context_of, make_pool
 from rich.console import Console
 
 from lightning_badge.ordering import STRATEGIES, LazyOrdering, order
-from lightning_badge.progress import progress_bar
+from lightning_badge.progress import progress_bar, progress_status
 
 
 def terminal() -> Console:
@@ -60,3 +60,11 @@ def test_blocks_report_while_the_ordering_goes_on() -> None:
     lazy.take(2000, progress=reported.append)
     assert sum(reported) == 2000
     assert len(reported) >= lazy.counters.blocks - 1 > 3
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_work_without_steps_shows_a_spinner_on_a_terminal(is_terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=100)
+    with progress_status("Embedding", console=console):
+        pass
+    assert ("Embedding" in drawn(console)) == is_terminal
