@@ -1,8 +1,8 @@
 """The two packages of Lightning: ``lightning.pytorch`` and ``pytorch_lightning``.
 
-Both hold the same code, so a class of one is unrelated to the class of that name in the other. This
-package imports ``lightning.pytorch`` alone and accepts objects of either: ``pytorch_lightning`` is
-looked up among the imported modules, and never imported.
+Both contain the same code, but a class of one is unrelated to the class of the same name in the
+other. This project imports only ``lightning.pytorch`` and accepts objects of both: it looks up
+``pytorch_lightning`` among the imported modules and never imports it.
 """
 
 import sys
@@ -17,10 +17,10 @@ def lightning_classes(name: str) -> tuple[Any, ...]:
     """Returns the classes of a name, one from each package of Lightning that is imported.
 
     Args:
-        name: Below the package, such as ``callbacks.RichProgressBar``.
+        name: Path below the package, such as ``callbacks.RichProgressBar``.
 
     Returns:
-        For ``isinstance``; empty where this version of Lightning has no such class.
+        Classes for ``isinstance``; empty if this version of Lightning has no such class.
     """
     found = (_look_up(package, name) for package in _PACKAGES)
     return tuple(value for value in found if isinstance(value, type))
@@ -30,8 +30,8 @@ def overrides(instance: object, method: str) -> bool:
     """Whether a module or datamodule has a method that is not Lightning's own.
 
     Args:
-        instance: Of a subclass of ``LightningModule`` or ``LightningDataModule``.
-        method: Its name.
+        instance: An instance of a subclass of ``LightningModule`` or ``LightningDataModule``.
+        method: Name of the method.
     """
     own = getattr(instance, method, None)
     bases = (*lightning_classes("LightningModule"), *lightning_classes("LightningDataModule"))
@@ -40,9 +40,9 @@ def overrides(instance: object, method: str) -> bool:
 
 
 def inherited(instance: object, name: str, method: str, trainer: object) -> Callable[..., Any]:
-    """Returns Lightning's own method, of the package that a Trainer is of.
+    """Returns Lightning's own method from the package that a Trainer belongs to.
 
-    A Trainer takes the method of the other package for one that overrides its own.
+    A Trainer would regard the method of the other package as an override.
 
     Args:
         instance: Whose method.
@@ -61,11 +61,12 @@ def inherited(instance: object, name: str, method: str, trainer: object) -> Call
 def join_namespaces(cls: type, name: str) -> None:
     """Makes a class a subclass of Lightning's class in every package that is imported.
 
-    A Trainer of ``pytorch_lightning`` refuses callbacks and datamodules that are not.
+    A Trainer of ``pytorch_lightning`` refuses callbacks and datamodules that are not its
+    subclasses.
 
     Args:
-        cls: Derived from the class in ``lightning.pytorch``.
-        name: Of that class, as in `lightning_classes`.
+        cls: A class derived from the class in ``lightning.pytorch``.
+        name: Name of that class, as in `lightning_classes`.
     """
     for base in lightning_classes(name):
         if not issubclass(cls, base):

@@ -1,4 +1,4 @@
-"""The callback: decide, capture, order, write."""
+"""The Lightning callback: decides when to order, captures the pool, orders it, writes the file."""
 
 from lightning_badge.callback.badge import BadgeCallback
 

@@ -1,4 +1,4 @@
-"""What the callback says: which pool it orders before training, and what it wrote afterwards."""
+"""Info lines of the callback: the pool before training, the ordering file afterwards."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,16 +20,16 @@ from lightning_badge.ordering import Ordering
 def announce_pool(
     trainer: Trainer, source: PoolSource, loader: Iterable[Any], schedule: Schedule, path: Path
 ) -> None:
-    """Says which loader is the pool, how large it is, and when an ordering of it goes where.
+    """Logs which loader is the pool, its size, when it is ordered, and the path of the file.
 
-    Warns where the pool is the test set: labeled samples of it cannot test the model any more.
+    Warns if the pool is the test set: samples that get labeled can no longer test the model.
 
     Args:
-        trainer: That trains.
-        source: Of the pool.
-        loader: Of the pool.
+        trainer: The Trainer that trains.
+        source: Where the pool comes from.
+        loader: Loader of the pool.
         schedule: When the callback orders.
-        path: Of the file.
+        path: Path of the ordering file.
     """
     n = pool_size(loader)
     size = "of unknown size" if n is None else f"{n:,} samples"
@@ -48,13 +48,13 @@ def announce_pool(
 def announce_ordering(
     trainer: Trainer, ordering: Ordering, path: Path | None, seconds: Mapping[str, float]
 ) -> None:
-    """Says what was ordered and where the file is.
+    """Logs what was ordered and the path of the file.
 
     Args:
-        trainer: That runs the model.
+        trainer: The Trainer that runs the model.
         ordering: The ordering.
-        path: Of the file.
-        seconds: What capture and ordering took, by name.
+        path: Path of the ordering file.
+        seconds: Seconds of capture and ordering, by name.
     """
     facts = ordering.metadata
     target = "no file was written" if is_trial(trainer) else f"written to {path}"
@@ -70,7 +70,7 @@ def _is_test_set(owner: Any, loader: Iterable[Any]) -> bool:
     try:
         test = owner.test_dataloader()
     except Exception:
-        return False  # not set up in fit, or there is none
+        return False  # the test data are not set up in fit, or there are none
     data, other = getattr(loader, "dataset", None), getattr(test, "dataset", None)
     if data is None or other is None:
         return False
@@ -78,7 +78,7 @@ def _is_test_set(owner: Any, loader: Iterable[Any]) -> bool:
 
 
 def _same_items(one: Any, other: Any) -> bool:
-    """Whether two data sets certainly agree in length and in three items."""
+    """Whether two data sets have the same length and three equal items."""
     try:
         n = len(one)
         if type(one) is not type(other) or len(other) != n or not n:
@@ -89,7 +89,7 @@ def _same_items(one: Any, other: Any) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether the inputs of two items are certainly the same."""
+    """Whether the inputs of two items are equal; False if they cannot be compared."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return bool(one) and _same(next(iter(one.values())), next(iter(other.values())))
     if isinstance(one, tuple | list) and isinstance(other, tuple | list):

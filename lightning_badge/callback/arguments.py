@@ -1,4 +1,4 @@
-"""Checks of the callback's own arguments."""
+"""Checks of the callback's arguments."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raises where an argument is none of its choices.
+    """Raises if an argument is not one of its choices.
 
     Raises:
-        MisconfigurationException: With the choices.
+        MisconfigurationException: The value is not valid; the message lists the choices.
     """
     if value not in choices:
         raise MisconfigurationException(
@@ -18,10 +18,10 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 
 def check_integer(name: str, value: object, least: int) -> None:
-    """Raises where an argument is no integer, or less than it may be.
+    """Raises if an argument is not an integer or is too small.
 
     Raises:
-        MisconfigurationException: With what was expected.
+        MisconfigurationException: The value is not valid; the message says what was expected.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise MisconfigurationException(

@@ -1,4 +1,4 @@
-"""``Trainer(callbacks=[BadgeCallback()])``: orders the pool by the model that is trained."""
+"""``Trainer(callbacks=[BadgeCallback()])``: orders the pool with the trained model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,65 +33,66 @@ from lightning_badge.ordering_file import write_ordering
 
 
 class BadgeCallback(Callback):
-    """Orders the pool so that labeling any first part of it teaches the model most.
+    """Orders the pool so that any prefix of the ordering is a good batch to label.
 
-    ``when`` says at which moments of ``fit`` that happens; each ``trainer.validate`` orders when it
-    ends (with ``ckpt_path="best"`` by the best weights). The ordering goes to a Parquet file that
-    `read_ordering` reads. Training is not touched: its weights, losses, shuffles and logs are those
-    of a run without the callback.
+    ``when`` selects the moments of ``fit`` at which the pool is ordered. ``trainer.validate``
+    always orders when it ends; with ``ckpt_path="best"`` it uses the best weights. The ordering is
+    written to a Parquet file that `read_ordering` reads. Training does not change: weights, losses,
+    shuffles and logs are the same as without the callback.
 
-    The pool is the ``pool`` loader, or else what ``pool_dataloader()`` of the datamodule or of the
-    module returns, or else their ``predict_dataloader()``. Strategies that use the labeled
-    set take it from the datamodule's ``labeled_dataloader()``.
+    The pool is the first of these that exists: the ``pool`` loader, ``pool_dataloader()`` of the
+    datamodule or module, ``predict_dataloader()`` of either. Strategies that use the labeled set
+    take it from the datamodule's ``labeled_dataloader()``.
 
-    The model runs on a batch by ``predict_step(batch, batch_idx)`` where its class overrides that,
-    else by ``forward`` with the first entry of a tuple or list, the entries of a dict that
-    ``forward`` names, or the whole batch. To run it in another way, define ``predict_step``.
+    The callback runs the model on a batch with ``predict_step(batch, batch_idx)`` if its class
+    overrides that method. Otherwise it calls ``forward`` with the first entry of a tuple or list,
+    with the entries of a dict that ``forward`` accepts as keywords, or with the whole batch. Define
+    ``predict_step`` to run the model in another way.
 
     Args:
         strategy: A name in ``STRATEGIES``.
         k: Ranks to order; None orders the whole pool.
-        seed: Of the strategy's draws.
-        dirpath: Folder of the file; ``badge`` in the Trainer's log folder where None.
-        filename: Name of the file, written over each time.
+        seed: Seed of the strategy's random draws.
+        dirpath: Folder of the file; None for ``badge`` in the Trainer's log folder.
+        filename: Name of the file. Each ordering replaces it.
         head: Name of the classifier head, such as ``model.fc``; None finds it.
-        loss: Whose gradient to embed: ``cross_entropy``; ``binary_cross_entropy``, for multi-label
-            models too; ``auto`` takes the one that the model and its data show, as `choose_loss`
-            does, says which and why, and refuses regression.
+        loss: The loss whose gradient is embedded: ``cross_entropy``, or ``binary_cross_entropy``
+            for binary and multi-label models. ``auto`` chooses from the model and its data as
+            `choose_loss` does, logs the choice with its reason, and refuses regression.
         first_center: Short for ``strategy_args={"first_center": ...}``: ``uniform`` or
-            ``max_norm``, for strategies that grow from a first center.
-        bias: Whether the gradient of the head's bias is embedded too.
+            ``max_norm``, for strategies that start from a first center.
+        bias: Whether to embed the gradient of the head's bias too.
         posterior_samples: Passes over the pool with the model's dropout layers active, for
             strategies that need a posterior.
-        when: ``last_validation`` orders once in a ``fit``, by the weights with which it ends,
-            whatever ends it; the cost is one pass over the pool and one ordering.
-            ``every_validation`` pays that after every ``every_n``-th validation, each file
-            replacing the last. ``never`` orders in ``trainer.validate`` alone.
-        every_n: Of ``every_validation``: after every n-th validation.
+        when: ``last_validation`` orders once per ``fit``, with the final weights, whatever ends it.
+            This costs one pass over the pool and one ordering. ``every_validation`` has this cost
+            after every ``every_n``-th validation, and each file replaces the last. ``never`` orders
+            only in ``trainer.validate``.
+        every_n: With ``every_validation``: order after every n-th validation.
         pool: Loader of the pool, unshuffled.
         sample_id_key: Entry of each batch that holds the sample ids: a key of dict batches, a field
             of dataclasses and named tuples, or a position in tuples. Batches of
-            `ActiveLearningDataModule` carry ids of their own; for all others ids are positions in
-            the loader's data set, or in the data set of which that is a ``Subset``.
-        backend: Who computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
-        round: Of a loop of rounds, for the file's metadata.
-        log_pictures: Whether loggers that take images are shown the first picks, where samples are
-            images, and the coverage.
+            `ActiveLearningDataModule` contain their ids. Otherwise ids are positions in the
+            loader's data set; if that is a ``Subset``, positions in the data set it was taken from.
+        backend: The back end that computes distances: ``auto``, ``torch``, ``numba`` or ``triton``.
+        round: Round number of an active learning loop, for the file's metadata.
+        log_pictures: Whether to log the first picks (if samples are images) and the coverage curve
+            to loggers that accept images.
         strategy_args: The strategy's own arguments, such as ``{"depth": 40}`` of ``batchbald``.
-        keep_embedding: Whether ``embedding`` stays after an ordering, on the model's device, until
-            the next one; as large as activations and logits of the whole pool.
+        keep_embedding: Whether to keep ``embedding`` on the model's device until the next ordering.
+            It is as large as the activations and logits of the whole pool.
 
     Attributes:
         ordering: The last ordering, None before the first one.
         embedding: The `GradientEmbedding` of the last ordering, never in checkpoints; None before
             the first one, and always None without ``keep_embedding``.
         last_ordering_path: The last file written.
-        n_orderings: How many orderings were made, over resumed runs too.
-        told: What was said already and is not said again.
+        n_orderings: Number of orderings, including those before a resume.
+        told: Messages that were logged already and are not repeated.
 
     Raises:
-        MisconfigurationException: Arguments out of range, or that the strategy does not take; no
-            pool; more than one process.
+        MisconfigurationException: An argument is out of range or unknown to the strategy, there is
+            no pool, or the Trainer has more than one process.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -162,7 +163,7 @@ class BadgeCallback(Callback):
     @property
     @override
     def state_key(self) -> str:
-        """Tells the states of several of these callbacks apart in one checkpoint."""
+        """Distinguishes the states of several of these callbacks in one checkpoint."""
         return self._generate_state_key(
             strategy=self.strategy,
             strategy_args=dict(sorted(self.strategy_args.items())),
@@ -201,9 +202,9 @@ class BadgeCallback(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keeps of which step the weights are, which ``trainer.validate`` does not restore.
+        """Remembers step and epoch of the weights, which ``trainer.validate`` does not restore.
 
-        A state that was saved under another ``dirpath`` is taken over.
+        Also restores a state that was saved under another ``dirpath``.
         """
         if state := state_of_other_folder(self, trainer, checkpoint):
             self.load_state_dict(state)
@@ -220,32 +221,32 @@ class BadgeCallback(Callback):
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Orders the pool where ``when`` says so, and always in ``trainer.validate``."""
+        """Orders the pool if ``when`` says so, and always in ``trainer.validate``."""
         if self.schedule.after_validation(trainer):
             self._order_pool(trainer, pl_module)
             self.schedule.record(trainer, pl_module)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Orders the pool where no validation did so by the final weights."""
+        """Orders the pool if no validation ordered it with the final weights."""
         if self.schedule.at_train_end(trainer, pl_module):
             self._order_pool(trainer, pl_module)
 
     def order_now(self, trainer: Trainer, pl_module: LightningModule) -> Ordering | None:
-        """Orders the pool by the weights that a module has now, at any moment.
+        """Orders the pool with the current weights of a module, at any moment.
 
-        Works during ``fit`` and ``validate``, after them, and with a Trainer that never ran; needs
-        no validation data. The file is written as after a validation.
+        Works during and after ``fit`` and ``validate``, and with a Trainer that never ran. It needs
+        no validation data. It writes the file as after a validation.
 
         Args:
-            trainer: Whose device, precision, loggers and datamodule to use.
+            trainer: The Trainer whose device, precision, loggers and datamodule are used.
             pl_module: The model.
 
         Returns:
-            The ordering; None of an empty pool.
+            The ordering; None if the pool is empty.
 
         Raises:
-            MisconfigurationException: No pool; more than one process.
+            MisconfigurationException: There is no pool, or the Trainer has more than one process.
 
         Example:
             >>> badge.order_now(trainer, model).take(100)  # doctest: +SKIP
@@ -256,7 +257,7 @@ class BadgeCallback(Callback):
         return self.ordering
 
     def _order_pool(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.embedding = None  # before the next one is made, which may need its memory
+        self.embedding = None  # frees its memory before the next one is computed
         if (ordered := order_pool(trainer, pl_module, self)) is None:
             self.ordering = None
             rank_zero_warn("BadgeCallback: the pool is empty; no ordering was made")
@@ -274,7 +275,7 @@ class BadgeCallback(Callback):
             log_pictures(trainer, self.ordering, ordered.loader, ordered.sample_ids)
 
     def ordering_path(self, trainer: Trainer) -> Path:
-        """Returns where the ordering file goes."""
+        """Returns the path of the ordering file."""
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "badge"
         return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename
 

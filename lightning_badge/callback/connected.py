@@ -1,4 +1,4 @@
-"""A Trainer that runs a module outside of its own loops."""
+"""Connects a module to a Trainer outside of the Trainer's own loops."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,13 +8,13 @@ from lightning.pytorch import LightningModule, Trainer
 
 @contextmanager
 def connected(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
-    """Lets a Trainer move batches for a module, which is on the Trainer's device meanwhile.
+    """Connects a module to a Trainer and moves it to the Trainer's device, inside the ``with``.
 
-    Afterwards the Trainer has the module that it had, and the module is where it was, also after an
-    exception. While the Trainer runs this module nothing changes.
+    Afterwards the Trainer has its previous module and the module is on its previous device, also
+    after an exception. If the Trainer is already running this module, nothing changes.
 
     Args:
-        trainer: Any one, also one that never ran, or runs another module.
+        trainer: Any Trainer, also one that never ran or that runs another module.
         pl_module: The model.
     """
     pl_module = getattr(pl_module, "_orig_mod", pl_module)  # of torch.compile

@@ -1,4 +1,4 @@
-"""What strategies use beside the pool's embedding: that of the labeled set, or a posterior."""
+"""Inputs of strategies besides the pool's embedding: labeled embedding, or a posterior."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,23 +29,23 @@ def strategy_context(
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Captures what a strategy uses beside the pool's embedding.
+    """Captures the inputs that a strategy uses besides the pool's embedding.
 
     Args:
-        strategy: Its name.
-        trainer: Whose strategy and precision to use, and whose datamodule has the labeled set.
+        strategy: Name of the strategy.
+        trainer: The Trainer whose precision is used and whose datamodule has the labeled set.
         pl_module: The model.
         pool: Loader of the pool.
-        embedding: Of the pool.
-        embed: How the pool's was made.
+        embedding: Embedding of the pool.
+        embed: The function that computed it from a captured pool.
         head: Name of the classifier head.
         sample_id_key: Entry of each batch that holds the ids.
-        samples: Of the posterior.
-        seed: Of their draws.
+        samples: Number of posterior samples.
+        seed: Seed of their random draws.
 
     Returns:
-        Arguments of `order`: ``labeled``, an embedding, and ``posterior``, ``[n, s, c]``, where the
-        strategy uses them.
+        Arguments of `order` that the strategy uses: ``labeled``, an embedding, or ``posterior``,
+        ``[n, s, c]``.
 
     Raises:
         CaptureError: A multi-label model, whose posterior no strategy supports.

@@ -1,4 +1,4 @@
-"""How long the ordering of a large pool will take, estimated from its first ranks."""
+"""Estimates how long the ordering of a large pool takes, from its first ranks."""
 
 import math
 import time
@@ -20,15 +20,15 @@ _ENOUGH_SECONDS = 5.0
 def tell_duration(
     embedding: GradientEmbedding, run: Callable[..., Ordering], k: int | None
 ) -> bool:
-    """Says how long the ordering of a large pool on the CPU will take.
+    """Logs how long the ordering of a large pool on the CPU will take.
 
     Args:
-        embedding: Of the pool.
-        run: Orders the first ``k`` of it.
+        embedding: Embedding of the pool.
+        run: Orders the first ``k`` ranks.
         k: Ranks to order; None for all.
 
     Returns:
-        Whether the pool is large, so that something was said.
+        Whether the pool is large, so that an estimate was logged.
     """
     n, device = len(embedding), embedding.logit_grad.device.type
     if n <= _LARGE_POOL or device != "cpu":
@@ -43,16 +43,16 @@ def tell_duration(
 
 
 def estimate_duration(run_first: Callable[[int], object], ranks: int, n: int) -> timedelta:
-    """Times the first ranks of an ordering and returns what all of them will take.
+    """Times the first ranks of an ordering and extrapolates to all of them.
 
-    A rank costs a pass over the rows that remain, so k ranks of n rows cost ``k (1 - k / 2n)``
-    passes. A line through the times of three sizes or more gives the cost of a pass and of what is
-    done once; one more size before them is not timed.
+    A rank costs one pass over the remaining rows, so k ranks of n rows cost ``k (1 - k / 2n)``
+    passes. A line fitted to the times of at least three sizes gives the cost of a pass and the
+    fixed cost. A smaller size runs first as a warm-up and is not timed.
 
     Args:
-        run_first: Orders the first so many ranks.
-        ranks: How many are wanted.
-        n: Rows of the pool.
+        run_first: Orders the given number of first ranks.
+        ranks: Number of ranks to estimate for.
+        n: Number of rows of the pool.
 
     Example:
         >>> estimate_duration(lambda ranks: None, ranks=1, n=1)

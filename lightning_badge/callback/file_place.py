@@ -1,4 +1,4 @@
-"""Where the files of several callbacks go, and where they went before a run was resumed."""
+"""Checks the paths of ordering files: of several callbacks, and before and after a resume."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class WritesFile(Protocol):
 
     @property
     def state_key(self) -> str:
-        """Under which Lightning saves the state."""
+        """The key under which Lightning saves the state."""
 
     def ordering_path(self, trainer: Trainer) -> Path:
-        """Returns where the file goes."""
+        """Returns the path of the file."""
 
 
 def reject_shared_file(callback: WritesFile, trainer: Trainer) -> None:
-    """Raises where two callbacks of a Trainer would write one file, the later over the earlier.
+    """Raises if two callbacks of a Trainer would write the same file.
 
     Raises:
-        MisconfigurationException: With the path.
+        MisconfigurationException: Two callbacks share a path; the message names it.
     """
     path = callback.ordering_path(trainer)
     for other in _others(callback, trainer):
@@ -43,17 +43,18 @@ def reject_shared_file(callback: WritesFile, trainer: Trainer) -> None:
 def state_of_other_folder(
     callback: WritesFile, trainer: Trainer, checkpoint: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Returns the state that this callback saved under another ``dirpath``, and says so.
+    """Returns the state that this callback saved under another ``dirpath``, and logs it.
 
-    Lightning finds states by `state_key`, which holds ``dirpath``.
+    Lightning finds states by `state_key`, which contains ``dirpath``.
 
     Args:
-        callback: That resumes.
-        trainer: Whose other callbacks may own the state.
-        checkpoint: As Lightning loads it.
+        callback: The callback that resumes.
+        trainer: The Trainer; one of its other callbacks may own the state.
+        checkpoint: The loaded checkpoint.
 
     Returns:
-        None where the state of this ``dirpath`` is there, or none that differs in it alone.
+        None if the checkpoint has a state of this ``dirpath``, or no state that differs only in
+        ``dirpath``.
     """
     states: dict[Any, Any] = checkpoint.get("callbacks") or {}
     owned = {other.state_key for other in _others(callback, trainer)}
@@ -78,7 +79,7 @@ def _others(callback: WritesFile, trainer: Trainer) -> list[WritesFile]:
 
 
 def _parse(state_key: object) -> tuple[str, dict[str, Any]]:
-    """Splits what ``Callback._generate_state_key`` joins: a class name and a dict."""
+    """Splits a key of ``Callback._generate_state_key`` into class name and dict."""
     name, brace, values = str(state_key).partition("{")
     try:
         arguments = ast.literal_eval(brace + values) if brace else {}

@@ -1,4 +1,4 @@
-"""A part of the pool: the first batches of its loader, as ``limit_predict_batches`` sets them."""
+"""The first batches of a pool, as many as ``limit_predict_batches`` allows."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -15,11 +15,11 @@ from lightning_badge.pool_batch import PoolBatch
 
 
 class FirstBatches(Iterable[Any]):
-    """The first batches of a pool's loader; each reading starts at the first.
+    """Iterates over the first batches of a pool's loader.
 
     Args:
-        loader: Of the pool.
-        n_batches: How many of its batches.
+        loader: Loader of the pool.
+        n_batches: Number of batches.
         sample_id_key: Entry of each batch that holds the sample ids.
 
     Example:
@@ -52,18 +52,18 @@ def limited(
     *,
     what: str = "pool",
 ) -> Iterable[Any]:
-    """Returns the part of the pool that ``limit_predict_batches`` allows, and names the limit.
+    """Returns the batches that ``limit_predict_batches`` allows, and logs the limit.
 
-    A ``fast_dev_run`` sets that limit: it orders as many batches as it trains on.
+    ``fast_dev_run`` sets that limit: it orders as many batches as it trains on.
 
     Args:
-        trainer: Whose limit.
-        loader: Of the pool.
+        trainer: The Trainer that has the limit.
+        loader: Loader of the pool.
         sample_id_key: Entry of each batch that holds the sample ids.
-        what: What the message calls the samples.
+        what: Name of the samples in the log message.
 
     Returns:
-        The loader itself where nothing limits it.
+        The loader itself if there is no limit.
     """
     n_batches = sized_len(loader)
     limit = trainer.limit_predict_batches

@@ -1,4 +1,4 @@
-"""What loggers are told of an ordering: numbers, and pictures where they take images."""
+"""Logs an ordering: numbers to all loggers, pictures to those that accept images."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -29,13 +29,13 @@ def log_numbers(
     ordering: Ordering,
     seconds: Mapping[str, float],
 ) -> None:
-    """Tells every logger the size of the pool, its confidence, a few gains and the times.
+    """Logs the pool's size, its confidence, a few gains and the times to every logger.
 
     Args:
-        trainer: Whose loggers, and at which step.
-        embedding: Of the pool.
-        ordering: Of the pool.
-        seconds: What each part of the work took, by name.
+        trainer: The Trainer with the loggers and the current step.
+        embedding: Embedding of the pool.
+        ordering: Ordering of the pool.
+        seconds: Seconds of capture and ordering, by name.
     """
     metrics = _summary(embedding, ordering)
     metrics |= {f"badge/{part}_seconds": took for part, took in seconds.items()}
@@ -44,16 +44,17 @@ def log_numbers(
 
 
 def log_pictures(trainer: Trainer, ordering: Ordering, loader: Any, pool_ids: SampleIds) -> None:
-    """Shows the first picks and the coverage to every logger that takes images.
+    """Logs the first picks and the coverage curve to every logger that accepts images.
 
-    TensorBoard, MLflow, and any other whose class has ``log_image`` as that of W&B has it. Where
-    there is none, nothing is read or drawn; where matplotlib is not installed, that is said once.
+    These are TensorBoard, MLflow, and loggers whose class has ``log_image`` with the signature of
+    W&B's. Without such a logger nothing is read or drawn. If matplotlib is missing, one message
+    says so.
 
     Args:
-        trainer: Whose loggers, and at which step.
-        ordering: Of the pool.
-        loader: Of the pool.
-        pool_ids: Its sample ids in the loader's order.
+        trainer: The Trainer with the loggers and the current step.
+        ordering: Ordering of the pool.
+        loader: Loader of the pool.
+        pool_ids: Sample ids of the pool in the loader's order.
     """
     takes = [take for logger in trainer.loggers if (take := _taker(logger))]
     if not takes:
@@ -70,7 +71,7 @@ def log_pictures(trainer: Trainer, ordering: Ordering, loader: Any, pool_ids: Sa
 
 
 def _taker(logger: Any) -> Take | None:
-    """Returns the logger's way of taking an image, None where it has none."""
+    """Returns the function that logs an image; None if the logger accepts none."""
     if isinstance(logger, lightning_classes("loggers.TensorBoardLogger")):
         return lambda name, picture, step: logger.experiment.add_image(
             name, picture, step, dataformats="HWC"
@@ -79,7 +80,7 @@ def _taker(logger: Any) -> Take | None:
         return lambda name, picture, step: logger.experiment.log_image(
             logger.run_id, picture, artifact_file=f"{name}-{step:06d}.png"
         )
-    # Asked of the class: the instance of a fast_dev_run says yes to everything.
+    # Checked on the class: the dummy logger of fast_dev_run has every attribute.
     if callable(getattr(type(logger), "log_image", None)):
         log_image: Any = getattr(logger, "log_image")  # noqa: B009
         return lambda name, picture, step: log_image(name, [picture], step=step)

@@ -1,4 +1,4 @@
-"""Pictures of an ordering: its first picks, where samples are images, and its coverage."""
+"""Pictures of an ordering: its first picks, if samples are images, and its coverage curve."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,17 +27,17 @@ def draw_ordering(
     pool_ids: SampleIds,
     class_names: Sequence[str] | None = None,
 ) -> "Iterator[tuple[str, Figure]]":
-    """Draws what there is to see of an ordering.
+    """Draws the pictures of an ordering.
 
     Args:
-        ordering: Of the pool.
-        loader: Of the pool.
-        pool_ids: Its sample ids in the loader's order.
-        class_names: What to call the hallucinated labels.
+        ordering: Ordering of the pool.
+        loader: Loader of the pool.
+        pool_ids: Sample ids of the pool in the loader's order.
+        class_names: Names of the hallucinated labels.
 
     Yields:
-        ``first_picks``, where the pool's samples are images, and ``coverage``, where the strategy
-        measures it, each with its figure.
+        ``first_picks`` with its figure if the pool's samples are images, and ``coverage`` with its
+        figure if the strategy measures it.
     """
     picks = ordering.take(PICKS)
     images = pool_images(loader, positions_of(picks.sample_ids, pool_ids).tolist())
@@ -54,14 +54,14 @@ def pool_images(loader: Any, positions: Sequence[int]) -> Tensor | None:
     """Reads samples of a pool as images.
 
     Args:
-        loader: Of the pool. Its own ``collate_fn`` makes the batch, so that whatever a sample is,
-            the model's input is where the model expects it.
-        positions: Of the samples in the loader's data set.
+        loader: Loader of the pool. Its ``collate_fn`` makes the batch, so that the model's input is
+            at its usual place in the batch.
+        positions: Positions of the samples in the loader's data set.
 
     Returns:
-        Floats in 0..1 or uint8, ``[k, 1 or 3, height, width]``; None where the samples are no
-        images, or cannot be had by their positions. Floats out of range, as after a normalization,
-        are brought to it all by one scale.
+        Floats in 0..1 or uint8, ``[k, 1 or 3, height, width]``; None if the samples are not
+        images or cannot be read by position. Floats outside this range, as after a normalization,
+        are rescaled together.
 
     Example:
         >>> pool_images(DataLoader(torch.ones(9, 1, 4, 4)), [7, 2]).shape
@@ -71,11 +71,11 @@ def pool_images(loader: Any, positions: Sequence[int]) -> Tensor | None:
         return None
     data: Any = loader.dataset
     try:
-        # As torch's own loaders ask.
+        # as torch's own loaders do
         fetch = getattr(data, "__getitems__", None)
         items = fetch(list(positions)) if fetch else [data[position] for position in positions]
     except (LookupError, TypeError):
-        return None  # a data set with keys of its own, which its sampler knows
+        return None  # a data set whose keys are not positions
     batch = loader.collate_fn(items)
     batch = batch.batch if isinstance(batch, PoolBatch) else batch
     entries: Iterable[Any] = [batch]

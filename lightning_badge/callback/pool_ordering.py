@@ -1,4 +1,4 @@
-"""One pass over the pool and one ordering of it, and a trial of both with a single batch."""
+"""Captures and orders the pool once, or tries both with a single batch."""
 
 import time
 from collections.abc import Iterable
@@ -35,10 +35,10 @@ from lightning_badge.sample_ids import SampleIds
 
 
 class Arguments(Protocol):
-    """The arguments of `BadgeCallback` that an ordering is made with.
+    """The arguments of `BadgeCallback` that an ordering depends on.
 
     Attributes:
-        told: What was said already and is not said again.
+        told: Messages that were logged already and are not repeated.
     """
 
     strategy: str
@@ -57,14 +57,14 @@ class Arguments(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class OrderedPool:
-    """An ordering of the pool and what it was made of.
+    """An ordering of the pool and the data it was computed from.
 
     Attributes:
-        ordering: Of the pool.
-        embedding: Of the pool.
-        loader: Of the pool.
-        sample_ids: In the loader's order.
-        seconds: What capture and ordering took, by name.
+        ordering: Ordering of the pool.
+        embedding: Embedding of the pool.
+        loader: Loader of the pool.
+        sample_ids: Sample ids of the pool in the loader's order.
+        seconds: Seconds of capture and ordering, by name.
     """
 
     ordering: Ordering
@@ -75,12 +75,12 @@ class OrderedPool:
 
 
 def check_can_order(trainer: Trainer, pl_module: LightningModule, arguments: Arguments) -> None:
-    """Raises where no ordering can come of a Trainer, its model and its data.
+    """Raises if the pool of this Trainer, model and data cannot be ordered.
 
     Raises:
-        MisconfigurationException: More than one process, a back end of another device, no pool, no
-            labeled set where the strategy needs it.
-        CaptureError: No dropout layers where the strategy needs a posterior.
+        MisconfigurationException: There is more than one process, the back end cannot use the
+            device, or there is no pool or no labeled set that the strategy needs.
+        CaptureError: The strategy needs a posterior and the model has no dropout layers.
     """
     rule = STRATEGIES[arguments.strategy]
     reject_several_processes(trainer)
@@ -96,18 +96,18 @@ def order_pool(
 ) -> OrderedPool | None:
     """Captures the pool and orders it.
 
-    Random states are afterwards as they were before, also after an exception.
+    Random states are restored, also after an exception.
 
     Args:
         trainer: As in `capture_pool`.
         pl_module: As in `capture_pool`.
-        arguments: Of the callback.
+        arguments: Arguments of the callback.
 
     Returns:
-        None of an empty pool.
+        The ordering and its data; None if the pool is empty.
 
     Raises:
-        BadgeError: What capture, embedding and ordering raise.
+        BadgeError: Capture, embedding or ordering failed.
     """
     with untouched_random_state():
         loader = pool_source(trainer, pl_module, arguments.pool)()
@@ -170,17 +170,17 @@ def try_pool(
     schedule: Schedule,
     path: Path,
 ) -> None:
-    """Says which pool will be ordered, and captures and embeds the first batch of it.
+    """Logs which pool will be ordered, and captures and embeds its first batch.
 
     Args:
         trainer: As in `capture_pool`.
         pl_module: As in `capture_pool`.
-        arguments: Of the callback.
+        arguments: Arguments of the callback.
         schedule: When the callback orders.
-        path: Of the file that it writes.
+        path: Path of the ordering file.
 
     Raises:
-        BadgeError: What capture and embedding raise.
+        BadgeError: Capture or embedding failed.
     """
     with untouched_random_state():
         source = pool_source(trainer, pl_module, arguments.pool)

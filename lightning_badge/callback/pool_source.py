@@ -1,4 +1,4 @@
-"""Where the callback gets the pool from."""
+"""Finds the loader of the pool."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from lightning_badge.ordering.registry import Registered
 
 @dataclass(frozen=True)
 class PoolSource:
-    """Where the pool comes from; called, it returns the pool's loader.
+    """The source of the pool; calling it returns the pool's loader.
 
     Attributes:
-        name: What messages call it.
-        owner: Whose method gives the loader; None where the loader was given.
+        name: Name in messages.
+        owner: The object whose method returns the loader; None if the loader was given.
         method: Name of the method.
     """
 
@@ -35,13 +35,13 @@ class PoolSource:
 def pool_source(
     trainer: Trainer, pl_module: LightningModule, given: Iterable[Any] | None = None
 ) -> PoolSource:
-    """Finds where the pool comes from, without asking for the loader yet.
+    """Finds the source of the pool, without building the loader yet.
 
     The first of: ``given``; ``pool_dataloader()`` of the datamodule, then of the module; their
     ``predict_dataloader()``.
 
     Raises:
-        MisconfigurationException: Nothing gives a pool.
+        MisconfigurationException: There is no pool.
     """
     if given is not None:
         return PoolSource("BadgeCallback(pool=...)", partial(_only_loader, given))
@@ -61,10 +61,10 @@ def pool_source(
 
 
 def labeled_loader(trainer: Trainer, strategy: Registered) -> Any:
-    """Returns the loader of the labeled set; None where the strategy does not use it.
+    """Returns the loader of the labeled set; None if the strategy does not use it.
 
     Raises:
-        MisconfigurationException: The strategy needs it, and the datamodule has none.
+        MisconfigurationException: The strategy needs it and the datamodule has none.
     """
     if "labeled" not in strategy.uses:
         return None

@@ -1,4 +1,4 @@
-"""When the callback orders the pool: after which validations of ``fit``, or at its end."""
+"""Decides when the callback orders the pool: after which validations of ``fit``, or at its end."""
 
 from itertools import chain
 from typing import Literal
@@ -18,20 +18,19 @@ WHEN: tuple[When, ...] = ("last_validation", "every_validation", "never")
 class Schedule:
     """Decides at which moments of ``fit`` and ``trainer.validate`` the pool is ordered.
 
-    ``last_validation`` orders once in a fit, by the weights with which it ends. That is after a
-    validation which no training step can follow, and else when training ends: no validation tells
-    that a callback or the clock is about to stop training. ``every_validation`` orders after every
-    n-th validation, and once when training ends where no validation ran. Each ``trainer.validate``
-    orders, whatever ``when`` says.
+    ``last_validation`` orders once per fit, with the final weights: after a validation if no
+    training step can follow it, otherwise when training ends, because a callback or a time limit
+    may stop training at any step. ``every_validation`` orders after every n-th validation, and once
+    when training ends if no validation ran. ``trainer.validate`` always orders.
 
     Args:
         when: One of ``WHEN``.
-        every_n: Of ``every_validation``: after every n-th one.
+        every_n: With ``every_validation``: order after every n-th validation.
 
     Attributes:
-        n_validations: Validations of ``fit`` so far, over resumed runs too.
+        n_validations: Number of validations of ``fit``, including those before a resume.
         order_at_train_end: Whether other callbacks change the weights when training ends, so that
-            ``last_validation`` orders then and not before.
+            ``last_validation`` must order after them.
     """
 
     def __init__(self, when: When, every_n: int) -> None:
@@ -47,14 +46,14 @@ class Schedule:
 
     @property
     def moments(self) -> str:
-        """When ``fit`` orders, in words."""
+        """The moments at which ``fit`` orders, in words."""
         if self.when != "every_validation":
             return "once at the end"
         n = self.every_n
         return "after every validation" if n == 1 else f"after one in {n} validations"
 
     def start_fit(self) -> None:
-        """Forgets the fit before this one."""
+        """Resets the state of the previous fit."""
         self.order_at_train_end = False
         self._has_validated = False
         self._ordered: tuple[int, str] | None = None
@@ -80,13 +79,13 @@ class Schedule:
         return self.when == "last_validation" and self._ordered != _moment(trainer, pl_module)
 
     def record(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Records by which weights of a fit the pool was ordered."""
+        """Records with which weights of the fit the pool was ordered."""
         if self.when == "last_validation":
             self._ordered = _moment(trainer, pl_module)
 
 
 def no_step_follows(trainer: Trainer) -> bool:
-    """Whether no training step of ``fit`` can follow the validation that runs."""
+    """Whether no training step can follow the current validation."""
     if 0 <= trainer.max_steps <= trainer.global_step:
         return True
     loop = trainer.fit_loop
@@ -97,7 +96,7 @@ def no_step_follows(trainer: Trainer) -> bool:
 
 
 def _moment(trainer: Trainer, pl_module: LightningModule) -> tuple[int, str]:
-    """Returns the step and a digest of the weights: one sum for each tensor."""
+    """Returns the step and one sum for each weight tensor."""
     tensors = chain(pl_module.parameters(), pl_module.buffers())
     return trainer.global_step, repr([_sum(tensor.detach()) for tensor in tensors])
 

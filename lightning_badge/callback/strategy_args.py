@@ -11,7 +11,7 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.ordering import check_strategy, order
 
-# Keys of a strategy's configuration that are no arguments of the strategy.
+# Keys of a strategy's configuration that are not arguments of the strategy.
 _NAME, _SAMPLES = "name", "posterior_samples"
 
 
@@ -34,15 +34,15 @@ def check_strategy_args(
     *,
     first_center: str | None = None,
 ) -> dict[str, Any]:
-    """Returns a strategy's arguments, or says what is wrong with them.
+    """Returns a strategy's arguments if they are valid.
 
-    Names are looked up in the registry; values are tried on a pool of two rows, so that the
-    strategy's own checks raise now and not after an epoch.
+    Names are looked up in the registry. Values are tried on a pool of two rows, so that the
+    strategy's own checks raise before training.
 
     Args:
-        strategy: Its name.
-        strategy_args: Its own arguments, by name.
-        first_center: One more of them; None where not given.
+        strategy: Name of the strategy.
+        strategy_args: Arguments of the strategy, by name.
+        first_center: One more argument; None if not given.
 
     Raises:
         OrderingError: An unknown strategy, an argument that it does not take or that is given

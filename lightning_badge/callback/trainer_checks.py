@@ -1,4 +1,4 @@
-"""What the callback checks of a Trainer before it orders a pool."""
+"""Checks of the Trainer before a pool is ordered."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,25 +17,25 @@ def is_trial(trainer: Trainer) -> bool:
 
 
 def weights_of(trainer: Trainer, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns which weights an ordering is made of, for its metadata.
+    """Returns which weights an ordering was computed with, for its metadata.
 
     Args:
-        trainer: Which holds them.
-        loaded: Step and epoch of the checkpoint that was loaded: ``trainer.validate`` does not
-            restore them.
+        trainer: The Trainer.
+        loaded: Step and epoch of the loaded checkpoint, which ``trainer.validate`` does not
+            restore.
     """
     is_fit = trainer.state.fn == TrainerFn.FITTING
     now = {"global_step": trainer.global_step, "epoch": trainer.current_epoch}
-    # In fit, ckpt_path is what the run was resumed from: not these weights.
+    # In fit, ckpt_path is the checkpoint that the run was resumed from, not these weights.
     checkpoint = None if is_fit or trainer.ckpt_path is None else str(trainer.ckpt_path)
     return {"checkpoint": checkpoint, **now, **(loaded if checkpoint else {})}
 
 
 def reject_backend(trainer: Trainer, backend: str) -> None:
-    """Raises where a back end cannot compute on the Trainer's device.
+    """Raises if the back end cannot compute on the Trainer's device.
 
     Raises:
-        MisconfigurationException: With the reason and how to fix it.
+        MisconfigurationException: It cannot; the message has the reason and the fix.
     """
     try:
         resolve_backend(backend, trainer.strategy.root_device)
@@ -44,7 +44,7 @@ def reject_backend(trainer: Trainer, backend: str) -> None:
 
 
 def reject_several_processes(trainer: Trainer) -> None:
-    """Raises where each process would see only a part of the pool.
+    """Raises if each process would see only a part of the pool.
 
     Raises:
         MisconfigurationException: The Trainer has more than one process.

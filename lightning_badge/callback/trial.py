@@ -1,4 +1,4 @@
-"""One batch of the pool, tried before training, so that errors come before the first step."""
+"""Tries one batch of the pool before training, so that errors come before the first step."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -26,22 +26,22 @@ def try_first_batch(
 ) -> CapturedPool | None:
     """Captures the first batch of the pool.
 
-    Modes, hooks and random states are afterwards as they were before, also after an exception.
+    Modes, hooks and random states are restored, also after an exception.
 
     Args:
         trainer: As in `capture_pool`.
         pl_module: As in `capture_pool`.
-        loader: Of the pool.
+        loader: Loader of the pool.
         head: As in `capture_pool`.
         sample_id_key: As in `capture_pool`.
 
     Returns:
-        Its rows; None where the pool is empty, or an iterator, which can be read only once.
+        The captured rows; None if the pool is empty or is an iterator that can be read only once.
 
     Raises:
         CaptureError: What `capture_pool` raises, a loader that drops samples, and a stream without
             ids whose first batch differs between two reads.
-        HeadError: The head cannot be told.
+        HeadError: The head cannot be found.
     """
     if isinstance(loader, Iterator):
         return None

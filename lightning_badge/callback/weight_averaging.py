@@ -1,4 +1,4 @@
-"""Callbacks that replace the trained weights by averages, and which weights are used then."""
+"""Callbacks that replace the trained weights by averages, and the weights that are ordered then."""
 
 import re
 
@@ -16,7 +16,7 @@ _CAMEL_CASE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 def averaging_callbacks(trainer: Trainer) -> list[Callback]:
     """Returns the callbacks that replace trained weights by averages.
 
-    Those of Lightning, and others that say so by a word of their name, such as ``EMA``.
+    Finds Lightning's own, and others by a word in the class name, such as ``EMA``.
     """
     classes = tuple(found for name in _CLASSES for found in lightning_classes(name))
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -28,14 +28,14 @@ def averaging_callbacks(trainer: Trainer) -> list[Callback]:
 
 
 def prepare_for_averages(trainer: Trainer, callback: Callback, schedule: Schedule) -> None:
-    """Makes the ordering of the last weights one of the averages, or says why it is not.
+    """Arranges that the last ordering uses the averages, or warns why it does not.
 
-    Averages replace the weights when training ends. The callback orders then, after the one that
-    averages: in the Trainer's list it is moved behind it.
+    Averages replace the weights when training ends. The callback orders after that, so it is moved
+    behind the averaging callback in the Trainer's list.
 
     Args:
-        trainer: That trains.
-        callback: That orders.
+        trainer: The Trainer that trains.
+        callback: The callback that orders.
         schedule: When it orders.
     """
     averaging = averaging_callbacks(trainer)
@@ -51,7 +51,7 @@ def prepare_for_averages(trainer: Trainer, callback: Callback, schedule: Schedul
     schedule.order_at_train_end = True
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     if callbacks.index(callback) < callbacks.index(averaging[-1]):
-        # A new list: Lightning iterates over the old one now.
+        # a new list, because Lightning is iterating over the old one
         others = [other for other in callbacks if other is not callback]
         place = others.index(averaging[-1]) + 1
         trainer.callbacks = [*others[:place], callback, *others[place:]]  # type: ignore[attr-defined]
