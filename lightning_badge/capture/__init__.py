@@ -1,4 +1,4 @@
-"""One pass of a model over its pool: which layer is the head, what enters it, what leaves it.
+"""Runs a model once over its pool, finds the classifier head, and records its inputs and outputs.
 
 Without a Trainer, call ``capture``: ``from lightning_badge.capture import capture``. The function
 has the name of this package, so ``lightning_badge`` itself does not export it.

@@ -1,4 +1,4 @@
-"""How a model runs on a batch of its pool: which method is called, with which entries."""
+"""Runs a model on a batch of its pool: which method is called, with which entries."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from lightning_badge.namespaces import lightning_classes
 
 
 def check_runs(model: nn.Module) -> None:
-    """Raises a CaptureError where a model has neither ``forward`` nor ``predict_step``."""
+    """Raises a CaptureError if a model has neither ``forward`` nor ``predict_step``."""
     if not _overrides_forward(model) and not _overrides_predict_step(model):
         raise CaptureError(
             f"{type(model).__name__} defines neither forward nor predict_step; one of them must "
@@ -29,14 +29,14 @@ def run_batch(
 ) -> Any:
     """Returns what a model returns for a batch that is on its device.
 
-    Where a LightningModule overrides ``predict_step`` that is called, else the model itself: with
-    the first entry of a tuple or list, with the entries of a dict or dataclass that its ``forward``
-    accepts by keyword, with the whole batch where it is neither or no entry is accepted.
+    Calls ``predict_step`` if a LightningModule overrides it, otherwise the model itself: with the
+    first entry of a tuple or list, with the entries of a dict or dataclass that ``forward`` accepts
+    as keywords, or with the whole batch.
 
     Args:
         model: The model.
-        batch: Of the pool.
-        batch_idx: Its number.
+        batch: A batch of the pool.
+        batch_idx: Number of the batch.
         sample_id_key: Entry that holds the sample ids; ``forward`` does not get it.
 
     Example:
@@ -68,7 +68,7 @@ def _accepted_keywords(
     }
 
 
-# On the class: compiling puts wrappers of Lightning's own methods on the instance.
+# checked on the class: compiling puts wrappers of Lightning's own methods on the instance
 def _overrides_forward(model: nn.Module) -> bool:
     bases: Any = (nn.Module, *lightning_classes("LightningModule"))
     return type(model).forward not in [base.forward for base in bases]
@@ -84,16 +84,16 @@ def _overrides_predict_step(model: nn.Module) -> TypeGuard[LightningModule]:
 
 @contextmanager
 def errors_in_one_line(model: nn.Module, batch: Any, batch_idx: int) -> Iterator[None]:
-    """Explains an error of a model on a batch of the pool: how the model was called, and why so.
+    """Replaces an error of a model on a batch by one line that says how the model was called.
 
     Args:
-        model: That runs inside the context.
-        batch: That it runs on.
-        batch_idx: Its number.
+        model: The model that runs inside the context.
+        batch: The batch that it runs on.
+        batch_idx: Number of the batch.
 
     Raises:
-        CaptureError: In place of the model's own error, which is its cause. Errors of this package
-            and of full memory pass.
+        CaptureError: The model raised an error, which is the cause. Errors of this package and
+            out-of-memory errors are not replaced.
     """
     try:
         yield

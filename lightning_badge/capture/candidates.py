@@ -1,4 +1,4 @@
-"""Which layers of a model may be its classifier head, and what they are called."""
+"""Lists the layers of a model that may be its classifier head, by name."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -14,8 +14,8 @@ LISTED = 12
 def candidate_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Returns the layers of a model that may be its head, by name, in the model's order.
 
-    These are linear layers and pointwise convolutions. Where an adapter wraps such a layer, as
-    those of the package ``peft`` do, the adapter stands for it: its output is what the model uses.
+    These are linear layers and pointwise convolutions. If an adapter wraps such a layer, as
+    in the package ``peft``, the adapter is the candidate, because the model uses its output.
 
     Example:
         >>> list(candidate_layers(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))))
@@ -31,7 +31,7 @@ def candidate_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Returns the candidates that are no convolutions, by name."""
+    """Returns the candidates that are not convolutions, by name."""
     return {
         name: module
         for name, module in candidate_layers(model).items()
@@ -40,12 +40,12 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def module_named(model: nn.Module, name: str) -> nn.Module:
-    """Returns the module that a user names as the head.
+    """Returns the module that the user named as the head.
 
     Raises:
         HeadError: No module has this name, or it is a part of an adapter.
     """
-    # Duplicates too: a layer that two names share may be asked for by either.
+    # with duplicates: a layer that has two names may be named by either
     named = model.named_modules(remove_duplicate=False)
     modules: dict[str, nn.Module] = {plain_name(key): module for key, module in named}
     plain = plain_name(name)
@@ -67,20 +67,20 @@ def module_named(model: nn.Module, name: str) -> nn.Module:
 
 
 def adapted_layer(module: nn.Module) -> nn.Module | None:
-    """Returns the layer that an adapter wraps; None of a module that is no adapter of a layer."""
+    """Returns the layer that an adapter wraps; None if the module is not an adapter."""
     base = getattr(module, "base_layer", None)
     is_adapter = isinstance(base, nn.Module) and _may_be_head(innermost(base))
     return base if is_adapter else None
 
 
 def innermost(module: nn.Module) -> nn.Module:
-    """Returns the layer inside of all adapters; the module itself where it is no adapter."""
+    """Returns the layer inside all adapters; the module itself if it is not an adapter."""
     base = getattr(module, "base_layer", None)
     return innermost(base) if isinstance(base, nn.Module) else module
 
 
 def adapter_of(name: str, adapters: list[str]) -> str | None:
-    """Returns the outermost of the adapters of which the named module is a part."""
+    """Returns the outermost adapter that contains the named module."""
     around = [adapter for adapter in adapters if name.startswith(f"{adapter}.")]
     return min(around, key=len, default=None)
 
@@ -91,13 +91,13 @@ def plain_name(name: str) -> str:
 
 
 def list_layers(model: nn.Module) -> str:
-    """Returns the linear layers of a model in words."""
+    """Returns a text that lists the linear layers of a model."""
     layers = last_few([repr(name) for name in linear_layers(model)])
     return f"the linear layers {layers}" if layers else "no linear layer"
 
 
 def last_few(layers: list[str]) -> str:
-    """Returns the last names of a list, where heads are, and how many come before them."""
+    """Returns a text with the last names of a list and the number of names before them."""
     before = len(layers) - LISTED
     more = f" ({before} more before them)" if before > 0 else ""
     return ", ".join(layers[-LISTED:]) + more

@@ -1,7 +1,7 @@
-"""Evidence, beside the head itself, of how many classes a model tells apart.
+"""Checks the number of classes of the head against metrics and labels.
 
-A model that returns an embedding, whose loss has the classifier, ends in a linear layer too. What
-its metrics count and what its labels are then disagree with the width of that layer.
+A model that returns an embedding, with the classifier inside its loss, ends in a linear layer too.
+In that case the width of the layer disagrees with its metrics and labels.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ class LabelRange:
     """The range of the integer labels in the batches of a pool.
 
     Args:
-        sample_id_key: Entry of each batch that holds the ids, which are no labels.
+        sample_id_key: Entry of each batch that holds the ids, which are not labels.
 
     Attributes:
-        rows: Labels seen.
+        rows: Number of labels seen.
 
     Example:
         >>> labels = LabelRange()
@@ -39,7 +39,7 @@ class LabelRange:
 
     @property
     def largest(self) -> int | None:
-        """The largest label seen, None before the first one."""
+        """The largest label seen; None before the first one."""
         return None if self._largest is None else int(self._largest)
 
     def see(self, batch: Any) -> None:
@@ -47,7 +47,7 @@ class LabelRange:
         labels = self._labels_of(batch)
         if labels is None or not len(labels):
             return
-        # On the labels' device, which need not be waited for.
+        # stays on the labels' device, so that no host sync is needed
         largest = labels.max()
         self._largest = largest if self._largest is None else torch.maximum(self._largest, largest)
         self.rows += len(labels)
@@ -66,11 +66,11 @@ class LabelRange:
 
 
 def warn_of_metrics(model: nn.Module, name: str, c: int) -> None:
-    """Warns where metrics of the model count another number of classes than its head gives.
+    """Warns if metrics of the model have another number of classes than its head.
 
     Args:
         model: The model.
-        name: Of the head that was found.
+        name: Name of the head that was found.
         c: Width of its output.
     """
     counts = {
@@ -85,15 +85,14 @@ def warn_of_metrics(model: nn.Module, name: str, c: int) -> None:
 
 
 def warn_of_labels(labels: LabelRange, name: str, c: int) -> None:
-    """Warns where the pool's labels do not fit the head's output.
+    """Warns if the pool's labels do not fit the head's output.
 
-    That is where a label is out of range, or where fewer than half of many outputs ever occur.
-    A constant label is a placeholder and tells nothing, and a single output is often of classes
-    that the loss joins.
+    That is the case if a label is out of range, or if fewer than half of many outputs ever occur. A
+    constant label is regarded as a placeholder. A single output is not checked.
 
     Args:
-        labels: Of the whole pool.
-        name: Of the head that was found.
+        labels: Range of the labels of the whole pool.
+        name: Name of the head that was found.
         c: Width of its output.
     """
     if c == 1 or labels.largest is None or labels.largest < 1:
@@ -113,5 +112,5 @@ def _warn(name: str, c: int, evidence: str) -> None:
 
 
 def _is_metric(module: nn.Module) -> bool:
-    # Told by name: models need not come with torchmetrics.
+    # by class name: torchmetrics is not required here
     return any(kind.__module__.split(".")[0] == "torchmetrics" for kind in type(module).__mro__)

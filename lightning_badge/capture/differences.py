@@ -1,4 +1,4 @@
-"""Whether reading the same samples twice gives other values, as random augmentation does."""
+"""Compares two reads of the same samples: random augmentation makes them differ."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,22 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# With a chance of one half for each item to stay the same, 1 of 4,096 augmented pools passes.
+# If each item stays the same with probability 1/2, 1 of 4,096 augmented pools is missed.
 _COMPARED = 12
 
 
 def warn_if_random(dataset: Any, n: int) -> None:
-    """Warns where one of a dozen items of a data set differs between two reads.
+    """Warns if one of a dozen items of a data set differs between two reads.
 
     Args:
-        dataset: A map-style data set; any other is left alone.
-        n: Its size.
+        dataset: A map-style data set; others are not checked.
+        n: Number of items.
     """
     if not n or not hasattr(dataset, "__getitem__"):
         return
     positions = np.unique(np.linspace(0, n - 1, _COMPARED).astype(np.int64)).tolist()
     try:
-        # One after the other, so that a data set that keeps its last item reads each again.
+        # all items once, then again: a data set that caches its last item must read each again
         once = [dataset[position] for position in positions]
         differing = [
             position
@@ -31,7 +31,7 @@ def warn_if_random(dataset: Any, n: int) -> None:
             if differ(item, dataset[position])
         ]
     except (LookupError, TypeError):
-        return  # a data set with keys of its own, which its sampler knows
+        return  # a data set whose keys are not positions
     if differing:
         warn(
             f"{len(differing)} of {len(positions)} items of the pool differ between two reads "
@@ -42,7 +42,7 @@ def warn_if_random(dataset: Any, n: int) -> None:
 
 
 def differ(one: Any, other: Any) -> bool:
-    """Whether two values certainly differ; values that cannot be compared do not.
+    """Whether two values differ; False if they cannot be compared.
 
     Example:
         >>> differ((torch.zeros(2), "a"), (torch.ones(2), "a")), differ(object(), object())
@@ -58,7 +58,7 @@ def differ(one: Any, other: Any) -> bool:
             return not torch.equal(one.nan_to_num(), other.nan_to_num())
         if isinstance(one, np.ndarray):
             return not np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
-        # Of objects that compare by identity, two reads of the same item give different ones.
+        # Objects that compare by identity differ between two reads of the same item.
         by_identity = type(one).__eq__ is object.__eq__  # type: ignore[comparison-overlap]
         is_nan = one != one
         return not by_identity and not is_nan and bool(one != other)

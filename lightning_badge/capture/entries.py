@@ -1,7 +1,6 @@
-"""The entries of a batch: which of them holds the sample ids, which of them the model takes.
+"""The entries of a batch: the one with the sample ids, and those that the model gets.
 
-A batch is a tuple or list, a named tuple, a dict, a dataclass, or anything else, which has no
-entries.
+Tuples, lists, named tuples, dicts and dataclasses have entries; other batches have none.
 """
 
 import dataclasses
@@ -17,7 +16,7 @@ def entry_of(batch: Any, key: EntryKey) -> Any:
     """Returns an entry of a batch.
 
     Args:
-        batch: Of the pool.
+        batch: A batch of the pool.
         key: A key of a dict, a field of a dataclass or named tuple, or a position in a tuple or
             list, from the end where negative.
 
@@ -45,7 +44,7 @@ def entry_of(batch: Any, key: EntryKey) -> Any:
 
 
 def named_entries(batch: Any) -> Mapping[str, Any] | None:
-    """Returns the entries of a dict, dataclass or named tuple by name; None of any other batch."""
+    """Returns the entries of a dict, dataclass or named tuple by name; None for any other batch."""
     if isinstance(batch, Mapping):
         return batch
     if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
@@ -56,14 +55,14 @@ def named_entries(batch: Any) -> Mapping[str, Any] | None:
 
 
 def model_input(batch: Any, sample_id_key: EntryKey | None = None) -> Any:
-    """Returns what of a batch is the input of a model's ``forward``.
+    """Returns the part of a batch that is the input of a model's ``forward``.
 
     Args:
-        batch: Of the pool.
+        batch: A batch of the pool.
         sample_id_key: Entry that holds the sample ids.
 
     Returns:
-        Of a tuple or list the first entry that does not hold the ids; any other batch as it is.
+        The first entry of a tuple or list that does not hold the ids; any other batch unchanged.
 
     Example:
         >>> model_input(([3, 17], [0.1, 0.7], [0, 1]), sample_id_key=0)

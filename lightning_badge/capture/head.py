@@ -1,8 +1,8 @@
 """Finds the classifier head of a model in one forward pass.
 
-The candidates are the linear layers that run, and the convolutions that run as linear layers do.
-What the model returns decides: logits, or probabilities made of them, that are the output of one
-candidate. The logits are always that layer's own output, never what the model returned.
+The candidates are the linear layers that run, and the 1x1 convolutions that run on a single
+position. The head is the candidate whose output the model returns, as logits or as probabilities
+computed from them. The logits are always the output of that layer, not the returned value.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ from lightning_badge.capture.layer_calls import LayerCall, outermost_results, re
 from lightning_badge.capture.linearity import reject_nonlinear
 from lightning_badge.exceptions import HeadError
 
-# What models make of their logits before they return them.
+# functions that models apply to their logits before they return them
 _LINKS: tuple[Callable[[Tensor], Tensor], ...] = (
     lambda logits: logits,
     partial(functional.log_softmax, dim=1),
@@ -46,13 +46,13 @@ _POOL_FIRST = (
 
 @dataclass(frozen=True)
 class Head:
-    """The classifier head, and what passed through it in the forward pass that found it.
+    """The classifier head, with its input and output in the forward pass that found it.
 
     Attributes:
         name: Its name in the model, without the prefixes of ``torch.compile``.
         module: The layer.
-        penultimate: What entered it, ``[n, h]``.
-        logits: What left it, ``[n, c]``.
+        penultimate: Its input, ``[n, h]``.
+        logits: Its output, ``[n, c]``.
     """
 
     name: str
@@ -67,11 +67,11 @@ def find_head(model: nn.Module, run_once: Callable[[], Any], head: str | None = 
     Args:
         model: The model.
         run_once: Runs its forward pass once, on any batch, and returns what the model returned: a
-            tensor, a tuple or list that begins with one, or a dict or object with ``logits``.
-            Where that decides nothing, as predicted classes do, what the networks inside returned
-            decides.
-        head: Name of the head, such as ``model.fc``, where the caller knows it: any module that
-            maps ``[n, h]`` to ``[n, c]`` and is affine.
+            tensor, a tuple or list that begins with one, or a dict or object with ``logits``. If
+            that does not identify the head, as with predicted classes, the results of the networks
+            inside the model are used.
+        head: Name of the head, such as ``model.fc``, if known: any affine module that maps ``[n,
+            h]`` to ``[n, c]``.
 
     Raises:
         HeadError: No such layer, none that ran, several that could be the head, one that ran more
@@ -98,7 +98,7 @@ def _found_by_output(model: nn.Module, run_once: Callable[[], Any]) -> Head:
     layers = candidate_layers(model)
     with record_calls(layers) as calls, outermost_results(model) as results:
         returned = run_once()
-    # A convolution that runs on a map of several positions is no head.
+    # A convolution that runs on a map of several positions is not a head.
     calls = [
         call for call in calls if call.left is not None or not is_convolution(call.layer, layers)
     ]
@@ -140,7 +140,7 @@ def _choose(
 
 
 def _shape_of_many(given: list[Any]) -> list[int] | None:
-    """Returns the shape of a result that has several vectors for each sample, None without any."""
+    """Returns the shape of a result with several vectors per sample; None if there is none."""
     for result in given:
         tensors = [one for one in _returned_tensors(result) if one.is_floating_point()]
         if any(one.ndim == 2 for one in tensors):
@@ -170,7 +170,7 @@ def _reject_other_width(head: Head, given: list[Any]) -> None:
 
 
 def _first_explanation(calls: list[LayerCall], results: Iterable[Any]) -> list[str]:
-    """Returns the layers whose output is the first result that is the output of any layer."""
+    """Returns the layers whose output equals the first result that equals any layer's output."""
     explanations = (_explaining(calls, _returned_tensors(result)) for result in results)
     return next(filter(None, explanations), [])
 
@@ -181,12 +181,12 @@ def _explaining(calls: list[LayerCall], returned: list[Tensor]) -> list[str]:
         for call in calls
         if call.left is not None and any(_is_made_of(tensor, call.left) for tensor in returned)
     )
-    # Where one linear layer wraps another, as adapters do, the outer one is the layer that counts.
+    # If one linear layer wraps another, as adapters do, the outer one is the head.
     return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
 
 
 def _returned_tensors(result: Any) -> list[Tensor]:
-    """Returns what may be logits in a model's result: one tensor, or all those of a dict."""
+    """Returns the tensors of a model's result that may be logits."""
     if isinstance(result, Tensor):
         return [result]
     is_dict = isinstance(result, Mapping)
@@ -199,12 +199,12 @@ def _returned_tensors(result: Any) -> list[Tensor]:
 
 
 def _is_made_of(returned: Tensor, logits: Tensor) -> bool:
-    """Whether a tensor is these logits or their (log) probabilities, also when reshaped."""
+    """Whether a tensor equals these logits or their (log) probabilities, also reshaped."""
     if returned.numel() != logits.numel() or not returned.is_floating_point():
         return False
     is_half = min(returned.dtype.itemsize, logits.dtype.itemsize) < torch.float32.itemsize
     rtol, atol = (1e-2, 1e-4) if is_half else (1e-4, 1e-6)
-    # On the CPU: not every device has float64, and some models return what they moved there.
+    # on the CPU: not every device has float64, and some models return CPU tensors
     seen, exact = returned.detach().cpu().double().reshape(logits.shape), logits.cpu().double()
     return any(torch.allclose(link(exact), seen, rtol, atol, equal_nan=True) for link in _LINKS)
 

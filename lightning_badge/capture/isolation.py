@@ -1,4 +1,4 @@
-"""Contexts that restore what a pass over the pool changes, also after an exception."""
+"""Contexts that restore random states and modes, also after an exception."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Records what enters and leaves the layers of a model while it runs."""
+"""Records the inputs and outputs of layers while a model runs."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,14 +12,14 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class LayerCall(NamedTuple):
-    """What entered and left a layer when it ran.
+    """The input and output of one call of a layer.
 
     Attributes:
         layer: The name it was recorded under.
-        entered: A copy of its first argument, ``[n, h]``; None where that is no matrix. Of a
-            convolution the map ``[n, h, 1, 1]`` of a single position counts as a matrix.
-        left: A copy of its output, ``[n, c]``; None where that is no matrix.
-        shapes: Both in words.
+        entered: A copy of its first argument, ``[n, h]``; None if that is not a matrix. For a
+            convolution a map ``[n, h, 1, 1]`` of a single position counts as a matrix.
+        left: A copy of its output, ``[n, c]``; None if that is not a matrix.
+        shapes: Both shapes as text.
     """
 
     layer: str
@@ -32,13 +32,13 @@ class LayerCall(NamedTuple):
 def record_calls(layers: Mapping[str, nn.Module]) -> Iterator[list[LayerCall]]:
     """Records every call of some layers for as long as the context is open.
 
-    Compiled models run eagerly meanwhile: in compiled code new hooks would silently never fire.
+    Compiled models run eagerly inside the context, because new hooks never fire in compiled code.
 
     Args:
         layers: The layers to record, by the names to record them under.
 
     Returns:
-        A context that gives a list. Each call is appended to it when the call ends.
+        A context that yields a list, to which each call is appended when it ends.
 
     Example:
         >>> layer = nn.Linear(3, 2)
@@ -58,7 +58,7 @@ def record_calls(layers: Mapping[str, nn.Module]) -> Iterator[list[LayerCall]]:
 
 @contextmanager
 def outermost_results(model: nn.Module) -> Iterator[list[Any]]:
-    """Collects what the modules return that no other module of the model called.
+    """Collects the results of modules that no other module of the model called.
 
     For ``model(x)`` that is the model's result; for a method that calls two of its networks, the
     result of each network.

@@ -1,8 +1,7 @@
-"""Whether a head is linear: its output is ``input @ weight.T + bias``.
+"""Checks that a head is linear: its output is ``input @ weight.T + bias``.
 
-The outer product of the gradient at the logits and the head's input is the gradient of the weight
-of a linear layer, and of no other. A layer that normalizes its input or its weight, for one, has
-another gradient.
+Only for a linear layer is the outer product of the gradient at the logits and the layer's input the
+gradient of its weight. A layer that normalizes its input or its weight has another gradient.
 """
 
 import copy
@@ -21,23 +20,23 @@ _AFFINE = 1e-4  # some modules compute in float32 whatever they are given
 
 
 class _Output(NamedTuple):
-    """What a layer should have returned, ``[n, c]``, and how large rounding errors may get."""
+    """The expected output of a layer, ``[n, c]``, and the bound of its rounding errors."""
 
     exact: Tensor
     scale: Tensor
 
 
 def reject_nonlinear(name: str, module: nn.Module, penultimate: Tensor, logits: Tensor) -> None:
-    """Checks some rows of what entered and left a head.
+    """Checks some rows of a head's input and output.
 
-    A layer with a weight must have applied it, an adapter the weight into which it merges. Any
-    other module must be affine, which a copy of it in float64 is tried for.
+    A layer with a weight must have applied that weight, an adapter its merged weight. Any other
+    module must be affine, which is tested on a float64 copy of it.
 
     Args:
         name: Name of the head, for the error message.
         module: The head.
-        penultimate: What entered it, ``[n, h]``.
-        logits: What left it, ``[n, c]``.
+        penultimate: Its input, ``[n, h]``.
+        logits: Its output, ``[n, c]``.
 
     Raises:
         HeadError: The head is not linear.
@@ -67,7 +66,7 @@ def reject_nonlinear(name: str, module: nn.Module, penultimate: Tensor, logits: 
 
 
 def _by_weight(module: nn.Module, rows: Tensor, c: int) -> list[_Output]:
-    """Returns the outputs that a layer's own weight may give, none where it has none."""
+    """Returns the possible outputs of a layer's weight; none if it has no weight."""
     layer = _merged(module)
     weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
     if not isinstance(weight, Tensor) or not weight.is_floating_point():
@@ -88,7 +87,7 @@ def _by_weight(module: nn.Module, rows: Tensor, c: int) -> list[_Output]:
 
 
 def _merged(module: nn.Module) -> nn.Module:
-    """Returns the linear layer that does what an adapter does, or the module if it is none."""
+    """Returns the linear layer into which an adapter merges; the module itself if it is not one."""
     if adapted_layer(module) is None:
         return module
     if hasattr(module, "merge") and not getattr(module, "disable_adapters", False):
@@ -100,14 +99,14 @@ def _merged(module: nn.Module) -> nn.Module:
 
 
 def _agrees(seen: Tensor, output: _Output, tolerance: float) -> bool:
-    # A class masked with -inf, or NaN after a training that diverged, tells nothing here.
+    # Entries that are -inf (masked classes) or NaN (diverged training) are not compared.
     known = seen.isfinite() & output.exact.isfinite()
     error = (seen - output.exact).abs()
     return bool((error <= tolerance * output.scale)[known].all())
 
 
 def _tolerance(penultimate: Tensor, logits: Tensor) -> float:
-    """Returns the relative rounding error that the precision of a matrix product permits."""
+    """Returns the relative rounding error of a matrix product in its precision."""
     dtype = min((penultimate.dtype, logits.dtype), key=lambda dtype: -torch.finfo(dtype).eps)
     if dtype.itemsize < torch.float32.itemsize:
         return 2 * torch.finfo(dtype).eps

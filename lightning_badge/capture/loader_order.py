@@ -1,7 +1,6 @@
-"""Whether a loader of the pool certainly gives the same samples in the same order at every read.
+"""Checks that a loader of the pool returns the same samples in the same order at every read.
 
-Loaders that wrap a ``DataLoader``, such as those of Fabric, carry its attributes and are inspected
-like one.
+Loaders that wrap a ``DataLoader``, such as Fabric's, have its attributes and are checked like one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ from lightning_badge.capture.differences import differ
 from lightning_badge.exceptions import CaptureError
 
 _SHUFFLING = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
-# Where streams keep the stream that they read from.
+# attributes in which streams keep their source
 _SOURCES = (
     *("_ex_iterable", "ex_iterable", "ex_iterables", "dataset", "datasets"),
     *("datapipe", "source_datapipe", "source", "pipeline"),
@@ -43,7 +42,7 @@ def reads_in_order(loader: Iterable[Any]) -> bool:
 
 
 def reject_shuffling(loader: Iterable[Any]) -> None:
-    """Raises a CaptureError where the loader of a map-style data set shuffles."""
+    """Raises a CaptureError if the loader of a map-style data set shuffles."""
     for sampler in _samplers(loader):
         if isinstance(sampler, _SHUFFLING) or getattr(sampler, "shuffle", False) is True:
             raise CaptureError(
@@ -53,11 +52,11 @@ def reject_shuffling(loader: Iterable[Any]) -> None:
 
 
 def reject_uncertain_positions(loader: Iterable[Any]) -> None:
-    """Checks, before a pass, a loader whose batches carry no ids.
+    """Checks, before a pass, a loader whose batches contain no ids.
 
     Raises:
-        CaptureError: An iterable data set that several processes read, or that shuffles: the order
-            in which its samples arrive does not tell which samples they are.
+        CaptureError: Several processes read an iterable data set, or it shuffles, so that the order
+            of arrival does not identify its samples.
     """
     if own := _own_samplers(_samplers(loader)):
         warn(
@@ -84,10 +83,10 @@ def reject_uncertain_positions(loader: Iterable[Any]) -> None:
 
 
 def reject_other_order(loader: Iterable[Any]) -> None:
-    """Checks a stream whose batches carry no ids: reads its first batch twice.
+    """Reads the first batch of a stream without ids twice and compares.
 
-    A pass checks after its last batch: of a stream that can be read once only, an earlier check
-    would take batches away.
+    A pass checks after its last batch, because an earlier check would consume batches of a stream
+    that can be read only once.
 
     Raises:
         CaptureError: The two reads differ.
@@ -109,7 +108,7 @@ def _is_map_style(loader: Iterable[Any]) -> bool:
 
 
 def _samplers(loader: Iterable[Any]) -> list[Any]:
-    """Returns the samplers of a loader; none of a loader without any or of an iterable data set."""
+    """Returns the samplers of a loader; none for an iterable data set."""
     if not _is_map_style(loader):
         return []
     batches = getattr(loader, "batch_sampler", None)
@@ -123,7 +122,7 @@ def _own_samplers(samplers: Iterable[Any]) -> list[Any]:
 
 
 def _shuffling_stream(dataset: Any) -> str | None:
-    """Returns the name of a part of a stream that shuffles, None where none is seen."""
+    """Returns the name of the part of a stream that shuffles; None if none is found."""
     seen: set[int] = set()
     parts = [dataset]
     while parts:

@@ -1,4 +1,4 @@
-"""What the positions of a loader's samples stand for where its batches carry no ids."""
+"""The meaning of positions as sample ids, for loaders whose batches contain no ids."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -11,11 +11,11 @@ from lightning_badge.sample_ids import SampleIds
 
 
 class Positions(NamedTuple):
-    """Sample ids of a pool whose batches carry none.
+    """Sample ids of a pool whose batches contain none.
 
     Attributes:
-        ids: ``[n]``, in the loader's order; None stands for ``0..n-1``.
-        meaning: What the ids are, in words, for the metadata of an ordering.
+        ids: ``[n]``, in the loader's order; None for ``0..n-1``.
+        meaning: A text that says what the ids are, for the metadata of an ordering.
     """
 
     ids: SampleIds | None
@@ -23,10 +23,10 @@ class Positions(NamedTuple):
 
 
 def positions_of_loader(loader: Iterable[Any]) -> Positions:
-    """Tells what the positions of a loader's samples stand for.
+    """Returns the ids of a loader's samples and their meaning.
 
-    Of a ``Subset``, as ``random_split`` makes it, ids are positions in the data set that it was
-    taken of: its ``indices``, composed where one ``Subset`` is taken of another. An iterable that
+    For a ``Subset``, as ``random_split`` makes it, ids are positions in the data set that it was
+    taken from: its ``indices``, composed if one ``Subset`` was taken from another. An iterable that
     yields the first batches of a loader names that loader as its ``limited_loader``.
 
     Example:
@@ -49,12 +49,12 @@ def positions_of_loader(loader: Iterable[Any]) -> Positions:
 
 
 def _composed(subset: Subset[Any]) -> tuple[Any, npt.NDArray[np.int64] | None]:
-    """Returns the innermost data set, and the position in it of each item; None without any."""
+    """Returns the innermost data set and the position of each item in it; None if unknown."""
     inner: Any = subset.dataset
     try:
         positions = np.asarray(subset.indices)
         if not np.issubdtype(positions.dtype, np.integer) or positions.ndim != 1:
-            return inner, None  # keys of a data set of its own kind
+            return inner, None  # keys that are not positions
         n = len(inner)
         positions = np.where(positions < 0, positions + n, positions).astype(np.int64)
         if not isinstance(inner, Subset):

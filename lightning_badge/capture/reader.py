@@ -1,4 +1,4 @@
-"""Reads a loader of the pool: whose samples each batch holds, and whether the order is certain.
+"""Reads a loader of the pool: ids of each batch, and checks of the order.
 
 Ids come from `PoolBatch`, from an entry of each batch, or are positions in the loader's data set.
 """
@@ -22,7 +22,7 @@ from lightning_badge.sample_ids import SampleIds, as_sample_ids
 
 
 def pool_size(loader: Iterable[Any]) -> int | None:
-    """Returns how many samples the loader's data set holds; None where only reading it tells.
+    """Returns the number of samples of the loader's data set; None if it is unknown.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -36,7 +36,7 @@ def pool_size(loader: Iterable[Any]) -> int | None:
 
 
 def loader_generators(loader: Iterable[Any]) -> list[torch.Generator]:
-    """Returns the random generators that reading the loader may draw from, beside global ones."""
+    """Returns the generators, besides global ones, that reading the loader may draw from."""
     samplers = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
     found = (getattr(owner, "generator", None) for owner in (loader, *samplers))
     return [generator for generator in found if isinstance(generator, torch.Generator)]
@@ -45,22 +45,22 @@ def loader_generators(loader: Iterable[Any]) -> list[torch.Generator]:
 def read_pool(
     loader: Iterable[Any], sample_id_key: EntryKey | None = None
 ) -> Iterator[tuple[SampleIds | None, Any]]:
-    """Yields the ids and the batch of each batch that the loader gives.
+    """Yields the ids and the content of each batch of the loader.
 
-    A data set of which one of a dozen items differs between two reads draws a warning, and so does
-    a sampler of the user's own where ids are positions.
+    Warns if one of a dozen items differs between two reads, and if ids are positions and the
+    sampler is the user's own.
 
     Args:
-        loader: A ``DataLoader`` as a rule, or any iterable of batches.
+        loader: A ``DataLoader`` or any iterable of batches.
         sample_id_key: Entry of each batch that holds the ids, as in `entry_of`.
 
     Yields:
-        Ids ``[b]``, None where they are the positions that come next; and the batch itself,
-        without the wrapping of `PoolBatch`.
+        Ids ``[b]``, or None if they are the next positions; and the batch, taken out of its
+        `PoolBatch`.
 
     Raises:
         CaptureError: The loader shuffles, a batch does not have ``sample_id_key``, or there are no
-            ids and the order in which samples arrive does not tell which samples they are.
+            ids and the order of arrival does not identify the samples.
 
     Example:
         >>> from torch.utils.data import DataLoader

@@ -1,4 +1,4 @@
-"""Gathers what enters and leaves the head, batch by batch, into two matrices and their ids."""
+"""Collects inputs and outputs of the head, batch by batch, into two matrices with ids."""
 
 from itertools import chain
 
@@ -13,12 +13,12 @@ from lightning_badge.sample_ids import SampleIds, as_sample_ids
 class PoolRows:
     """Rows of the pool: one id, one row of activations and one row of logits for each sample.
 
-    The matrices are allocated once where the size of the pool is known: on the model's device, or
-    in main memory where they would fill more than half of the device's free memory.
+    If the size of the pool is known, the matrices are allocated once: on the model's device, or in
+    main memory if they would fill more than half of the device's free memory.
 
     Args:
-        n: Samples that the pool holds; None where only reading it tells.
-        ids: ``[n]``, of samples that come without an id, in their order; ``0..n-1`` where None.
+        n: Number of samples of the pool; None if unknown.
+        ids: Ids ``[n]`` of samples that come without ids, in order; None for ``0..n-1``.
 
     Example:
         >>> rows = PoolRows(3)
@@ -42,12 +42,12 @@ class PoolRows:
         """Adds a batch.
 
         Args:
-            ids: ``[b]``; None stands for the ids that come next.
+            ids: ``[b]``; None for the next ids.
             penultimate: ``[b, h]``.
             logits: ``[b, c]``.
 
         Raises:
-            CaptureError: Another number of rows than of ids, or more than the pool holds.
+            CaptureError: The numbers of rows and ids differ, or there are more rows than samples.
         """
         start, stop = self._count, self._count + len(logits)
         if ids is None:
@@ -70,7 +70,7 @@ class PoolRows:
     def finish(self) -> tuple[SampleIds, Tensor, Tensor]:
         """Returns ids ``[n]``, activations ``[n, h]`` and logits ``[n, c]``.
 
-        The tensors are ordinary ones, also under ``torch.inference_mode``.
+        The tensors are normal tensors, also under ``torch.inference_mode``.
 
         Raises:
             CaptureError: No rows, a repeated id, or missing samples.

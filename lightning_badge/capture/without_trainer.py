@@ -38,45 +38,43 @@ def capture(
 ) -> GradientEmbedding:
     """Runs a model once over a pool and embeds the gradients of its head.
 
-    The pass is that of `BadgeCallback`. The model runs in evaluation mode without gradients, in
-    its own precision; of a model that Fabric has set up that is Fabric's, and ``torch.autocast``
-    around the call sets another. Modes, hooks and random states are afterwards as they were before,
-    also after an exception.
+    The model runs in evaluation mode without gradients, as in `BadgeCallback`. A model that Fabric
+    has set up runs in Fabric's precision, others in their own; ``torch.autocast`` around the call
+    changes that. Modes, hooks and random states are restored, also after an exception.
 
-    A LightningModule's hooks of batch transfer are called. Where it overrides ``predict_step`` that
-    is called too, else the model itself: with the first entry of a tuple or list, with the entries
-    of a dict or dataclass that its ``forward`` accepts by keyword, with the whole batch where it is
-    neither or no entry is accepted.
+    The batch transfer hooks of a LightningModule are called, and ``predict_step`` if it overrides
+    that. Otherwise the model is called with the first entry of a tuple or list, with the entries of
+    a dict or dataclass that ``forward`` accepts as keywords, or with the whole batch.
 
     Args:
         model: Any module that ends in a classifier head, on its device, or what Fabric's ``setup``
             returns for it. A compiled one runs eagerly.
-        loader: The pool: a ``DataLoader`` as a rule, also one that Fabric has set up, or any
-            iterable of batches; unshuffled.
+        loader: The pool, unshuffled: a ``DataLoader``, also one that Fabric has set up, or any
+            iterable of batches.
         head: Name of the classifier head, such as ``model.fc``; None finds it.
-        loss: Whose gradient to embed: ``cross_entropy``; ``binary_cross_entropy``, for multi-label
-            models too; ``auto`` takes the one that the model and its data show, as `choose_loss`
-            does, and refuses regression.
-        bias: Whether the gradient of the head's bias is embedded too.
+        loss: The loss whose gradient is embedded: ``cross_entropy``, or ``binary_cross_entropy``
+            for binary and multi-label models. ``auto`` chooses from the model and its data as
+            `choose_loss` does, and refuses regression.
+        bias: Whether to embed the gradient of the head's bias too.
         sample_id_key: Entry of each batch that holds the sample ids: a key of dict batches, a field
-            of dataclasses and named tuples, or a position in tuples. Batches that are a `PoolBatch`
-            carry ids of their own; for all others ids are positions in the loader's data set, or in
-            the data set of which that is a ``Subset``.
-        device: Where batches go; None takes the device of the model's first parameter.
+            of dataclasses and named tuples, or a position in tuples. `PoolBatch` contains its ids.
+            Otherwise ids are positions in the loader's data set; if that is a ``Subset``, positions
+            in the data set it was taken from.
+        device: Device of the batches; None for the device of the model's first parameter.
         backend: The back end that computes gradients: ``auto``, ``torch``, ``numba`` or ``triton``.
 
     Returns:
-        One row for each sample, on the model's device, or in main memory where the rows would fill
-        more than half of the device's free memory.
+        One row per sample, on the model's device, or in main memory if the rows would fill more
+        than half of the device's free memory.
 
     Raises:
-        CaptureError: Not one row for each sample, an empty pool, a loader that shuffles, an
-            iterable data set without ids whose order is not certain, a ``device`` that the model
-            is not on.
+        CaptureError: The head does not get one row per sample, the pool is empty, the loader
+            shuffles, an iterable data set has neither ids nor a certain order, or the model is not
+            on ``device``.
         HeadError: The head cannot be found, or is not linear.
         EmbeddingError: An unknown ``loss``, a regression head, or values that cannot be
             embedded.
-        BadgeError: A back end that is unknown or cannot compute there.
+        BadgeError: The back end is unknown or cannot compute on the device.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -111,7 +109,7 @@ def capture(
 
 
 def _unwrapped(model: nn.Module) -> tuple[nn.Module, Precision | None]:
-    """Returns a model without what ``torch.compile`` and Fabric wrap around it.
+    """Returns a model without the wrappers of ``torch.compile`` and Fabric.
 
     The wrappers have another signature, and methods of the model cannot be called through that of
     Fabric. The second value is Fabric's precision, None without Fabric.

@@ -1,4 +1,4 @@
-"""The labeled set that grows and the pool that shrinks, over any map-style data sets."""
+"""The labeled set and the pool of any map-style data set."""
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 

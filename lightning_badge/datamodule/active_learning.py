@@ -44,29 +44,29 @@ class ActiveLearningDataModule(LightningDataModule):
 
     Args:
         train: Labeled set and pool together.
-        val: Validation data; None trains without validation, and the pool is then ordered by the
-            weights with which ``fit`` ends.
+        val: Validation data; None trains without validation, and the pool is then ordered with the
+            final weights of ``fit``.
         test: Test data.
-        initial_labeled: What is labeled at first. A count is drawn: stratified, every class being
-            there once the count allows, where ``labels`` or ``train.targets`` give one class for
-            each sample, else uniformly. Or ids, or a mapping of ids to labels.
+        initial_labeled: The initial labeled set: ids, a mapping of ids to labels, or a count. A
+            count is drawn stratified by class if ``labels`` or ``train.targets`` contain one class
+            per sample (with every class if the count allows), otherwise uniformly.
         labels: Targets of all of ``train``, known beforehand as in a simulation.
-        sample_ids: Stable ids of ``train``, in its order; 0..n-1 where None.
-        evaluation_view: The samples of ``train`` in the same order without random augmentation,
-            read for pool and labeled batches; ``train`` itself where None.
+        sample_ids: Stable ids of ``train``, in its order; None for 0..n-1.
+        evaluation_view: The samples of ``train`` in the same order without random augmentation, for
+            pool and labeled batches; None for ``train`` itself.
         class_names: Names of the classes, for pictures and tables.
         target_key: Entry of an item that a given label replaces: a place in a tuple or list, or a
             key of a dict.
-        collate_fn: Makes a batch of a list of items; torch's default where None.
+        collate_fn: Makes a batch of a list of items; None for torch's default.
         batch_size: Samples in a training batch.
-        eval_batch_size: Samples in every other batch; ``batch_size`` where None.
+        eval_batch_size: Samples in every other batch; None for ``batch_size``.
         num_workers: Worker processes of each loader.
         pin_memory: Whether the loaders pin memory for a faster copy to a GPU.
-        seed: Of the draw of the initial labels.
+        seed: Seed of the draw of the initial labels.
 
     Raises:
-        LabelError: Data, ids or labels that do not fit together.
-        MisconfigurationException: A size or number of workers that no loader can have.
+        LabelError: Data, ids or labels do not fit together.
+        MisconfigurationException: A batch size or number of workers is not valid.
 
     Example:
         >>> data = [([float(i)], i % 2) for i in range(10)]
@@ -151,7 +151,7 @@ class ActiveLearningDataModule(LightningDataModule):
     ) -> None:
         """Moves samples into the labeled set: all of them, or none after an error.
 
-        A discarded sample may come back this way: somebody could label it after all.
+        A discarded sample may be labeled later.
 
         Args:
             ids: Any ids outside the labeled set, in any order, or a mapping of ids to labels.
@@ -177,7 +177,7 @@ class ActiveLearningDataModule(LightningDataModule):
         self._is_discarded[positions] = False
 
     def discard(self, ids: Iterable[SampleId]) -> None:
-        """Takes samples that nobody can label out of the pool: all of them, or none after an error.
+        """Removes samples that cannot be labeled from the pool, all of them or none.
 
         Raises:
             LabelError: Unknown, repeated or labeled ids.
@@ -200,10 +200,10 @@ class ActiveLearningDataModule(LightningDataModule):
         return dict(zip(self.labeled_ids.tolist(), labels, strict=True))
 
     def held_back_labels(self) -> dict[SampleId, Label]:
-        """Returns what a simulated labeler knows: the known target of every training sample.
+        """Returns the known target of every training sample, for simulated labelers.
 
         Raises:
-            LabelError: Neither ``labels`` nor ``train.targets`` tells the targets.
+            LabelError: Neither ``labels`` nor ``train.targets`` contains the targets.
         """
         if self._known is None:
             raise LabelError(
@@ -228,7 +228,7 @@ class ActiveLearningDataModule(LightningDataModule):
     @property
     def val_dataloader(self) -> Callable[[], Any]:
         """Returns the validation data in their order."""
-        # Lightning validates where this method is overridden, so without data it must not be.
+        # Lightning validates if this method is overridden, so without data it must not be.
         if self._val is not None:
             return self._val_dataloader
         return inherited(self, "LightningDataModule", "val_dataloader", self.trainer)

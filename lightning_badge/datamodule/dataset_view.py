@@ -1,4 +1,4 @@
-"""What the data loaders are made of: views of a user's data set, and how their items are batched.
+"""Views of a user's data set, and the batches of their items.
 
 A view yields items of the types that the data set yields, so that models need no change.
 """
@@ -29,7 +29,7 @@ class MapStyle(Protocol):
 
 
 def sample_count(data: MapStyle, name: str) -> int:
-    """Returns how many samples a data set has, or says why it will not do."""
+    """Returns the number of samples of a data set that is map-style."""
     if isinstance(data, IterableDataset | Mapping) or not isinstance(data, MapStyle):
         raise LabelError(
             f"{name}: expected a map-style data set (a length, items by position 0..n-1), got "
@@ -41,13 +41,13 @@ def sample_count(data: MapStyle, name: str) -> int:
 
 
 def with_target(item: Any, key: int | str, label: Label) -> Any:
-    """Returns a data set's item with another target, in the types that the item has.
+    """Returns a data set's item with another target, keeping the item's types.
 
     Tuples, named tuples, lists and dicts stay what they are, and the label takes the type of the
     target that it replaces, so that given and own targets collate in one batch.
 
     Raises:
-        LabelError: An item without that entry, or a label that its type cannot hold.
+        LabelError: The item has no such entry, or its type cannot hold the label.
     """
     label = _like(target_of(item, key), label)
     if isinstance(item, Mapping):
@@ -108,7 +108,7 @@ def _like(target: Any, label: Label) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class DatasetView(Dataset[Any]):
-    """Some samples of a data set, with the labels that were given for them."""
+    """Some samples of a data set, with given labels in place of their targets."""
 
     data: MapStyle
     positions: npt.NDArray[np.int64]
@@ -163,7 +163,7 @@ class CollatePoolBatch:
 
 
 class JoinLoneSample(BatchSampler):
-    """Batches of which the last never holds a single sample: it joins the batch before it."""
+    """Joins a last batch of a single sample to the batch before it."""
 
     def __iter__(self) -> Iterator[list[int]]:
         batches = list(super().__iter__())

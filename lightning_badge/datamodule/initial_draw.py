@@ -1,4 +1,4 @@
-"""Which samples are labeled first, before any model has an opinion."""
+"""Draws the initial labeled set."""
 
 from collections.abc import Hashable
 
@@ -16,10 +16,10 @@ def draw_initial(known: list[Label] | None, n: int, count: int, seed: int) -> np
         known: The target of each row, ``[n]``; None where they are not known.
         n: Rows to draw from.
         count: Rows to draw.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Raises:
-        LabelError: A count that is negative or above n.
+        LabelError: The count is negative or above n.
     """
     if not 0 <= count <= n:
         raise LabelError(f"initial_labeled: expected a count from 0 to {n}, got {count}")
@@ -35,8 +35,8 @@ def stratified_draw(
 ) -> npt.NDArray[np.int64]:
     """Draws rows so that each class has its share of them.
 
-    Shares are proportional to class sizes and rounded by largest remainders, ties by lot. No class
-    stays empty once ``count`` reaches the number of classes.
+    Shares are proportional to class sizes and rounded by largest remainders, with ties broken at
+    random. No class is empty if ``count`` is at least the number of classes.
 
     Args:
         classes: The class 0..c-1 of each row, ``[n]``.
