@@ -299,7 +299,10 @@ def test_the_log_rejects_changes(tmp_path: Path, statement: str) -> None:
 def test_the_view_shows_the_answers_in_force(tmp_path: Path) -> None:
     with LabelStore(tmp_path / "labels.db") as store:
         store.record(0, [(7, "katt"), (8, 0)], annotator="ann")
-        store.record(1, [(8, SKIP), (9, "räv")], annotator="ann")
+        store.record(1, [(8, SKIP), (9, "räv"), (10, 0)], annotator="ann")
+        store.record(1, [(9, 0), (9, UNDO), (8, 1), (8, UNDO)], annotator="bob")
+        store.record(1, [(10, UNDO)], annotator="ann")
+        assert [*store.in_force()] == [7, 8, 9]
         with closing(sqlite3.connect(tmp_path / "labels.db")) as reader:
             rows = reader.execute("SELECT sample_id, label FROM answers_in_force").fetchall()
         assert sorted(rows) == [(7, '"katt"'), (8, None), (9, '"räv"')]
