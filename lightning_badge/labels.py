@@ -27,6 +27,19 @@ SKIP: Final = Skip.SKIP
 """The answer of a labeler who saw the sample but did not label it."""
 
 
+class Undo(Enum):
+    """The type of ``UNDO``."""
+
+    UNDO = "undo"
+
+    def __repr__(self) -> str:
+        return "UNDO"
+
+
+UNDO: Final = Undo.UNDO
+"""Withdraws what an annotator answered to a sample, as if it had never been answered."""
+
+
 def as_label(value: Any) -> Label:
     """Returns a label as a plain value: arrays and tensors become numbers or nested lists.
 

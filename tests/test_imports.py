@@ -42,7 +42,7 @@ USERS = {
     "triton": {"kernels"},
     "yaml": {"app", "store"},
 }
-STDLIB_AND_NUMPY = ("loop/budget/", "oracle.py", "store/label_store.py")
+STDLIB_AND_NUMPY = ("loop/budget/", "oracle.py", "store/label_store.py", "store/answer.py")
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),
     *("transformers", "triton"),

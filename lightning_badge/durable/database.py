@@ -5,9 +5,11 @@ and a power failure, and other processes may read during a write.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,26 @@ class Schema:
         application_id: SQLite's ``application_id``, which identifies the kind of file.
         version: SQLite's ``user_version``: the newest schema version that can be opened.
         statements: SQL that creates the tables.
+        migrations: SQL that turns the tables of an older version into those of the next version,
+            by the older version.
     """
 
     name: str
     application_id: int
     version: int
     statements: Sequence[str]
+    migrations: Mapping[int, Sequence[str]] = field(default_factory=dict)
+
+
+# Pause between two attempts to open a file that another process is creating or migrating.
+_PAUSE_S = 0.005
 
 
 class Database:
-    """A connection that reports every SQLite failure in one line that names the file.
+    """A file that reports every SQLite failure in one line that names it.
+
+    Each thread has its own connection, because transactions of two threads on one connection mix.
+    A database in memory (``:memory:``) belongs to the thread that opened it.
 
     Args:
         path: The SQLite file; created if missing.
@@ -51,18 +63,26 @@ class Database:
         self.path = path
         self._schema = schema
         self._error = error
+        self._timeout_s = timeout_s
+        self._local = threading.local()
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
+        self._mutex = threading.Lock()
+        self._is_closed = False
         with self._clear_errors():
-            # isolation_level None: this class begins and ends transactions itself.
-            self._connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+            self._connect()
             try:
                 self._open()
             except BaseException:
-                self._connection.close()
+                self.close()
                 raise
 
     def close(self) -> None:
-        """Closes the file; committed transactions are safe without it."""
-        self._connection.close()
+        """Closes the connections of all threads; committed transactions are safe without it."""
+        with self._mutex:
+            self._is_closed = True
+            for connection in self._connections.values():
+                connection.close()
+            self._connections.clear()
 
     def read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Returns the rows of a query."""
@@ -77,14 +97,61 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commits at the end of the ``with`` block; an exception rolls everything back."""
-        with self._clear_errors(), self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._clear_errors(), self._own_transaction():
             yield
 
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        """The connection of this thread."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            return connection
+        connection = self._connect()
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        with self._mutex:
+            if self._is_closed:
+                raise sqlite3.ProgrammingError("it is closed")
+            if self._connections and str(self.path) == ":memory:":
+                raise sqlite3.ProgrammingError("a database in memory belongs to one thread")
+            for thread in [t for t in self._connections if not t.is_alive()]:
+                self._connections.pop(thread).close()
+            connection = sqlite3.connect(
+                self.path,
+                timeout=self._timeout_s,
+                isolation_level=None,  # this class begins and ends transactions itself
+                check_same_thread=False,  # for close(), which another thread may call
+            )
+            self._connections[threading.current_thread()] = connection
+        self._local.connection = connection
+        return connection
+
     def _open(self) -> None:
-        ours = self._schema
-        application_id, version = self._read_header()
-        if self._is_empty():
+        # SQLite reports some conflicts of the switch to a write-ahead log at once, without the
+        # connection's timeout.
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                return self._prepare()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_PAUSE_S)
+
+    def _prepare(self) -> None:
+        ours, connection = self._schema, self._connection
+        # One transaction, so that another process cannot create the tables between two reads.
+        connection.execute("BEGIN")
+        try:
+            application_id, version = self._read_header()
+            is_empty = self._is_empty()
+            is_ours = (application_id, version <= ours.version) == (ours.application_id, True)
+            verdict = self._fetch("PRAGMA quick_check(1)")[0][0] if is_ours else "ok"
+        finally:
+            connection.execute("ROLLBACK")
+        if is_empty:
             self._create()
         elif application_id != ours.application_id:
             raise self._error(
@@ -96,29 +163,49 @@ class Database:
                 f"{self.path}: expected a {ours.name} of version {ours.version} or older, got "
                 f"version {version}; upgrade lightning_badge"
             )
-        elif (verdict := self.read("PRAGMA quick_check(1)")[0][0]) != "ok":
+        elif verdict != "ok":
             raise sqlite3.DatabaseError(f"malformed: {' '.join(verdict.split())}")
-        # Only after the checks, because both statements write to the file.
-        self.write("PRAGMA journal_mode = WAL")
-        self.write("PRAGMA synchronous = FULL")
+        # Only after the checks, because these statements write to the file.
+        if self._fetch("PRAGMA journal_mode") != [("wal",)]:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        if not is_empty and version < ours.version:
+            self._migrate()
+
+    def _migrate(self) -> None:
+        with self._own_transaction():
+            _, version = self._read_header()  # another process may have migrated it meanwhile
+            for older in range(version, self._schema.version):
+                for statement in self._schema.migrations[older]:
+                    self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {self._schema.version}")
 
     def _create(self) -> None:
-        with self.transaction():
+        with self._own_transaction():
             if not self._is_empty():  # another process created the tables meanwhile
                 return
             for statement in self._schema.statements:
-                self.write(statement)
-            self.write(f"PRAGMA application_id = {self._schema.application_id}")
-            self.write(f"PRAGMA user_version = {self._schema.version}")
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA application_id = {self._schema.application_id}")
+            self._connection.execute(f"PRAGMA user_version = {self._schema.version}")
+
+    @contextmanager
+    def _own_transaction(self) -> Iterator[None]:
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
 
     def _read_header(self) -> tuple[int, int]:
         (application_id,), (version,) = (
-            self.read(f"PRAGMA {name}")[0] for name in ("application_id", "user_version")
+            self._fetch(f"PRAGMA {name}")[0] for name in ("application_id", "user_version")
         )
         return application_id, version
 
     def _is_empty(self) -> bool:
-        return self._read_header() == (0, 0) and not self.read("SELECT 1 FROM sqlite_master")
+        return self._read_header() == (0, 0) and not self._fetch("SELECT 1 FROM sqlite_master")
+
+    def _fetch(self, query: str) -> list[Any]:
+        return self._connection.execute(query).fetchall()
 
     @contextmanager
     def _clear_errors(self) -> Iterator[None]:

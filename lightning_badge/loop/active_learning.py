@@ -17,8 +17,10 @@ from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import BudgetError, LabelError, RunDirectoryError
-from lightning_badge.labels import Label, Skip
+from lightning_badge.labels import Label, Skip, Undo
+from lightning_badge.loop.answer_check import AnswerCheck
 from lightning_badge.loop.budget import Budget
+from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
 from lightning_badge.loop.origin import AGAIN, check_origin
@@ -28,7 +30,7 @@ from lightning_badge.loop.train_round import train_round
 from lightning_badge.oracle import Oracle
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
-from lightning_badge.store.label_store import LabelStore
+from lightning_badge.store.label_store import Cut, LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
 _log = logging.getLogger(__name__)
@@ -46,6 +48,11 @@ class ActiveLearningLoop:
 
     Without validation data each round orders by the weights with which its training ends,
     ``metric`` is NaN, and there is no learning curve.
+
+    An attempt at a round trains on exactly the answers up to its cut, which is committed before its
+    training starts. Later answers, corrections, skips and undone answers take effect at the next
+    cut, in a running and in a resumed run. The store refuses answers that the datamodule cannot
+    use, and ignores those that it already holds.
 
     All state is in the label store and the run directory, and every random draw is a function of
     the seed and the round. A run killed at any time and restarted therefore ends with the same
@@ -118,6 +125,8 @@ class ActiveLearningLoop:
         self.seed = seed
         self.metric = metric
         self.progress = progress
+        self._labeled_set = LabeledSet(datamodule)
+        store.accept_only(AnswerCheck(datamodule, self._labeled_set))
         self._table = RoundTable(console or Console(), metric)
         self._curve = LearningCurve(
             run_directory, metric, target=target_metric, class_names=datamodule.class_names
@@ -165,7 +174,6 @@ class ActiveLearningLoop:
                 or pool.
             LabelError: The oracle answered a sample that it was not asked for.
         """
-        self._apply_answers(round)
         report = self._trained(round) or self._train(round)
         ordering = self._read_ordering(report)
         self._write_curve(report)
@@ -182,8 +190,10 @@ class ActiveLearningLoop:
         return report
 
     def _write_curve(self, report: RoundReport) -> None:
-        answers: dict[int, list[Label | Skip]] = defaultdict(list)
-        for answer in self.store.answers():
+        answers: dict[int, list[Label | Skip | Undo]] = defaultdict(list)
+        cut = self._cut_of(report)
+        up_to = None if cut is None else cut.last_answer_id
+        for answer in self.store.in_force(up_to=up_to).values():
             # The answers of an interrupted round are shown once it is finished.
             if answer.round < report.round:
                 answers[answer.round].append(answer.label)
@@ -192,39 +202,46 @@ class ActiveLearningLoop:
         else:
             self._curve.write_queries(answers)
 
-    def _apply_answers(self, round: int) -> None:
-        """Applies to the datamodule all labels and skips from before the round."""
-        labels = self.store.labels(before_round=round)
-        labeled = set(self.datamodule.labeled_ids.tolist())
-        if new := {key: label for key, label in labels.items() if key not in labeled}:
-            self.datamodule.label(new.keys(), new.values())
-        discarded = set(self.datamodule.discarded_ids.tolist())
-        skipped = self.store.skipped(before_round=round)
-        self.datamodule.discard([key for key in skipped if key not in discarded])
+    def _cut_of(self, report: RoundReport) -> Cut | None:
+        cuts = self.store.cuts(report.round)
+        return next((cut for cut in cuts if cut.attempt == report.attempt), None)
+
+    def _apply(self, cut: Cut) -> None:
+        """Sets the datamodule to the initial labels and the answers up to a cut."""
+        self._labeled_set.apply(self.store.in_force(up_to=cut.last_answer_id).values())
 
     def _trained(self, round: int) -> RoundReport | None:
         """Returns the report of training by an earlier process; None if it is incomplete."""
         path = self.run_directory.metrics_path(round)
-        is_ordered = self.run_directory.ordering_path(round).exists()
-        if not path.exists() or (len(self.datamodule.pool_ids) and not is_ordered):
+        if not path.exists():
             return None
         try:
-            return RoundReport(**json.loads(path.read_text(encoding="utf-8")))
+            report = RoundReport(**json.loads(path.read_text(encoding="utf-8")))
         except (TypeError, ValueError) as error:
             raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {AGAIN}") from error
+        cut = self._cut_of(report)
+        if cut is None:
+            return None
+        self._apply(cut)
+        is_ordered = self.run_directory.ordering_path(round).exists()
+        return report if is_ordered or not len(self.datamodule.pool_ids) else None
 
     def _train(self, round: int) -> RoundReport:
+        directory = self.run_directory.clear_round(round)
+        cut = self.store.cut(round)
+        self._apply(cut)
         report = train_round(
             round,
             make_model=self.make_model,
             make_trainer=self.make_trainer,
             datamodule=self.datamodule,
-            directory=self.run_directory.clear_round(round),
+            directory=directory,
             checkpoint=self.run_directory.checkpoint_path(round),
             seed=self.seed,
             metric=self.metric,
             progress=self.progress,
         )
+        report = replace(report, attempt=cut.attempt)
         self.run_directory.write_metrics(round, {"round": round, **report.facts()})
         return report
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from torchmetrics import Metric
 
 from lightning_badge.durable.file import replacing
-from lightning_badge.labels import Label, Skip
+from lightning_badge.labels import Label, Skip, Undo
 from lightning_badge.loop.query_composition import query_composition_csv, query_compositions
 from lightning_badge.loop.round_report import RoundReport
 from lightning_badge.metrics import AreaUnderLearningCurve, LabelsToReach
@@ -46,7 +46,7 @@ class LearningCurve:
         self._draws = True
 
     def write(
-        self, reports: Sequence[RoundReport], answers: Mapping[int, Sequence[Label | Skip]]
+        self, reports: Sequence[RoundReport], answers: Mapping[int, Sequence[Label | Skip | Undo]]
     ) -> None:
         """Rewrites all files; warns once if matplotlib is missing.
 
@@ -65,7 +65,7 @@ class LearningCurve:
             self._draws = False
             _log.warning("learning_curve.png is not drawn (%s): pip install matplotlib", error)
 
-    def write_queries(self, answers: Mapping[int, Sequence[Label | Skip]]) -> None:
+    def write_queries(self, answers: Mapping[int, Sequence[Label | Skip | Undo]]) -> None:
         """Writes ``queries.csv`` alone.
 
         Args:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from lightning_badge.labels import SKIP, Label, Skip
+from lightning_badge.labels import SKIP, Label, Skip, Undo
 from lightning_badge.metrics import QueryComposition
 
 
 def query_compositions(
-    answers: Mapping[int, Sequence[Label | Skip]], class_names: Sequence[str]
+    answers: Mapping[int, Sequence[Label | Skip | Undo]], class_names: Sequence[str]
 ) -> dict[int, QueryComposition]:
     """Counts the classes of each round's labels; rounds without labels are omitted.
 
@@ -47,5 +47,5 @@ def query_composition_csv(
     return text.getvalue()
 
 
-def _is_class(label: Label | Skip, num_classes: int) -> bool:
+def _is_class(label: Label | Skip | Undo, num_classes: int) -> bool:
     return isinstance(label, int) and 0 <= label < num_classes

@@ -18,6 +18,7 @@ class RoundReport:
         pool: Number of samples in the pool.
         metrics: Metrics logged by validation of the best checkpoint, by name; None for NaN.
         seconds: Time for training, validation and ordering.
+        attempt: Number of the attempt at the round, whose cut says which answers it trained on.
         query_size: Number of labels that the round asked for; None if it asked for none.
         end: Why the run ends with this round; None if it continues.
     """
@@ -27,6 +28,7 @@ class RoundReport:
     pool: int
     metrics: dict[str, float | None] = field(default_factory=dict)
     seconds: float = math.nan
+    attempt: int = 0
     query_size: int | None = None
     end: str | None = None
 
@@ -37,7 +39,7 @@ class RoundReport:
 
     def facts(self) -> dict[str, Any]:
         """Returns the results of training and validation that the label store keeps."""
-        names = ("labeled", "pool", "metrics", "seconds")
+        names = ("labeled", "pool", "metrics", "seconds", "attempt")
         return {name: getattr(self, name) for name in names}
 
 

@@ -5,78 +5,32 @@ removed. The current label of a sample is computed from the log alone.
 """
 
 import json
-from collections.abc import Iterable
+import logging
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from lightning_badge.durable.database import Database, Schema
+from lightning_badge.durable.database import Database
 from lightning_badge.exceptions import LabelError
-from lightning_badge.labels import SKIP, Label, Skip, as_label, as_plain
+from lightning_badge.labels import SKIP, UNDO, Label, Skip, Undo, as_label, as_plain
 from lightning_badge.sample_ids import SampleId, as_sample_ids, name_ids
+from lightning_badge.store.answer import Answer, NewAnswer, answers_in_force
+from lightning_badge.store.schema import SCHEMA
 
-# answer_id grows with every insert, so the largest one of a sample is its latest answer.
-_IN_FORCE = """
-SELECT sample_id, label, annotator, round, received_at FROM answers
-WHERE answer_id IN (SELECT max(answer_id) FROM answers {where} GROUP BY sample_id)
-"""
-
-_SCHEMA = Schema(
-    name="label store",
-    application_id=int.from_bytes(b"BADG", "big"),
-    version=1,
-    statements=(
-        # sample_id has no column type, so SQLite does not convert: 7 and "7" are different ids.
-        """
-        CREATE TABLE answers (
-            answer_id INTEGER PRIMARY KEY,
-            sample_id NOT NULL CHECK (typeof(sample_id) IN ('integer', 'text')),
-            status TEXT NOT NULL CHECK (status IN ('label', 'skip')),
-            label TEXT CHECK ((label IS NULL) = (status = 'skip')),
-            annotator TEXT NOT NULL,
-            round INTEGER NOT NULL CHECK (round >= 0),
-            received_at TEXT NOT NULL,
-            UNIQUE (sample_id, annotator, round)
-        )
-        """,
-        """
-        CREATE TABLE rounds (
-            round INTEGER PRIMARY KEY CHECK (round >= 0),
-            query_size INTEGER NOT NULL CHECK (query_size >= 0),
-            facts TEXT NOT NULL,
-            finished_at TEXT NOT NULL
-        )
-        """,
-        f"CREATE VIEW answers_in_force AS {_IN_FORCE.format(where='')}",
-        # INSERT OR REPLACE removes a row without firing the DELETE triggers.
-        """
-        CREATE TRIGGER answers_refuse_replace BEFORE INSERT ON answers
-        WHEN EXISTS (
-            SELECT 1 FROM answers WHERE answer_id = NEW.answer_id
-            OR (sample_id, annotator, round) = (NEW.sample_id, NEW.annotator, NEW.round)
-        )
-        BEGIN SELECT RAISE(ABORT, 'answers is append-only'); END
-        """,
-        *(
-            f"CREATE TRIGGER {table}_refuse_{verb} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            for table in ("answers", "rounds")
-            for verb in ("update", "delete")
-        ),
-    ),
-)
+_COLUMNS = "sample_id, annotator, round, rank, seconds, request_id, received_at, answer_id"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An annotator's answer to one sample that a round asked for."""
+class Cut:
+    """The last answer that an attempt at a round trains on."""
 
-    sample_id: SampleId
-    label: Label | Skip
-    annotator: str
     round: int
-    received_at: datetime
+    attempt: int
+    last_answer_id: int
 
 
 @dataclass(frozen=True)
@@ -93,9 +47,11 @@ class LabelStore:
     """An append-only log of answers; a crash at any time loses no committed answer.
 
     The latest answer to a sample is in force: a later label replaces an earlier label or skip, and
-    a later skip withdraws a label, for example if a reviewer finds the sample unusable. All answers
-    stay in the log. Other processes may read the file at any time; its view ``answers_in_force``
-    shows the answers in force.
+    a later skip withdraws a label, for example if a reviewer finds the sample unusable. ``UNDO``
+    withdraws what its annotator answered, so that the sample counts as not answered unless another
+    annotator answered it. All answers stay in the log. Each thread has its own connection. Other
+    processes may read the file at any time; its view ``answers_in_force`` shows the answers in
+    force.
 
     Args:
         path: The SQLite file; created if it does not exist.
@@ -114,7 +70,9 @@ class LabelStore:
     """
 
     def __init__(self, path: str | Path, *, timeout_s: float = 5.0) -> None:
-        self._database = Database(path, _SCHEMA, error=LabelError, timeout_s=timeout_s)
+        self._database = Database(path, SCHEMA, error=LabelError, timeout_s=timeout_s)
+        self._check: Callable[[SampleId, Label | Skip], str | None] | None = None
+        self._refused: set[int] = set()
 
     def __enter__(self) -> "LabelStore":
         return self
@@ -126,63 +84,118 @@ class LabelStore:
         """Closes the file; committed answers are safe without it."""
         self._database.close()
 
-    def record(self, round: int, answers: Iterable[tuple[SampleId, Any]], *, annotator: str) -> int:
-        """Commits a batch of answers in one transaction: all of them or none.
+    def accept_only(self, check: Callable[[SampleId, Label | Skip], str | None]) -> None:
+        """Checks answers from now on: new ones are refused, stored ones are reported and ignored.
 
-        To keep answers as they arrive, record each one separately. Answers that are already in the
-        log are ignored, so a batch may be sent again after a crash.
+        Args:
+            check: Returns why an answer cannot be used, or None if it can.
+        """
+        self._check = check
+
+    def record(self, round: int, answers: Iterable[tuple[SampleId, Any]], *, annotator: str) -> int:
+        """Commits the answers of one annotator to a round; see ``add``.
 
         Args:
             round: The round that asked, from 0; may be an earlier round than the current one.
-            answers: Pairs of a sample id and a label or ``SKIP``.
+            answers: Pairs of a sample id and a label, ``SKIP`` or ``UNDO``.
             annotator: Name of the annotator.
 
         Returns:
             The number of new answers.
 
         Raises:
-            LabelError: A value is not a valid label, the ids have another type than those in the
-                store, or the log has a different answer for the same sample, annotator and round.
+            LabelError: As in ``add``.
         """
-        if not isinstance(annotator, str) or not annotator:
-            raise LabelError(f"annotator: expected a name, got {annotator!r}")
-        _check_round(round)
-        pairs = list(answers)  # before the transaction: the iterator may wait for a human
-        ids: list[SampleId] = as_sample_ids((pair[0] for pair in pairs), unique=False).tolist()
-        labels = [None if label is SKIP else _json(as_label(label)) for _, label in pairs]
+        # Before the transaction: the iterator may wait for a human.
+        return self.add([NewAnswer(key, label, annotator, round) for key, label in answers])
+
+    def add(self, answers: Iterable[NewAnswer]) -> int:
+        """Commits a batch of answers in one transaction: all of them or none.
+
+        To keep answers as they arrive, add each one separately. A batch may be sent again after a
+        crash: an answer whose ``request_id`` is in the log is ignored, and so is one without an id
+        that equals its annotator's latest answer to the sample in the same round.
+
+        Returns:
+            The number of new answers.
+
+        Raises:
+            LabelError: A value is not valid, an answer is refused by the check of
+                ``accept_only``, the ids have another type than those in the store, a
+                ``request_id`` belongs to another answer, or there is nothing to undo.
+        """
+        given = list(answers)
+        for answer in given:
+            _check_answer(answer)
+        ids: list[SampleId] = as_sample_ids((a.sample_id for a in given), unique=False).tolist()
+        labels = [a.label if isinstance(a.label, Skip | Undo) else as_label(a.label) for a in given]
+        for sample_id, label in zip(ids, labels, strict=True):
+            if reason := self._reason(sample_id, label):
+                raise LabelError(f"{self._database.path}: {reason}; it is not stored")
         with self._database.transaction():
             self._check_type(ids)
-            return sum(
-                self._insert(sample_id, label, annotator, round)
-                for sample_id, label in zip(ids, labels, strict=True)
-            )
+            return sum(map(self._insert, ids, labels, given))
 
-    def labels(self, *, before_round: int | None = None) -> dict[SampleId, Label]:
+    def labels(self, *, up_to: int | None = None) -> dict[SampleId, Label]:
         """Returns the labels in force, by sample id, oldest answer first.
 
         Args:
-            before_round: Use only answers to earlier rounds, so that the result is the labels that
-                this round began with, even if it already has answers; None for all answers.
+            up_to: Use only answers up to this ``answer_id``, such as that of a cut; None for all.
         """
-        in_force = self._in_force(before_round)
-        return {a.sample_id: a.label for a in in_force if not isinstance(a.label, Skip)}
+        in_force = self.in_force(up_to=up_to).values()
+        return {a.sample_id: a.label for a in in_force if not isinstance(a.label, Skip | Undo)}
 
-    def skipped(self, *, before_round: int | None = None) -> list[SampleId]:
+    def skipped(self, *, up_to: int | None = None) -> list[SampleId]:
         """Returns the samples whose answer in force is a skip, oldest answer first.
 
         Args:
-            before_round: As in ``labels``.
+            up_to: As in ``labels``.
         """
-        return [a.sample_id for a in self._in_force(before_round) if a.label is SKIP]
+        return [a.sample_id for a in self.in_force(up_to=up_to).values() if a.label is SKIP]
+
+    def in_force(self, *, up_to: int | None = None) -> dict[SampleId, Answer]:
+        """Returns the answers in force, by sample id, oldest answer first.
+
+        Args:
+            up_to: As in ``labels``.
+        """
+        return answers_in_force(self._accepted(self._answers("answer_id <= ?", up_to)))
 
     def answers(self, round: int | None = None) -> list[Answer]:
         """Returns all answers in the order of commits, or only those of one round."""
+        return self._answers("round = ?", round)
+
+    def cut(self, round: int) -> Cut:
+        """Commits the cut of a new attempt at a round: it trains on all answers until now.
+
+        If the log holds answers to the round, its ordering was published. Then the cut of that
+        ordering is returned, so that an ordering whose file was lost is computed again as it was.
+        """
+        _check_round(round)
+        with self._database.transaction():
+            ((first,),) = self._database.read(
+                "SELECT min(answer_id) FROM answers WHERE round = ?", (round,)
+            )
+            published = [c for c in self.cuts(round) if first and c.last_answer_id < first]
+            if published:
+                return published[-1]
+            ((attempt,),) = self._database.read(
+                "SELECT coalesce(max(attempt) + 1, 0) FROM cuts WHERE round = ?", (round,)
+            )
+            self._database.write(
+                "INSERT INTO cuts SELECT ?, ?, coalesce((SELECT max(answer_id) FROM answers), 0), "
+                "coalesce((SELECT max(sequence) FROM samples), 0), ?",
+                (round, attempt, _now()),
+            )
+            return self.cuts(round)[-1]
+
+    def cuts(self, round: int) -> list[Cut]:
+        """Returns the cuts of all attempts at a round, in order."""
         rows = self._database.read(
-            "SELECT sample_id, label, annotator, round, received_at FROM answers "
-            "WHERE round = coalesce(?, round) ORDER BY answer_id",
+            "SELECT round, attempt, last_answer_id FROM cuts WHERE round = ? ORDER BY attempt",
             (round,),
         )
-        return [_answer(row) for row in rows]
+        return [Cut(*row) for row in rows]
 
     def finish_round(self, round: int, *, query_size: int, **facts: Any) -> None:
         """Marks a round as finished, in its own transaction.
@@ -228,29 +241,75 @@ class LabelStore:
         """Returns the numbers of the finished rounds: 0, 1, ... without a gap."""
         return [finished.round for finished in self.rounds()]
 
-    def _insert(self, sample_id: SampleId, label: str | None, annotator: str, round: int) -> bool:
-        key = (sample_id, annotator, round)
+    def _insert(self, sample_id: SampleId, label: Label | Skip | Undo, given: NewAnswer) -> bool:
+        status = label.value if isinstance(label, Skip | Undo) else "label"
+        text = None if isinstance(label, Skip | Undo) else _json(label)
+        if given.request_id is not None:
+            before = self._database.read(
+                "SELECT sample_id, annotator, status, label FROM answers WHERE request_id = ?",
+                (given.request_id,),
+            )
+            if before and before != [(sample_id, given.annotator, status, text)]:
+                raise LabelError(
+                    f"{self._database.path}: request_id {given.request_id!r} belongs to another "
+                    f"answer, to sample {before[0][0]!r}; use a new id for each request"
+                )
+            if before:
+                return False
         before = self._database.read(
-            "SELECT label FROM answers WHERE (sample_id, annotator, round) = (?, ?, ?)", key
+            "SELECT status, label, round FROM answers WHERE (sample_id, annotator) = (?, ?) "
+            "ORDER BY answer_id",
+            (sample_id, given.annotator),
         )
-        if not before:
-            self._database.write(
-                "INSERT INTO answers (sample_id, annotator, round, status, label, received_at) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (*key, "skip" if label is None else "label", label, _now()),
-            )
-        elif before != [(label,)]:
+        if label is UNDO and not before:
             raise LabelError(
-                f"{self._database.path}: sample {sample_id!r} was answered "
-                f"{before[0][0] or SKIP} by {annotator!r} in round {round}, now got "
-                f"{label or SKIP}; an answer cannot be changed: record the correction in a later "
-                "round or under another annotator"
+                f"{self._database.path}: {given.annotator!r} has not answered sample "
+                f"{sample_id!r}; there is nothing to undo"
             )
-        return not before
+        of_round = [row[:2] for row in before if row[2] == given.round]
+        is_repeated = of_round[-1:] == [(status, text)] and (
+            label is UNDO or before[-1][0] != "undo"
+        )
+        if given.request_id is None and is_repeated:
+            return False
+        self._database.write(
+            f"INSERT INTO answers ({_COLUMNS.removesuffix(', answer_id')}, status, label) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(sample_id, given.annotator, given.round, given.rank, given.seconds),
+                *(given.request_id, _now(), status, text),
+            ),
+        )
+        return True
+
+    def _reason(self, sample_id: SampleId, label: Label | Skip | Undo) -> str | None:
+        if self._check is None or isinstance(label, Undo):
+            return None
+        return self._check(sample_id, label)
+
+    def _accepted(self, answers: list[Answer]) -> list[Answer]:
+        reasons = {a.answer_id: self._reason(a.sample_id, a.label) for a in answers}
+        refused = {answer_id: reason for answer_id, reason in reasons.items() if reason}
+        if new := refused.keys() - self._refused:
+            self._refused |= new
+            _log.warning(
+                "%s: ignoring %d answers that cannot be used, such as answer %d: %s",
+                *(self._database.path, len(new), min(new), refused[min(new)]),
+            )
+        return [answer for answer in answers if answer.answer_id not in refused]
+
+    def _answers(self, where: str, value: int | None) -> list[Answer]:
+        rows = self._database.read(
+            f"SELECT status, label, {_COLUMNS} FROM answers "
+            f"WHERE {'? IS NULL' if value is None else where} ORDER BY answer_id",
+            (value,),
+        )
+        return [_answer(*row) for row in rows]
 
     def _check_type(self, ids: list[SampleId]) -> None:
         stored = self._database.read("SELECT sample_id FROM answers LIMIT 1")
-        if ids and stored and type(ids[0]) is not type(stored[0][0]):
+        # With a check, the ids are known, and the store may hold a row of another type.
+        if self._check is None and ids and stored and type(ids[0]) is not type(stored[0][0]):
             raise LabelError(
                 f"{self._database.path}: expected sample ids of type "
                 f"{type(stored[0][0]).__name__} like those in the store, got {name_ids(ids)}"
@@ -262,16 +321,34 @@ class LabelStore:
                 f"{self._database.path}: expected round {turn} to finish next, got round {round}"
             )
 
-    def _in_force(self, before_round: int | None) -> list[Answer]:
-        where = "" if before_round is None else f"WHERE round < {before_round:d}"
-        rows = self._database.read(f"{_IN_FORCE.format(where=where)} ORDER BY answer_id")
-        return [_answer(row) for row in rows]
+
+def _answer(
+    status: str,
+    text: str | None,
+    sample_id: SampleId,
+    annotator: str,
+    round: int,
+    rank: int | None,
+    seconds: float | None,
+    request_id: str | None,
+    at: str,
+    answer_id: int,
+) -> Answer:
+    without_text: Skip | Undo = SKIP if status == "skip" else UNDO
+    label = without_text if text is None else json.loads(text)
+    received_at = datetime.fromisoformat(at)
+    return Answer(
+        sample_id, label, annotator, round, received_at, answer_id, rank, seconds, request_id
+    )
 
 
-def _answer(row: tuple[SampleId, str | None, str, int, str]) -> Answer:
-    sample_id, text, annotator, round, at = row
-    label = SKIP if text is None else json.loads(text)
-    return Answer(sample_id, label, annotator, round, datetime.fromisoformat(at))
+def _check_answer(answer: NewAnswer) -> None:
+    if not isinstance(answer.annotator, str) or not answer.annotator:
+        raise LabelError(f"annotator: expected a name, got {answer.annotator!r}")
+    _check_round(answer.round)
+    seconds = answer.seconds
+    if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+        raise LabelError(f"seconds: expected a finite number of at least 0, got {seconds!r}")
 
 
 def _check_round(round: int) -> None:

@@ -1,5 +1,9 @@
 import sqlite3
+import subprocess
+import sys
+import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,3 +126,64 @@ def test_a_file_locked_by_another_writer_is_an_error(tmp_path: Path) -> None:
             pass
         with other.transaction():
             other.write("INSERT INTO books VALUES ('Emma')")
+
+
+OPEN = """
+import sys
+from lightning_badge.store.label_store import LabelStore
+
+print(flush=True)
+sys.stdin.readline()
+for path in sys.stdin.read().split():
+    LabelStore(path).close()
+"""
+
+
+@pytest.mark.slow
+def test_eight_processes_may_create_a_file_at_once(tmp_path: Path) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", OPEN], text=True, **pipes) for _ in range(8)
+    ]
+    for process in processes:
+        process.stdout.readline()
+    paths = "\n".join(str(tmp_path / f"{number}.db") for number in range(30))
+    for process in processes:
+        process.stdin.write("\n" + paths)
+        process.stdin.close()
+    errors = [process.stderr.read() for process in processes]
+    for process in processes:
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+    assert errors == [""] * 8
+
+
+def test_threads_have_transactions_of_their_own(tmp_path: Path) -> None:
+    with open_shelf(tmp_path / "a.db") as shelf:
+        counts = []
+        with shelf.transaction():
+            shelf.write("INSERT INTO books VALUES ('Emma')")
+            thread = threading.Thread(
+                target=lambda: counts.extend(shelf.read("SELECT count(*) FROM books"))
+            )
+            thread.start()
+            thread.join()
+        assert counts == [(0,)]
+        assert shelf.read("SELECT count(*) FROM books") == [(1,)]
+
+
+def test_an_older_version_is_migrated_in_one_transaction(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with open_shelf(path) as shelf, shelf.transaction():
+        shelf.write("INSERT INTO books VALUES ('Emma')")
+    added = "ALTER TABLE books ADD COLUMN pages INTEGER"
+    for steps, error in (([added, "SELECT * FROM nowhere"], "no such table"), ([added], None)):
+        newer = replace(SCHEMA, version=3, migrations={2: steps})
+        if error:
+            with pytest.raises(LabelError, match=error):
+                Database(path, newer, error=LabelError, timeout_s=0.0)
+        else:
+            with closing(Database(path, newer, error=LabelError, timeout_s=0.0)) as shelf:
+                assert shelf.read("SELECT * FROM books") == [("Emma", None)]
+                assert shelf.read("PRAGMA user_version") == [(3,)]

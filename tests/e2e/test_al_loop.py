@@ -3,6 +3,7 @@
 import logging
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -303,3 +304,19 @@ def test_each_job_of_a_sweep_has_its_own_run_directory(script: Script, tmp_path:
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {
         *("digits-cnn-entropy-fixed-seed0", "digits-cnn-random-fixed-seed0", "multirun.yaml")
     }
+
+
+def test_a_run_of_schema_1_killed_while_asking_goes_on(tmp_path: Path) -> None:
+    arguments = ["budget=schedule", "budget.sizes=[4,12]", "oracle.skip_fraction=0.2"]
+    command = [*TINY, *arguments, "max_rounds=3", "run_dir=run", "logger=none"]
+    shutil.copytree(HERE.parent / "data" / "run_v1", tmp_path / "run")
+    (tmp_path / "run" / "run.lock").touch()
+    (tmp_path / "whole").mkdir()
+    for folder in (tmp_path, tmp_path / "whole"):
+        done = execute(folder, *command)
+        assert (done.returncode, done.stderr) == (0, "")
+    runs = [tmp_path / "run", tmp_path / "whole" / "run"]
+    assert list(labels(runs[0])) == list(labels(runs[1]))
+    assert labels(runs[0]) == labels(runs[1])
+    curves = [(run / "learning_curve.csv").read_text() for run in runs]
+    assert curves[0] == curves[1]

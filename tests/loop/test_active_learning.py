@@ -28,9 +28,11 @@ from lightning_badge.exceptions import (
     LabelError,
     RunDirectoryError,
 )
-from lightning_badge.labels import SKIP
+from lightning_badge.labels import SKIP, UNDO
 from lightning_badge.loop.active_learning import ActiveLearningLoop
+from lightning_badge.loop.answer_check import AnswerCheck
 from lightning_badge.loop.budget import Budget, FixedBudget, ScheduleBudget, VariableBudget
+from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.train_round import round_seed
 from lightning_badge.oracle import DatasetOracle, Oracle
@@ -537,3 +539,132 @@ def test_the_files_of_a_finished_round_are_not_needed(run: Run) -> None:
     shutil.rmtree(run.directory.round_path(0))
     run.go(max_rounds=3)
     assert run.trained == [6, 11, 16]
+
+
+def answer(run: Run, *pairs: tuple[Any, Any], round: int = 0, annotator: str = "ann") -> None:
+    with LabelStore(run.directory.labels_path) as store:
+        store.record(round, pairs, annotator=annotator)
+
+
+class Answering(Callback):
+    """Commits answers of another process in the training on a given number of labels, once."""
+
+    def __init__(self, run: Run, labels: int, *pairs: tuple[Any, Any]) -> None:
+        self.run, self.labels, self.pairs = run, labels, pairs
+        self.seen: list[dict[Any, Any]] = []
+
+    def on_train_start(self, trainer: Trainer, *args: Any) -> None:
+        datamodule: Any = trainer.datamodule
+        self.seen.append(datamodule.labels_dict())
+        if len(datamodule.labeled_ids) == self.labels and self.pairs:
+            answer(self.run, *self.pairs)
+            self.pairs = ()
+
+
+class TestCuts:
+    def pool(self, run: Run) -> list[int]:
+        return run.datamodule().pool_ids.tolist()
+
+    def changes(self, run: Run) -> tuple[list[int], list[tuple[int, Any]]]:
+        """Returns the samples that round 0 asks for, and changes: corrected, skipped, late."""
+        probe = Run(run.path.with_name("probe"))
+        probe.go(max_rounds=2)
+        asked = list(probe.labels())
+        ordering = read_ordering(probe.directory.ordering_path(0)).sample_ids.tolist()
+        late = ordering[-1]
+        wrong = (asked[0] + 1) % CLASSES
+        return [*asked, late], [(asked[0], wrong), (asked[1], SKIP), (late, 0)]
+
+    @pytest.mark.parametrize("resumed", [False, True])
+    def test_late_answers_and_corrections_take_effect_at_the_next_cut(
+        self, run: Run, resumed: bool
+    ) -> None:
+        asked, changes = self.changes(run)
+        answering = Answering(run, 11, *changes)
+        run.extra_callbacks = [answering]
+        if resumed:
+            run.go(max_rounds=2)
+            run.go(max_rounds=3)
+        else:
+            run.go(max_rounds=3)
+        round_1, round_2 = answering.seen[1], answering.seen[2]
+        assert run.trained[:3] == [6, 11, 16]
+        assert round_1[asked[0]] == asked[0] % CLASSES
+        assert asked[1] in round_1
+        assert asked[-1] not in round_1
+        assert round_2[asked[0]] == changes[0][1]
+        assert asked[1] not in round_2
+        assert round_2[asked[-1]] == 0
+        # The late answer is not asked for again, and the skipped sample leaves the pool.
+        last = read_ordering(run.directory.ordering_path(2)).sample_ids.tolist()
+        assert not {asked[1], asked[-1]} & set(last)
+        with LabelStore(run.directory.labels_path) as store:
+            answers = store.answers()
+            assert [len(store.cuts(round)) for round in range(3)] == [1, 1, 1]
+        assert sum(a.sample_id == asked[-1] for a in answers) == 1
+
+    def test_a_new_attempt_after_a_kill_uses_the_answers_that_came_meanwhile(
+        self, run: Run
+    ) -> None:
+        late = self.pool(run)[-1]
+        run.extra_callbacks = [Answering(run, 11, (late, 0)), StopOnce(labels=11)]
+        with pytest.raises(Killed):
+            run.go(max_rounds=2)
+        run.go(max_rounds=2)
+        assert run.trained == [6, 11, 12]
+        with LabelStore(run.directory.labels_path) as store:
+            cuts = store.cuts(1)
+        assert [cut.attempt for cut in cuts] == [0, 1]
+        assert cuts[1].last_answer_id > cuts[0].last_answer_id
+
+    def test_an_undone_answer_returns_the_sample_to_the_pool(self, run: Run) -> None:
+        run.go(max_rounds=2)
+        first = next(iter(run.labels()))
+        answer(run, (first, UNDO), annotator="dataset")
+        shutil.rmtree(run.directory.round_path(1))
+        run.go(max_rounds=2)
+        assert run.trained == [6, 11, 10]
+        assert first in set(read_ordering(run.directory.ordering_path(1)))
+
+    def test_an_initial_label_may_be_corrected(self, run: Run) -> None:
+        initial = int(run.datamodule().labeled_ids[0])
+        run.go(max_rounds=1)
+        answer(run, (initial, SKIP))
+        run.go(max_rounds=2)
+        assert run.trained[-1] == 10
+
+
+class TestAnswersThatCannotBeUsed:
+    def test_are_not_stored(self, run: Run) -> None:
+        class Bad:
+            name = "bad"
+
+            def answer(self, sample_ids: Iterable[Any]) -> Iterator[Any]:
+                yield next(iter(sample_ids)), "cat"
+
+        run.oracle = Bad()
+        with pytest.raises(LabelError, match=r"label 'cat' \(str\) cannot .*; it is not stored"):
+            run.go(max_rounds=2)
+        with LabelStore(run.directory.labels_path) as store:
+            assert store.answers() == []
+        run.oracle = None
+        run.go(max_rounds=2)
+        assert run.trained == [6, 11]
+
+    def test_that_are_stored_are_reported_once_and_ignored(
+        self, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run.go(max_rounds=1)
+        answer(run, (run.datamodule().pool_ids[0].item(), "cat"), (99, 0))
+        run.go(max_rounds=3)
+        assert run.trained == [6, 11, 16]
+        assert sum("ignoring 2 answers" in text for text in caplog.messages) == 1
+
+    def test_include_a_class_without_a_name(self, run: Run) -> None:
+        datamodule = run.datamodule()
+        datamodule.class_names = ("a", "b", "c")
+        check = AnswerCheck(datamodule, LabeledSet(datamodule))
+        assert check(0, 2) is None
+        assert check(0, 99) == "sample 0: label 99: expected a class from 0 to 2"
+        assert check("0", 2) == "sample '0' is not in the training data"
+        assert len(datamodule.labeled_ids) == INITIAL

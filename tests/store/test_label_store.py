@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_badge.exceptions import LabelError
-from lightning_badge.labels import SKIP, Label, Skip
+from lightning_badge.labels import SKIP, UNDO, Label, Skip, Undo
 from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.label_store import LabelStore
 
 
@@ -28,7 +29,7 @@ def store() -> Iterator[LabelStore]:
         yield store
 
 
-def stored_answers(store: LabelStore) -> list[tuple[SampleId, Label | Skip, str, int]]:
+def stored_answers(store: LabelStore) -> list[tuple[SampleId, Label | Skip | Undo, str, int]]:
     return [(a.sample_id, a.label, a.annotator, a.round) for a in store.answers()]
 
 
@@ -86,26 +87,72 @@ def test_a_repeated_answer_is_ignored_and_does_not_become_the_latest(
     assert store.labels() == {1: 9, 2: 5}
 
 
-def test_labels_before_a_round_ignore_its_own_answers(store: LabelStore) -> None:
+def test_labels_up_to_a_cut_ignore_later_answers(store: LabelStore) -> None:
     store.record(0, [(1, 0), (2, SKIP)], annotator="ann")
-    store.record(1, [(2, 7), (3, SKIP), (1, SKIP)], annotator="ann")
-    assert store.labels(before_round=0) == {}
-    assert store.labels(before_round=1) == {1: 0}
-    assert store.skipped(before_round=1) == [2]
-    assert store.labels(before_round=2) == store.labels() == {2: 7}
-    assert store.skipped(before_round=2) == store.skipped() == [3, 1]
+    cut = store.cut(1)
+    # A late answer to round 0, a correction and a skip.
+    store.record(0, [(3, 5), (1, 4), (1, SKIP), (2, 7)], annotator="ann")
+    assert store.labels(up_to=cut.last_answer_id) == {1: 0}
+    assert store.skipped(up_to=cut.last_answer_id) == [2]
+    assert store.labels() == {3: 5, 2: 7}
+    assert store.skipped() == [1]
+    again = store.cut(1)
+    assert (again.attempt, again.last_answer_id) == (1, 6)
+    assert store.cuts(1) == [cut, again]
+    assert store.cuts(0) == []
 
 
-@pytest.mark.parametrize(("first", "then"), [(0, 1), (0, SKIP), (SKIP, 0), (1, True), (1, 1.0)])
-def test_a_changed_answer_is_an_error_and_its_batch_is_not_stored(
-    store: LabelStore, first: Any, then: Any
+def test_the_cut_of_a_published_ordering_stays(store: LabelStore) -> None:
+    store.record(0, [(1, 0)], annotator="ann")
+    store.cut(1)
+    cut = store.cut(1)
+    store.record(1, [(2, 0)], annotator="ann")
+    assert store.cut(1) == cut
+    assert store.cut(2).last_answer_id == 2
+
+
+def test_a_correction_within_a_round_is_in_force(store: LabelStore) -> None:
+    store.record(0, [(1, 0)], annotator="ann")
+    assert store.record(0, [(1, True), (1, 0), (1, SKIP)], annotator="ann") == 3
+    assert store.skipped() == [1]
+
+
+def test_undo_withdraws_the_answers_of_its_annotator_only(store: LabelStore) -> None:
+    store.record(0, [(1, 0), (2, 0)], annotator="ann")
+    store.record(0, [(2, 5)], annotator="bob")
+    store.record(0, [(1, 3), (1, UNDO)], annotator="ann")
+    store.record(0, [(2, UNDO)], annotator="bob")
+    assert store.labels() == {2: 0}
+    store.record(0, [(1, 3)], annotator="ann")
+    assert store.labels() == {2: 0, 1: 3}
+    with pytest.raises(LabelError, match="'eve' has not answered sample 2; there is nothing to un"):
+        store.record(0, [(2, UNDO)], annotator="eve")
+
+
+def test_a_request_that_is_sent_again_counts_once(store: LabelStore) -> None:
+    first = NewAnswer(1, 0, "ann", 0, rank=4, seconds=2.5, request_id="a")
+    assert store.add([first]) == 1
+    assert store.add([NewAnswer(1, 9, "ann", 0, request_id="b")]) == 1
+    assert store.add([first, first]) == 0
+    assert store.labels() == {1: 9}
+    stored = store.answers()[0]
+    assert (stored.rank, stored.seconds, stored.request_id) == (4, 2.5, "a")
+    with pytest.raises(LabelError, match="request_id 'a' belongs to another answer, to sample 1"):
+        store.add([NewAnswer(2, 0, "ann", 0, request_id="a")])
+
+
+def test_refused_answers_are_not_stored_and_stored_ones_are_ignored(
+    store: LabelStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.record(2, [(7, first)], annotator="ann")
-    with pytest.raises(
-        LabelError, match=r"sample 7 was answered .* by 'ann' in round 2, now got .*"
-    ):
-        store.record(2, [(5, 0), (7, then)], annotator="ann")
-    assert stored_answers(store) == [(7, first, "ann", 2)]
+    store.record(0, [(1, 0), (1, "cat"), (99, 0), (2, 1)], annotator="ann")
+    store.accept_only(lambda key, label: "bad" if key == 99 or label == "cat" else None)
+    for _ in range(2):
+        assert store.labels() == {1: 0, 2: 1}
+    assert len(caplog.messages) == 1
+    assert "ignoring 2 answers that cannot be used, such as answer 2: bad" in caplog.text
+    with pytest.raises(LabelError, match="bad; it is not stored"):
+        store.record(0, [(3, 0), (4, "cat")], annotator="ann")
+    assert len(store.answers()) == 4
 
 
 def test_a_batch_with_invalid_values_is_not_stored(store: LabelStore) -> None:
@@ -228,16 +275,19 @@ def test_a_run_that_resends_its_answers_ends_like_an_uninterrupted_one(
         "UPDATE answers SET label = '1'",
         "DELETE FROM answers",
         "INSERT OR REPLACE INTO answers SELECT answer_id, 9, status, label, annotator, round, "
-        "received_at FROM answers",
-        "INSERT OR REPLACE INTO answers (sample_id, status, label, annotator, round, received_at) "
-        "VALUES (7, 'label', '1', 'ann', 0, '')",
+        "rank, seconds, 'other', received_at FROM answers",
+        "INSERT OR REPLACE INTO answers (sample_id, status, label, annotator, round, request_id, "
+        "received_at) VALUES (7, 'label', '1', 'ann', 0, 'a', '')",
+        "UPDATE cuts SET last_answer_id = 0",
+        "DELETE FROM cuts",
         "UPDATE rounds SET query_size = 9",
         "DELETE FROM rounds",
     ],
 )
 def test_the_log_rejects_changes(tmp_path: Path, statement: str) -> None:
     with LabelStore(tmp_path / "labels.db") as store:
-        store.record(0, [(7, 0)], annotator="ann")
+        store.add([NewAnswer(7, 0, "ann", 0, request_id="a")])
+        store.cut(0)
         store.finish_round(0, query_size=1)
         with closing(sqlite3.connect(tmp_path / "labels.db")) as reader:
             with pytest.raises(sqlite3.IntegrityError, match="is append-only"):
@@ -249,7 +299,10 @@ def test_the_log_rejects_changes(tmp_path: Path, statement: str) -> None:
 def test_the_view_shows_the_answers_in_force(tmp_path: Path) -> None:
     with LabelStore(tmp_path / "labels.db") as store:
         store.record(0, [(7, "katt"), (8, 0)], annotator="ann")
-        store.record(1, [(8, SKIP), (9, "räv")], annotator="ann")
+        store.record(1, [(8, SKIP), (9, "räv"), (10, 0)], annotator="ann")
+        store.record(1, [(9, 0), (9, UNDO), (8, 1), (8, UNDO)], annotator="bob")
+        store.record(1, [(10, UNDO)], annotator="ann")
+        assert [*store.in_force()] == [7, 8, 9]
         with closing(sqlite3.connect(tmp_path / "labels.db")) as reader:
             rows = reader.execute("SELECT sample_id, label FROM answers_in_force").fetchall()
         assert sorted(rows) == [(7, '"katt"'), (8, None), (9, '"räv"')]
@@ -336,3 +389,30 @@ def test_a_kill_loses_no_committed_answer_and_leaves_no_partial_batch(tmp_path: 
         assert len(store.answers()) == 10 * reported + 10
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+RUN_V1 = Path(__file__).parent.parent / "data" / "run_v1"
+
+
+def test_a_store_of_version_1_is_migrated_and_keeps_all_answers(tmp_path: Path) -> None:
+    path = tmp_path / "labels.db"
+    path.write_bytes((RUN_V1 / "labels.db").read_bytes())
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute(
+            "SELECT sample_id, annotator, round, received_at, answer_id FROM answers"
+        ).fetchall()
+    for _ in range(2):
+        with LabelStore(path) as store:
+            after = [
+                (a.sample_id, a.annotator, a.round, a.received_at.isoformat("T", "milliseconds"))
+                for a in store.answers()
+            ]
+            assert after == [row[:4] for row in before]
+            assert store.finished_rounds() == [0]
+            of_round_0 = [row[4] for row in before if row[2] == 0]
+            assert [cut.last_answer_id for cut in store.cuts(0)] == [0]
+            assert [cut.last_answer_id for cut in store.cuts(1)] == [max(of_round_0)]
+            assert store.cuts(2) == []
+    with LabelStore(path) as store:
+        store.record(1, [(before[0][0], 3)], annotator="ann")
+        assert store.labels()[before[0][0]] == 3
