@@ -1,6 +1,7 @@
 """The labeled set that a model trains on, and the pool of all other samples."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,15 @@ from lightning_badge.labels import Label, as_label
 from lightning_badge.namespaces import inherited, join_namespaces
 from lightning_badge.pool_batch import PoolBatch
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids, positions_of
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledState:
+    """Which samples are labeled and discarded, and the labels given for them."""
+
+    is_labeled: npt.NDArray[np.bool_]
+    is_discarded: npt.NDArray[np.bool_]
+    given: dict[int, Label]
 
 
 class ActiveLearningDataModule(LightningDataModule):
@@ -183,6 +193,28 @@ class ActiveLearningDataModule(LightningDataModule):
             LabelError: Unknown, repeated or labeled ids.
         """
         self._is_discarded[self._positions_outside_labeled(ids)] = True
+
+    def unlabel(self, ids: Iterable[SampleId]) -> None:
+        """Moves samples back into the pool, labeled or discarded ones; others stay there.
+
+        Raises:
+            LabelError: Unknown or repeated ids.
+        """
+        positions = positions_of(as_sample_ids(ids), self._ids, of="the training data")
+        self._is_labeled[positions] = False
+        self._is_discarded[positions] = False
+        for position in positions.tolist():
+            self._given.pop(position, None)
+
+    def labeled_state(self) -> LabeledState:
+        """Returns a copy of which samples are labeled and discarded, for `restore`."""
+        return LabeledState(self._is_labeled.copy(), self._is_discarded.copy(), dict(self._given))
+
+    def restore(self, state: LabeledState) -> None:
+        """Makes the labeled set and the pool what they were when ``state`` was taken."""
+        self._is_labeled = state.is_labeled.copy()
+        self._is_discarded = state.is_discarded.copy()
+        self._given = dict(state.given)
 
     def labels_dict(self) -> dict[SampleId, Label]:
         """Returns the label that training uses, for every labeled id.

@@ -473,3 +473,34 @@ def test_sizes_that_no_loader_can_have_are_refused(argument: str, value: Any, le
     message = f"^{argument}: expected an integer of {least} or more, got {value}$"
     with pytest.raises(MisconfigurationException, match=message):
         make(**{argument: value})
+
+
+class TestTakingLabelsBack:
+    def datamodule(self) -> ActiveLearningDataModule:
+        data = [([float(i)], i % 2) for i in range(6)]
+        return ActiveLearningDataModule(data, initial_labeled=[0, 1])
+
+    def test_unlabeled_samples_are_in_the_pool_again(self) -> None:
+        datamodule = self.datamodule()
+        datamodule.label({2: 1})
+        datamodule.discard([3])
+        datamodule.unlabel([2, 3, 0])
+        assert datamodule.labeled_ids.tolist() == [1]
+        assert datamodule.pool_ids.tolist() == [0, 2, 3, 4, 5]
+        datamodule.label([2])
+        assert datamodule.labels_dict() == {1: 1, 2: 0}  # the label given before is forgotten
+
+    def test_a_state_is_a_copy(self) -> None:
+        datamodule = self.datamodule()
+        state = datamodule.labeled_state()
+        datamodule.label({2: 1})
+        datamodule.discard([3])
+        for _ in range(2):
+            datamodule.restore(state)
+            assert datamodule.labeled_ids.tolist() == [0, 1]
+            assert not len(datamodule.discarded_ids)
+            datamodule.label({4: 1})
+
+    def test_unknown_ids_are_an_error(self) -> None:
+        with pytest.raises(LabelError, match="99"):
+            self.datamodule().unlabel([99])
