@@ -1,0 +1,160 @@
+"""Samples of a folder as an `ActiveLearningDataModule`."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
+
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.datamodule.folder.find import find_samples
+from lightning_badge.datamodule.folder.known_labels import (
+    as_target,
+    class_list,
+    draw_validation,
+    encode,
+    placeholder,
+    read_label_file,
+)
+from lightning_badge.datamodule.folder.samples import FolderDataset, Samples
+from lightning_badge.exceptions import LabelError
+from lightning_badge.sample_ids import SampleId
+
+_NAMED = 5
+
+
+class FolderDataModule(ActiveLearningDataModule):
+    """Samples of a folder, with the labels that are known.
+
+    If every sample has a label, a labeled subset is drawn and the other labels are held back for a
+    simulated labeler. Otherwise the labels that are known are the labeled set, all other samples
+    are the pool, and no label is held back: pass answers to `label`.
+
+    Args:
+        samples: The samples.
+        labels: Known labels as text.
+        classes: Names of the classes; those of the labels where None.
+        multilabel: Whether a sample may have several classes, or none; targets are then float
+            ``[c]``, otherwise the number of the class.
+        val_size: Number of validation samples, drawn among the known labels by a seeded hash of
+            the sample id. None draws a tenth (30 to 300) if every sample has a label, else none.
+        split_seed: Of that hash.
+        initial_labeled: If every sample has a label: number of initial labels, or their ids.
+        **arguments: Further arguments of `ActiveLearningDataModule`.
+
+    Attributes:
+        samples: The samples, validation samples included.
+        multilabel: As given.
+
+    Raises:
+        LabelError: No classes, unknown classes, or no sample left to train on.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        labels: dict[SampleId, str],
+        classes: Sequence[Any] | None = None,
+        multilabel: bool = False,
+        val_size: int | None = None,
+        split_seed: int = 0,
+        initial_labeled: int | Iterable[SampleId] = 20,
+        **arguments: Any,
+    ) -> None:
+        names = class_list(classes, list(labels.values()), multilabel=multilabel)
+        encoded = {
+            sample_id: encode(label, names, multilabel=multilabel)
+            for sample_id, label in labels.items()
+        }
+        is_simulated = len(encoded) == len(samples.sample_ids)
+        wants_validation = is_simulated if val_size is None else val_size > 0
+        held_out = draw_validation(labels, val_size, split_seed) if wants_validation else set()
+        unknown = placeholder(names, multilabel=multilabel)
+
+        def part(is_val: bool) -> FolderDataset:
+            positions = [
+                position
+                for position, sample_id in enumerate(samples.sample_ids)
+                if (sample_id in held_out) == is_val
+            ]
+            ids = [samples.sample_ids[position] for position in positions]
+            targets = [as_target(encoded.get(sample_id, unknown)) for sample_id in ids]
+            return FolderDataset(samples.inputs, positions, targets)
+
+        train = part(is_val=False)
+        ids = [samples.sample_ids[position] for position in train.positions]
+        if not ids:
+            raise LabelError("expected samples to train on, but all are validation samples")
+        super().__init__(
+            train,
+            part(is_val=True) if held_out else None,
+            initial_labeled=initial_labeled
+            if is_simulated
+            else {sample_id: encoded[sample_id] for sample_id in ids if sample_id in encoded},
+            labels=[encoded[sample_id] for sample_id in ids] if is_simulated else None,
+            sample_ids=ids,
+            class_names=names,
+            **arguments,
+        )
+        self.samples, self.multilabel = samples, multilabel
+
+
+def folder(
+    path: str,
+    *,
+    kind: str = "auto",
+    labels: str | None = None,
+    image_size: int = 64,
+    text_column: str | None = None,
+    id_column: str | None = None,
+    label_column: str | None = None,
+    **arguments: Any,
+) -> FolderDataModule:
+    """Builds labeled set and pool from images, texts or a table.
+
+    Samples that cannot be read are named in one warning and left out.
+
+    Args:
+        path: A folder of images, a folder with one CSV, JSONL or Parquet file, or such a file.
+        kind: ``images``, ``texts`` or ``tables``; ``auto`` finds out.
+        labels: CSV file with the columns ``sample_id`` and ``label``; ``a|b`` stands for two
+            classes of one sample. Relative to the current folder, else to ``path``.
+        image_size: Side length in pixels that images are resized to.
+        text_column: Column of the texts; None chooses the column with the longest texts.
+        id_column: Column of the sample ids; None takes ``sample_id`` or ``id``, else row numbers.
+        label_column: Column of the labels; None takes ``label`` if there is one.
+        **arguments: Further arguments of `FolderDataModule` and `ActiveLearningDataModule`.
+
+    Raises:
+        BadgeError: The data cannot be read.
+        LabelError: Labels or classes that do not fit.
+    """
+    root = Path(path)
+    label_file = None if labels is None else _resolve(labels, root)
+    samples = find_samples(
+        root,
+        kind=kind,
+        image_size=image_size,
+        columns={"text": text_column, "id": id_column, "label": label_column},
+        not_data=label_file,
+    )
+    for note in samples.notes:
+        rank_zero_info(f"{path}: {note}")
+    if samples.left_out:
+        more = len(samples.left_out) - _NAMED
+        rank_zero_warn(
+            f"{path}: left out {len(samples.left_out)} samples that cannot be read: "
+            + "; ".join(f"{name!a}: {why}" for name, why in list(samples.left_out.items())[:_NAMED])
+            + (f"; and {more} more" if more > 0 else "")
+        )
+    known = dict(samples.labels)
+    if label_file is not None:
+        known = read_label_file(label_file, samples.sample_ids, samples.left_out)
+    return FolderDataModule(samples, labels=known, **arguments)
+
+
+def _resolve(labels: str, root: Path) -> Path:
+    """Returns the label file: relative to the current folder, else to the data's folder."""
+    inside = (root if root.is_dir() else root.parent) / labels
+    return inside if inside.exists() and not Path(labels).exists() else Path(labels)

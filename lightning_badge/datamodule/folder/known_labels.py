@@ -1,0 +1,165 @@
+"""Labels that are known already, their classes, and how a data set encodes them."""
+
+import csv
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_badge.exceptions import BadgeError, LabelError
+from lightning_badge.sample_ids import SampleId, name_ids
+
+SEPARATOR = "|"  # between the classes of one sample
+_VALIDATION_SHARE, _LEAST, _MOST = 10, 30, 300
+
+
+def read_label_file(
+    path: Path, sample_ids: Sequence[SampleId], left_out: Collection[str] = ()
+) -> dict[SampleId, str]:
+    """Reads a CSV file with the columns ``sample_id`` and ``label``.
+
+    The delimiter is a comma, a semicolon or a tab. A row with an empty label is not labeled.
+
+    Args:
+        path: The file.
+        sample_ids: Ids of all samples.
+        left_out: Names of samples that cannot be read; their labels are ignored.
+
+    Returns:
+        The label of each labeled sample, in the order of the file.
+
+    Raises:
+        BadgeError: The file cannot be read.
+        LabelError: A column is missing; an id is unknown, or has two different labels.
+    """
+    by_name = {str(sample_id): sample_id for sample_id in sample_ids}
+    labels: dict[SampleId, str] = {}
+    unknown: list[SampleId] = []
+    for line, row in read_csv(path):
+        if not {"sample_id", "label"} <= row.keys():
+            raise LabelError(
+                f"{path}: expected the columns sample_id and label, got {', '.join(row)}"
+            )
+        name, label = row["sample_id"].strip(), row["label"].strip()
+        if not label or name in left_out:
+            continue
+        if name not in by_name:
+            unknown.append(name)
+        elif labels.setdefault(by_name[name], label) != label:
+            raise LabelError(
+                f"{path}, line {line}: sample {name!r} has the label "
+                f"{labels[by_name[name]]!r} in an earlier line, and {label!r} here; keep one"
+            )
+    if unknown:
+        raise LabelError(
+            f"{path}: sample ids {name_ids(unknown)} are not in the data; "
+            "ids are paths relative to data.path for images, otherwise those of the id column"
+        )
+    return labels
+
+
+def read_csv(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
+    """Yields the line number and the values of each row of a CSV file; short rows have "".
+
+    Raises:
+        BadgeError: The file cannot be read, or is not UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadgeError(f"{path}: expected a CSV file in UTF-8: {error}") from error
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    lines = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, restval="")
+    try:
+        for row in lines:
+            row.pop(None, None)  # values beyond the header
+            yield lines.line_num, row
+    except csv.Error as error:
+        raise BadgeError(f"{path}, line {lines.line_num}: {error}") from error
+
+
+def class_list(
+    given: Sequence[Any] | None, labels: Collection[str], *, multilabel: bool
+) -> list[str]:
+    """Returns the class names: those given, else those of the labels, sorted.
+
+    Raises:
+        LabelError: Too few classes, or repeated names.
+    """
+    if given is not None:
+        names = [str(name) for name in given]
+    else:
+        names = sorted({name for label in labels for name in split(label, multilabel=multilabel)})
+    least = 1 if multilabel else 2
+    if len(names) < least or len(set(names)) < len(names):
+        raise LabelError(
+            f"classes: expected {least} or more different names, got {names}; pass "
+            "data.classes=[cat,dog], or labels of these classes by data.labels=FILE.csv"
+        )
+    return names
+
+
+def encode(label: str, names: Sequence[str], *, multilabel: bool) -> int | list[float]:
+    """Returns the target of a label: the number of its class, or ``[c]`` of 0.0 and 1.0.
+
+    Raises:
+        LabelError: A class that is not among the names.
+    """
+    found = split(label, multilabel=multilabel)
+    if unknown := sorted(set(found) - set(names)):
+        raise LabelError(
+            f"label {label!r}: {unknown} is not among the classes {list(names)}; correct the label "
+            "or add the class to data.classes"
+        )
+    if multilabel:
+        return [float(name in found) for name in names]
+    return names.index(label)
+
+
+def placeholder(names: Sequence[str], *, multilabel: bool) -> int | list[float]:
+    """Returns what stands for an unknown target; it has the type and shape of a target."""
+    return [0.0] * len(names) if multilabel else -1
+
+
+def as_target(encoded: int | list[float]) -> int | Tensor:
+    """Returns a target as the data set yields it, so that it collates to one tensor."""
+    return encoded if isinstance(encoded, int) else torch.tensor(encoded)
+
+
+def split(label: str, *, multilabel: bool) -> list[str]:
+    """Returns the classes of a label; ``none`` stands for no class where there may be several."""
+    if not multilabel:
+        return [label]
+    names = [name.strip() for name in label.split(SEPARATOR)]
+    return [name for name in names if name and name != "none"]
+
+
+def draw_validation(labels: Mapping[SampleId, str], size: int | None, seed: int) -> set[SampleId]:
+    """Draws validation samples by a seeded hash of their ids.
+
+    The draw of a sample does not depend on the order of the others.
+
+    Args:
+        labels: Labeled samples, of which validation samples are drawn.
+        size: Their number; a tenth, at least 30, at most 300 and at most half where None.
+        seed: Of the hash.
+
+    Raises:
+        LabelError: A size that leaves nothing to train on.
+    """
+    if size is None:
+        tenth = min(max(len(labels) // _VALIDATION_SHARE, _LEAST), _MOST)
+        size = min(tenth, len(labels) // 2)
+    if not 0 <= size < max(len(labels), 1):
+        raise LabelError(
+            f"val_size: expected fewer than the {len(labels)} known labels, got {size}"
+        )
+    return set(sorted(labels, key=lambda sample_id: _hash(sample_id, seed))[:size])
+
+
+def _hash(sample_id: SampleId, seed: int) -> bytes:
+    return hashlib.blake2b(f"{seed}:{sample_id}".encode(), digest_size=16).digest()
