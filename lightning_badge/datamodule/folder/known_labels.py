@@ -94,10 +94,9 @@ def class_list(
         names = [str(name) for name in given]
     else:
         names = sorted({name for label in labels for name in split(label, multilabel=multilabel)})
-    least = 1 if multilabel else 2
-    if len(names) < least or len(set(names)) < len(names):
+    if len(names) < 2 or len(set(names)) < len(names):
         raise LabelError(
-            f"classes: expected {least} or more different names, got {names}; pass "
+            f"classes: expected 2 or more different names, got {names}; pass "
             "data.classes=[cat,dog], or labels of these classes by data.labels=FILE.csv"
         )
     return names
