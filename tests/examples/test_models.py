@@ -6,7 +6,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_badge.examples.digits import digits
-from lightning_badge.examples.models import MLP, Classifier, SmallCNN
+from lightning_badge.examples.models import MLP, Classifier, NGrams, SmallCNN
 
 pytestmark = [
     pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated"),
@@ -67,3 +67,12 @@ def test_the_head_maps_the_penultimate_layer_to_the_logits(model: Classifier) ->
     penultimate, output = seen
     assert penultimate.shape == (3, 50)
     assert output is logits
+
+
+def test_the_ngrams_model_ignores_padding() -> None:
+    model = NGrams(num_classes=5, buckets=50).eval()
+    short = torch.tensor([[3, 7, 9]], dtype=torch.int32)
+    padded = torch.tensor([[3, 7, 9, 0, 0]], dtype=torch.int32)
+    assert model(padded).shape == (1, 5)
+    assert torch.equal(model(short), model(padded))
+    assert model(torch.zeros(1, 3, dtype=torch.int32)).isfinite().all()
