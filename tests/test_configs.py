@@ -67,6 +67,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def messages(tmp_path: Path) -> Path:
+    """A file of texts with ten classes."""
+    path = tmp_path / "messages.csv"
+    rows = [f"message {n} about the class {n % 10},{n % 10}" for n in range(60)]
+    path.write_text("\n".join(["text,label", *rows]))
+    return path
+
+
 def test_every_group_has_a_default_option() -> None:
     groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
     entries = OmegaConf.load(CONFIGS / "al_loop.yaml").defaults
@@ -82,8 +91,9 @@ CLASSES = {"scipy_topics": 9, "tabular": 2}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", options("data"))
-def test_data(composed: Compose, folder: Path, data: str) -> None:
-    overrides = [f"data.path={folder}"] if data in NEED_PATH else []
+def test_data(composed: Compose, folder: Path, messages: Path, data: str) -> None:
+    paths = {**dict.fromkeys(NEED_PATH, folder), "folder": messages}
+    overrides = [f"data.path={paths[data]}"] if data in paths else []
     datamodule = instantiate(composed(f"data={data}", "initial_labels=12", *overrides).data)
     assert isinstance(datamodule, ActiveLearningDataModule)
     assert len(datamodule.labeled_ids) == 12
@@ -91,9 +101,14 @@ def test_data(composed: Compose, folder: Path, data: str) -> None:
 
 
 @pytest.mark.parametrize("model", options("model"))
-def test_models_have_an_output_per_class(composed: Compose, folder: Path, model: str) -> None:
-    data = ["data=text", f"data.path={folder}"] if model == "transformer" else ["data=digits"]
-    config = composed(f"model={model}", *data)
+def test_models_have_an_output_per_class(
+    composed: Compose, folder: Path, messages: Path, model: str
+) -> None:
+    needed = {"transformer": ("text", folder)}
+    needed |= dict.fromkeys(["default", "ngrams"], ("folder", messages))
+    name, path = needed.get(model, ("digits", None))
+    config = composed(f"model={model}", f"data={name}", *([f"data.path={path}"] if path else []))
+    config.kind = "texts"
     batch = next(iter(instantiate(config.data).pool_dataloader())).batch
     built = instantiate(config.model)
     assert isinstance(built, LightningModule)

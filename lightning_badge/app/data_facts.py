@@ -10,7 +10,7 @@ from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 
 
 def fill_in(config: DictConfig, datamodule: ActiveLearningDataModule) -> None:
-    """Sets ``classes``, ``in_channels`` and ``in_features`` from the loaded data.
+    """Sets ``classes``, ``in_channels``, ``in_features`` and ``kind`` from the loaded data.
 
     Raises:
         MisconfigurationException: The model needs a value that these data do not have.
@@ -19,6 +19,7 @@ def fill_in(config: DictConfig, datamodule: ActiveLearningDataModule) -> None:
     config.classes = datamodule.class_names and len(datamodule.class_names)
     config.in_channels = shape[0] if len(shape) == 3 else None
     config.in_features = math.prod(shape) if shape else None
+    config.kind = getattr(getattr(datamodule, "samples", None), "kind", None)
     for key in config.model:
         if OmegaConf.is_interpolation(config.model, key) and config.model[key] is None:
             raise MisconfigurationException(
