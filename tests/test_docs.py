@@ -56,6 +56,12 @@ def test_the_page_without_a_trainer(tmp_path: Path, number: int) -> None:
 
 
 @pytest.mark.slow
+def test_the_page_about_folders(tmp_path: Path) -> None:
+    (code,) = blocks("docs/folder.md")
+    run(code, tmp_path)
+
+
+@pytest.mark.slow
 def test_the_strategy_of_the_contributors_page(tmp_path: Path) -> None:
     """It is short, ranks by norm, and takes what arrives."""
     (code, _) = blocks("CONTRIBUTING.md")
@@ -90,6 +96,7 @@ def test_every_marked_block_is_run_by_a_test() -> None:
     marked = {page.name: page.read_text(encoding="utf-8").count(MARK) for page in PAGES}
     assert {name: n for name, n in marked.items() if n} == {
         "callback.md": 2,
+        "folder.md": 1,
         "without_trainer.md": 2,
         "CONTRIBUTING.md": 2,
     }

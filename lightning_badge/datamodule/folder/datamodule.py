@@ -18,6 +18,7 @@ from lightning_badge.datamodule.folder.known_labels import (
 )
 from lightning_badge.datamodule.folder.samples import FolderDataset, Samples
 from lightning_badge.exceptions import LabelError
+from lightning_badge.labels import Label
 from lightning_badge.sample_ids import SampleId
 
 _NAMED = 5
@@ -98,6 +99,21 @@ class FolderDataModule(ActiveLearningDataModule):
             **arguments,
         )
         self.samples, self.multilabel = samples, multilabel
+        self._known_count = len(encoded)
+
+    def held_back_labels(self) -> dict[SampleId, Label]:
+        """Returns what a simulated labeler knows: the label of every sample but validation samples.
+
+        Raises:
+            LabelError: A sample has no label.
+        """
+        if self._known_count < len(self.samples.sample_ids):
+            raise LabelError(
+                f"a simulation needs the label of every sample, but {self._known_count} of "
+                f"{len(self.samples.sample_ids)} samples have a label; pass data.labels=FILE.csv "
+                "with the columns sample_id and label, one row a sample"
+            )
+        return super().held_back_labels()
 
 
 def folder(

@@ -1,0 +1,75 @@
+"""Runs the loop on a folder of images and a file with their labels, as users do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_badge.ordering_file import read_ordering
+from lightning_badge.store.label_store import LabelStore
+
+Image = pytest.importorskip("PIL.Image")
+pytestmark = pytest.mark.slow
+
+COUNT = 120
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Images of two classes, bright above or bright below, a broken one, and a label file."""
+    root = tmp_path / "photos"
+    rng = np.random.default_rng(0)
+    lines = ["sample_id,label"]
+    for n in range(COUNT):
+        label = ["above", "below"][n % 2]
+        pixels = rng.integers(0, 120, (24, 24, 3), dtype=np.uint8)
+        pixels[: 12 if label == "above" else None][-12:] += 120
+        (root / label).mkdir(parents=True, exist_ok=True)
+        name = f"{label}/{n:03d}.png"
+        Image.fromarray(pixels).save(root / name)
+        lines.append(f"{name},{label}")
+    (root / "broken.jpg").write_bytes(b"not an image")
+    (root / "labels.csv").write_text("\n".join(lines))
+    return root
+
+
+def loop(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "lightning_badge", "loop", "data=folder", *overrides]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_labels_of_all_images_make_a_simulated_run(photos: Path, tmp_path: Path) -> None:
+    command = ["data.path=photos", "data.labels=labels.csv", "data.image_size=16", "run_dir=run"]
+    command += ["trainer.max_steps=30", "trainer.val_check_interval=30", "budget.k=10"]
+    command += ["trainer.accelerator=cpu"]
+    done = loop(tmp_path, *command, "max_rounds=2")
+    assert done.returncode == 0, done.stderr
+    assert "left out 1 samples" in done.stdout + done.stderr
+    resumed = loop(tmp_path, *command, "max_rounds=3")
+    assert resumed.returncode == 0, resumed.stderr
+    assert [line.split()[:2] for line in resumed.stdout.splitlines()[-4:-1]] == [
+        *(["000", "10"], ["001", "20"], ["002", "30"])
+    ]
+    accuracy = float(resumed.stdout.splitlines()[-2].split()[3])
+    assert accuracy > 0.8
+    with LabelStore(tmp_path / "run" / "labels.db") as store:
+        labels = store.labels()
+    assert len(labels) == 20  # answers; the 10 initial labels are not asked for
+    assert all(label == int(name.startswith("below")) for name, label in labels.items())
+    ordering = read_ordering(tmp_path / "run" / "rounds" / "002" / "ordering.parquet")
+    assert len(ordering.sample_ids) == COUNT - 30 - 30  # 30 for validation, 30 labeled
+    assert not set(ordering.sample_ids.tolist()) & set(labels)
+
+
+def test_without_held_back_labels_the_simulation_ends_in_one_line(
+    photos: Path, tmp_path: Path
+) -> None:
+    (photos / "labels.csv").unlink()
+    done = loop(tmp_path, "data.path=photos", "data.classes=[above,below]", "run_dir=run")
+    assert done.returncode != 0
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "0 of 120 samples have a label" in errors[0]
+    assert "Traceback" not in done.stderr
