@@ -18,7 +18,7 @@ ROWS = (
     *("__main__", "app", "examples", "research", "callback", "loop", "labelers", "oracle", "store"),
     *("datamodule", "encoders", "capture", "order_files", "exports", "ordering_file", "viz"),
     *("ordering", "embedding_files", "embedding", "kernels", "metrics", "durable", "pool_batch"),
-    *("sample_ids", "labels", "progress", "namespaces", "exceptions"),
+    *("sample_ids", "labels", "found_by_file", "progress", "namespaces", "exceptions"),
 )
 # The rows that may import a third-party package. A package that is not listed is not restricted.
 COMPUTING = {"callback", "capture", "datamodule", "embedding", "kernels", "metrics", "ordering"}

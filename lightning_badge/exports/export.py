@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import os
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +14,7 @@ from typing import Any
 import lightning_badge.exports as package
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import ArtifactError
+from lightning_badge.found_by_file import found_by_file
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import ordering_table
 
@@ -44,14 +43,7 @@ class Export:
 @cache
 def exports() -> dict[str, Export]:
     """Returns all formats by name: the ``EXPORT`` of each module of this folder."""
-    found = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        export = getattr(
-            importlib.import_module(f"{package.__name__}.{module.name}"), "EXPORT", None
-        )
-        if isinstance(export, Export):
-            found[export.name] = export
-    return found
+    return found_by_file(package, "EXPORT", Export)
 
 
 def export_names() -> list[str]:

@@ -1,14 +1,13 @@
 """The registry of back ends, and the choice of one for an ordering."""
 
-import importlib
 import logging
-import pkgutil
 from functools import cache
 
 import torch
 
 import lightning_badge.kernels as kernels
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.found_by_file import found_by_file
 from lightning_badge.kernels.backend import Backend
 
 _LOG = logging.getLogger(__name__)
@@ -20,13 +19,7 @@ def backends() -> dict[str, Backend]:
 
     Importing these modules does not import numba or Triton.
     """
-    found = {}
-    for module in pkgutil.iter_modules(kernels.__path__):
-        imported = importlib.import_module(f"{kernels.__name__}.{module.name}")
-        backend = getattr(imported, "BACKEND", None)
-        if isinstance(backend, Backend):
-            found[backend.name] = backend
-    return found
+    return found_by_file(kernels, "BACKEND", Backend)  # type: ignore[type-abstract]
 
 
 def backend_names() -> list[str]:
