@@ -109,8 +109,12 @@ def choose_loss(model: nn.Module, n_outputs: int, targets: Tensor | None = None)
             "needs classes; give loss='cross_entropy' or 'binary_cross_entropy' if it is a "
             "classifier"
         )
-    name: Loss = "binary_cross_entropy" if n_outputs == 1 else "cross_entropy"
-    return ChosenLoss(name, f"{count}; the model shows no loss")
+    return ChosenLoss(loss_by_count(n_outputs), f"{count}; the model shows no loss")
+
+
+def loss_by_count(n_outputs: int) -> Loss:
+    """Returns the loss of a classifier if only the number of its outputs is known."""
+    return "binary_cross_entropy" if n_outputs == 1 else "cross_entropy"
 
 
 def peek_targets(loader: Iterable[Any]) -> Tensor | None:

@@ -22,6 +22,7 @@ from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.head import find_head
 from lightning_badge.capture.isolation import evaluation_mode, untouched_random_state
 from lightning_badge.capture.layer_calls import LayerCall, record_calls
+from lightning_badge.capture.loss import loss_by_count
 from lightning_badge.capture.positions import positions_of_loader
 from lightning_badge.capture.progress import pool_progress
 from lightning_badge.capture.reader import loader_generators, pool_size, read_pool
@@ -68,7 +69,7 @@ class CapturedPool:
             EmbeddingError: What `GradientEmbedding.from_logits` refuses.
         """
         if loss == "auto":
-            loss = "binary_cross_entropy" if self.logits.shape[1] == 1 else "cross_entropy"
+            loss = loss_by_count(self.logits.shape[1])
         return GradientEmbedding.from_logits(
             self.penultimate,
             self.logits,

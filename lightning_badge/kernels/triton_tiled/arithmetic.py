@@ -45,6 +45,20 @@ def add_product(
 
 
 @triton.jit
+def _mean_and_difference(zeros, x, x_at, x_stride, x_here, y, y_at, y_stride, y_here, width):
+    """Returns ``<s, s>``, ``<t, t>`` and ``<s, t>`` of rows, with s = (x + y) / 2, t = x - y."""
+    ss, tt, st = zeros, zeros, zeros
+    for k in range(width):
+        x_k = tl.load(x + x_at * x_stride + k, x_here, other=0.0).to(tl.float64)[:, None]
+        y_k = tl.load(y + y_at * y_stride + k, y_here, other=0.0).to(tl.float64)[None, :]
+        s, t = 0.5 * (x_k + y_k), x_k - y_k
+        ss += s * s
+        tt += t * t
+        st += s * t
+    return ss, tt, st
+
+
+@triton.jit
 def exact_sq_dist(
     a, h_, n_i, row, here, a_stride, h_stride,
     other_a, other_h, n_j, at, there, other_a_stride, other_h_stride,
@@ -70,22 +84,12 @@ def exact_sq_dist(
         sq_dist - norms * _DIFFERENCE_FORM_BELOW < known[:, None]
     )
     if tl.max(near.to(tl.int32)) > 0:
-        ss, tt, st = zeros, zeros, zeros
-        for k in range(c):
-            x = tl.load(a + row * a_stride + k, here, other=0.0).to(tl.float64)[:, None]
-            y = tl.load(other_a + at * other_a_stride + k, there, other=0.0).to(tl.float64)[None, :]
-            s, t = 0.5 * (x + y), x - y
-            ss += s * s
-            tt += t * t
-            st += s * t
-        uu, vv, uv = zeros, zeros, zeros
-        for k in range(h):
-            x = tl.load(h_ + row * h_stride + k, here, other=0.0).to(tl.float64)[:, None]
-            y = tl.load(other_h + at * other_h_stride + k, there, other=0.0).to(tl.float64)[None, :]
-            u, v = 0.5 * (x + y), x - y
-            uu += u * u
-            vv += v * v
-            uv += u * v
+        ss, tt, st = _mean_and_difference(
+            zeros, a, row, a_stride, here, other_a, at, other_a_stride, there, c
+        )
+        uu, vv, uv = _mean_and_difference(
+            zeros, h_, row, h_stride, here, other_h, at, other_h_stride, there, h
+        )
         sq_dist = tl.where(near, ss * vv + tt * uu + 2.0 * st * uv, sq_dist)
     return tl.maximum(sq_dist, 0.0)
 
