@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
@@ -113,3 +113,16 @@ def validate(root: Path, callback: BadgeCallback, model: Any = None, **arguments
     trainer = make_trainer(root, callbacks=[callback], **arguments)
     trainer.validate(model or Classifier(), loader(16), verbose=False)
     return trainer
+
+
+class Data(LightningDataModule):
+    """A pool of 20 samples in ``predict_dataloader``."""
+
+    def train_dataloader(self) -> Any:
+        return loader(64)
+
+    def val_dataloader(self) -> Any:
+        return loader(16)
+
+    def predict_dataloader(self) -> Any:
+        return loader(20)

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule
-from tiny import LIGHTNING_WARNINGS, Classifier, blobs, fit, loader, make_trainer, validate
+from tiny import LIGHTNING_WARNINGS, Classifier, Data, blobs, fit, loader, make_trainer, validate
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_badge.callback.badge import BadgeCallback
@@ -26,17 +25,6 @@ def said(caplog: pytest.LogCaptureFixture) -> Any:
         ]  # fmt: skip
 
     return lines
-
-
-class Data(LightningDataModule):
-    def train_dataloader(self) -> Any:
-        return loader(64)
-
-    def val_dataloader(self) -> Any:
-        return loader(16)
-
-    def predict_dataloader(self) -> Any:
-        return loader(20)
 
 
 def test_a_fit_says_one_line_at_its_start_and_one_at_its_end(tmp_path: Path, said: Any) -> None:

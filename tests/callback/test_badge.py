@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningCLI
 from tiny import (
     LIGHTNING_WARNINGS,
@@ -12,6 +11,7 @@ from tiny import (
     WIDTH,
     Classifier,
     Counted,
+    Data,
     fit,
     loader,
     make_trainer,
@@ -159,17 +159,6 @@ class TestErrors:
             validate(tmp_path, BadgeCallback(pool=loader(20), head="fc"))
 
 
-class CliData(LightningDataModule):
-    def train_dataloader(self) -> Any:
-        return loader(64)
-
-    def val_dataloader(self) -> Any:
-        return loader(16)
-
-    def predict_dataloader(self) -> Any:
-        return loader(20)
-
-
 class CliModel(Classifier):
     def __init__(self, classes: int = 3) -> None:
         super().__init__(mlp(classes))
@@ -184,7 +173,7 @@ def test_lightning_cli_builds_it_from_typed_primitives(
     monkeypatch.setattr("sys.argv", ["cli"])
     cli = LightningCLI(
         CliModel,
-        CliData,
+        Data,
         args=[
             "fit",
             f"--trainer.default_root_dir={tmp_path}",
