@@ -19,6 +19,13 @@ SLOW_FOLDERS = {"e2e", "examples", "statistical"}
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m gpu``, imports only files with such tests; others may need packages."""
+    if config.getoption("markexpr") != "gpu" or collection_path.suffix != ".py":
+        return None
+    return None if "gpu" in collection_path.read_text(encoding="utf-8") else True
+
+
 @pytest.hookimpl(tryfirst=True)  # before ``-m`` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks as slow: tests in slow folders, interpreted Triton tests, and long tests."""

@@ -25,7 +25,12 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(params=sorted(backends()))
+def _with_marks(name: str) -> Any:
+    needs_gpu = name == "triton" and not IS_INTERPRETED
+    return pytest.param(name, marks=[pytest.mark.gpu] if needs_gpu else [])
+
+
+@pytest.fixture(params=map(_with_marks, sorted(backends())))
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
     if request.param == "triton" and not CAN_TRITON:
         pytest.skip("Triton needs TRITON_INTERPRET=1 or a CUDA device")

@@ -32,7 +32,6 @@ from lightning_badge.kernels.triton_tiled.settle import settle
 TF32X3_ERROR = 2.0**-19
 
 _FLOAT64_BELOW = tl.constexpr(FLOAT64_BELOW)
-_NAN = tl.constexpr(float("nan"))
 _UNDERFLOW = tl.constexpr(UNDERFLOW)
 
 
@@ -155,7 +154,7 @@ def update_kernel(
             if tl.max(pairs.to(tl.int32)) > 0:
                 n_multiplied += tl.sum(there.to(tl.int32))
                 # NaN marks a pair that is ruled out: every comparison with its distance is false.
-                a_a = tl.where(pairs, a_a, _NAN)
+                a_a = tl.where(pairs, a_a, float("nan"))
                 row = tl.load(positions + slot, here, other=0)
                 h_h = add_product(
                     tl.zeros([ROWS, CENTERS], tl.float32),
