@@ -1,14 +1,15 @@
 """Embeddings in files: activations and logits that another program wrote.
 
 Two arrays make an embedding: ``penultimate`` ``[n, h]`` and ``logits`` ``[n, c]``, as two ``.npy``
-files, or together in one Parquet, Arrow or safetensors file under these names. Arrays are mapped
-into memory where the format allows it (``.npy``, Arrow, safetensors).
+files, or together in one Parquet, Arrow, safetensors or ``.npz`` file under these names. Arrays are
+mapped into memory where the format allows it (``.npy``, Arrow, safetensors).
 """
 
 from __future__ import annotations
 
 import os
 import warnings
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from lightning_badge.sample_ids import SampleId
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
 SAFETENSORS = (".safetensors",)
+NPZ = (".npz",)
 ARRAYS = ("penultimate", "logits")
 IDS = "sample_id"
 
@@ -50,8 +52,8 @@ def read_embedding(
     Args:
         penultimate: ``.npy`` file, ``[n, h]`` floats.
         logits: ``.npy`` file, ``[n, c]`` floats.
-        file: Instead of both: one Parquet, Arrow or safetensors file that holds ``penultimate`` and
-            ``logits``, and ``sample_id`` if the rows have ids.
+        file: Instead of both: one Parquet, Arrow, safetensors or ``.npz`` file that holds
+            ``penultimate`` and ``logits``, and ``sample_id`` if the rows have ids.
         ids: Ids of the rows: a text file with one id a line, a ``.npy`` file, or the ids
             themselves. By default those in ``file``, else ``0..n-1``.
         loss: Whose gradient: ``cross_entropy`` or ``binary_cross_entropy``.
@@ -88,8 +90,10 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None
     _check_exists(path)
     if path.suffix in SAFETENSORS:
         return _read_safetensors(path)
+    if path.suffix in NPZ:
+        return _read_npz(path)
     if path.suffix not in PARQUET + ARROW:
-        kinds = ", ".join(PARQUET + ARROW + SAFETENSORS)
+        kinds = ", ".join(PARQUET + ARROW + SAFETENSORS + NPZ)
         raise EmbeddingError(f"{path}: expected a file of one of the kinds {kinds}")
     try:
         table = _read_parquet(path) if path.suffix in PARQUET else _read_arrow(path)
@@ -126,6 +130,16 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId]
     except SafetensorError as error:
         raise EmbeddingError(f"{path}: not a readable {path.suffix} file ({error})") from error
     return arrays, ids
+
+
+def _read_npz(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            _check_names(path, sorted(file))
+            arrays = {name: _tensor(file[name], f"{path}, {name}") for name in ARRAYS}
+            return arrays, file[IDS].tolist() if IDS in file else None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise EmbeddingError(f"{path}: not a readable .npz file ({error})") from error
 
 
 def _check_names(path: Path, names: list[str]) -> None:

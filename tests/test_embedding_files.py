@@ -55,6 +55,12 @@ def test_tables(tmp_path: Path, suffix: str, chunks: int, kind: str) -> None:
     assert_is_pool(read_embedding(file=path), list(IDS))
 
 
+def test_npz(tmp_path: Path) -> None:
+    path = tmp_path / "pool.npz"
+    np.savez(path, penultimate=PENULTIMATE.numpy(), logits=LOGITS.numpy(), sample_id=np.array(IDS))
+    assert_is_pool(read_embedding(file=path), list(IDS))
+
+
 def test_safetensors(tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     tensors = {"penultimate": PENULTIMATE, "logits": LOGITS, "sample_id": torch.arange(N) + 5}
@@ -124,7 +130,7 @@ def test_wrong_tables_are_named(tmp_path: Path, content: dict[str, object], expe
         read_embedding(file=tmp_path / "pool.parquet")
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".safetensors", ".npy"])
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".safetensors", ".npy", ".npz"])
 def test_torn_files_are_named(tmp_path: Path, suffix: str) -> None:
     if suffix == ".safetensors":
         pytest.importorskip("safetensors")

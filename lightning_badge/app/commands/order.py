@@ -59,8 +59,8 @@ _PAIR: dict[str, Any] = {"metavar": "NAME=VALUE"}
 def command(file: Path | None, out: Path | None, to: str | None, **options: Any) -> None:
     """Order a pool, best sample first, and write the ordering to a file.
 
-    FILE holds penultimate, logits and perhaps sample_id (Parquet, Arrow or safetensors), or an
-    ordering to write in another format with --to.
+    FILE holds penultimate, logits and perhaps sample_id (Parquet, Arrow, safetensors or .npz),
+    or an ordering to write in another format with --to.
 
     \b
     Examples:
