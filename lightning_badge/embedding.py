@@ -145,7 +145,12 @@ class GradientEmbedding:
         return content_digest([self.logit_grad, self.penultimate], self.sq_norm, (*shape, ids))
 
     def to(self, device: torch.device | str) -> GradientEmbedding:
-        """Returns the embedding with its tensors on ``device``."""
+        """Returns the embedding with its tensors on ``device``.
+
+        Raises:
+            EmbeddingError: A GPU that has not enough free memory.
+        """
+        _check_memory(self, torch.device(device))
         tensors: dict[str, Any] = {k: v.to(device) for k, v in self._tensors().items()}
         return dataclasses.replace(self, **tensors)
 
@@ -251,10 +256,26 @@ def _check_values(penultimate: Tensor, logits: Tensor, ids: SampleIds, loss: Los
         _reject_rows(masked, ids, "logits: every class masked with -inf; leave one class unmasked")
 
 
+def _check_memory(embedding: GradientEmbedding, device: torch.device) -> None:
+    if device.type != "cuda" or embedding.logit_grad.device.type == "cuda":
+        return
+    n, c, h = *embedding.logit_grad.shape, embedding.penultimate.shape[1]
+    size = embedding.penultimate.element_size()
+    # Besides the factors, an ordering keeps some ten numbers of 8 bytes for each row.
+    needed, (free, _) = n * ((c + h) * size + 80), torch.cuda.mem_get_info(device)
+    if needed > free:
+        raise EmbeddingError(
+            f"{device}: expected {needed / 2**30:.1f} GiB of free memory, {n:,} rows x ({c} "
+            f"classes + {h} activations) x {size} bytes and 80 bytes a row, "
+            f"got {free / 2**30:.1f}; "
+            "order on the CPU (device='cpu')"
+        )
+
+
 def _not_finite(rows: Tensor) -> Tensor:
     """Returns which rows ``[n]`` contain NaN or inf, without a temporary as large as ``rows``."""
     bad = rows.new_empty(len(rows), dtype=torch.bool)
-    for block in row_blocks(len(rows)):
+    for block in row_blocks(rows):
         bad[block] = ~rows[block].isfinite().all(dim=1)
     return bad
 

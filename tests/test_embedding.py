@@ -173,3 +173,10 @@ def test_an_empty_pool_is_an_empty_embedding() -> None:
 def test_a_dense_embedding_is_checked_too(rows: torch.Tensor) -> None:
     with pytest.raises(EmbeddingError, match="dense embedding"):
         GradientEmbedding.from_dense(rows)
+
+
+def test_a_gpu_without_enough_memory_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedding = GradientEmbedding.from_logits(torch.ones(1000, 6), torch.randn(1000, 4))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100_000, 10**9))
+    with pytest.raises(EmbeddingError, match=r"1,000 rows x \(4 classes \+ 6 activations\) x 4 by"):
+        embedding.to("cuda")

@@ -83,7 +83,7 @@ def test_no_rows_are_an_error() -> None:
 
 
 @needs_gpu
-@pytest.mark.parametrize(("free", "device"), [(65.0, "cuda"), (63.0, "cpu")])
+@pytest.mark.parametrize(("free", "device"), [(129.0, "cuda"), (127.0, "cpu")])
 def test_rows_stand_beside_the_model_unless_they_would_fill_half_of_its_memory(
     monkeypatch: pytest.MonkeyPatch, free: float, device: str
 ) -> None:
