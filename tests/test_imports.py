@@ -59,7 +59,7 @@ KINDS = {
     "lightning_badge.app.commands": set(),
     # numba_pruned uses numerics of torch_blocked, until these are a separate module.
     "lightning_badge.kernels": {
-        *("backend", "factors", "gradient", "pairwise", "precision", "registry"),
+        *("backend", "factors", "gradient", "mass", "pairwise", "precision", "registry"),
         "torch_blocked",
     },
 }

@@ -6,8 +6,9 @@ definitions to dense float64 tensors and is slow. The contract tests compare eve
 with it.
 """
 
-from lightning_badge.kernels.backend import Accepted, Backend, Work
+from lightning_badge.kernels.backend import Accepted, Backend, Chosen, Drawn, Work
 from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.gradient import LOSSES, Loss
+from lightning_badge.kernels.mass import Mass
 
-__all__ = ["LOSSES", "Accepted", "Backend", "Factors", "Loss", "Work"]
+__all__ = ["LOSSES", "Accepted", "Backend", "Chosen", "Drawn", "Factors", "Loss", "Mass", "Work"]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.gradient import Loss, logit_grad
+from lightning_badge.kernels.mass import Mass
 
 
 class Work(NamedTuple):
@@ -46,6 +47,39 @@ class Accepted(NamedTuple):
         return cls(candidates, gains, torch.tensor(len(candidates)))
 
 
+class Drawn(NamedTuple):
+    """The candidates of a block.
+
+    Attributes:
+        slots: Slots, which may repeat, ``[b]`` int64.
+        positions: Their positions among all rows, ``[b]`` int64.
+        sq_dist: Squared distance to the nearest center, ``[b]`` float64.
+        limit: A uniform number times the weight that the candidate was drawn with, a squared
+            distance, ``[b]`` float64.
+    """
+
+    slots: Tensor
+    positions: Tensor
+    sq_dist: Tensor
+    limit: Tensor
+
+
+class Chosen(NamedTuple):
+    """The rows of a block that become centers.
+
+    Attributes:
+        slots: Their slots, in the order of acceptance, ``[m]`` int64.
+        positions: Their positions among all rows, ``[m]`` int64.
+        gains: As in `Accepted`, ``[m]`` float64.
+        number: As in `Accepted`, ``[]`` int64.
+    """
+
+    slots: Tensor
+    positions: Tensor
+    gains: Tensor
+    number: Tensor
+
+
 class Backend(ABC):
     """Base class of the back ends; each module defines one subclass and its ``BACKEND`` instance.
 
@@ -56,6 +90,8 @@ class Backend(ABC):
             than 200,000 rows.
         block_limit_large: The same for larger pools, where a pass over all rows costs more.
         picks_farthest: Whether `pick_farthest` is implemented.
+        compact_below_large: Issued rows of a pool of 200,000 rows or more are dropped when at most
+            this share of the listed rows remains; of a smaller pool, when half of them remain.
     """
 
     name: ClassVar[str]
@@ -63,6 +99,7 @@ class Backend(ABC):
     block_limit: ClassVar[int] = 512
     block_limit_large: ClassVar[int] = 2048
     picks_farthest: ClassVar[bool] = False
+    compact_below_large: ClassVar[float] = 0.5
 
     def not_installed(self) -> str | None:
         """Returns how to install the back end, or None if it is installed."""
@@ -135,9 +172,96 @@ class Backend(ABC):
                 int64; None means 0. A back end may ignore it and compare with all centers.
         """
 
+    def with_centers(
+        self,
+        min_sq_dist: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        slots: Tensor,
+        *,
+        signed: bool = True,
+        prune: bool = True,
+        number: Tensor | None = None,
+    ) -> tuple[Tensor, Work]:
+        """Returns ``min_sq_dist`` as it will be with additional centers, and the cost.
+
+        The distances of the new centers are set to 0 first, so their pairs are skipped.
+
+        Args:
+            min_sq_dist: Current values ``[r]`` float64; not changed.
+            rows: All rows, ``[n]``.
+            positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64.
+            slots: Indices into ``positions`` of the rows that become centers, ``[m]`` int64.
+            signed: As in `update`.
+            prune: As in `update`.
+            number: How many entries of ``slots`` are valid, as in `Accepted`; None: all.
+        """
+        min_sq_dist = min_sq_dist.clone()
+        none = torch.zeros_like(slots[:1], dtype=torch.bool) if number is None else number == 0
+        min_sq_dist[slots] = min_sq_dist[slots].where(none.to(slots.device), 0.0)
+        centers = rows.take(positions[slots])
+        work = self.update(
+            min_sq_dist, rows, positions, centers, signed=signed, prune=prune, number=number
+        )
+        return min_sq_dist, work
+
+    def mass(self, min_sq_dist: Tensor, n: int, order: Tensor | None = None) -> Mass:
+        """Returns the sampling masses of all slots; see `Mass.of`."""
+        return Mass.of(min_sq_dist, n, order)
+
+    def draw(self, mass: Mass, uniforms: Tensor, min_sq_dist: Tensor, positions: Tensor) -> Drawn:
+        """Draws a block of candidates with probability proportional to their masses.
+
+        Args:
+            mass: The masses of the slots; the result is meaningless if their total is 0.
+            uniforms: Uniform numbers in [0, 1) for the draws and for the limits, ``[2, b]``
+                float64.
+            min_sq_dist: Squared distances to the nearest center, ``[r]`` float64.
+            positions: Positions of the slots, ``[r]`` int64.
+        """
+        slots, weights = mass.draw(uniforms[0])
+        return Drawn(slots, positions[slots], min_sq_dist[slots], uniforms[1] * weights)
+
+    def choose(
+        self,
+        mass: Mass,
+        uniforms: Tensor,
+        min_sq_dist: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        *,
+        signed: bool = True,
+    ) -> Chosen:
+        """Draws a block of candidates and accepts some; see `draw` and `accept`."""
+        drawn = self.draw(mass, uniforms, min_sq_dist, positions)
+        found = self.accept(drawn.sq_dist, drawn.limit, rows, drawn.positions, signed=signed)
+        which = found.candidates
+        return Chosen(drawn.slots[which], drawn.positions[which], found.gains, found.number)
+
+    def report(self, chosen: Chosen, before: Mass, after: Mass) -> Tensor:
+        """Returns in one tensor what the host has to know of a block.
+
+        Args:
+            chosen: ``m`` rows.
+            before: The masses before the block.
+            after: The masses after it.
+
+        Returns:
+            ``[3 + 2 m]`` float64: the total masses before and after, the number of valid entries,
+            the positions and the gains.
+        """
+        parts = (before.value, after.value, chosen.number.to(chosen.slots.device), *chosen[1:3])
+        return torch.cat([part.double().flatten() for part in parts])
+
     @abstractmethod
     def accept(
-        self, sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool = True
+        self,
+        sq_dist: Tensor,
+        limit: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        *,
+        signed: bool = True,
     ) -> Accepted:
         """Accepts, in order, each candidate whose squared distance still exceeds its limit.
 
@@ -150,7 +274,8 @@ class Backend(ABC):
         Args:
             sq_dist: Squared distance to the nearest center before the block, ``[b]`` float64.
             limit: Limit of each candidate, a squared distance, ``[b]`` float64.
-            candidates: The block, ``b`` rows.
+            rows: All rows, ``[n]``.
+            positions: The candidates, ``[b]`` int64; a position may repeat.
             signed: As in `update`.
         """
 
@@ -158,7 +283,8 @@ class Backend(ABC):
         self,
         min_sq_dist: Tensor,  # noqa: ARG002
         cutoff: Tensor,  # noqa: ARG002
-        candidates: Factors,  # noqa: ARG002
+        rows: Factors,  # noqa: ARG002
+        positions: Tensor,  # noqa: ARG002
     ) -> Accepted:
         """Picks the farthest candidate and updates the distances of the others, repeatedly.
 
@@ -169,6 +295,8 @@ class Backend(ABC):
             min_sq_dist: Squared distance to the nearest center, ``[b]`` float64; lowered in place,
                 0 for picked candidates.
             cutoff: A squared distance ``[]`` float64, 0 or more.
-            candidates: ``b`` rows, float32; among equally distant ones the first is picked.
+            rows: All rows, ``[n]``, float32.
+            positions: The candidates, ``[b]`` int64; among equally distant ones the first is
+                picked.
         """
         raise RuntimeError(f"back end {self.name!r} does not implement pick_farthest")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_badge.kernels.factors import Factors
+from lightning_badge.kernels.factors import Factors, powers_of_two
 
 FLOAT64_BELOW = 1e-3
 DIFFERENCE_FORM_BELOW = 1e-9
@@ -39,9 +39,7 @@ def full_float32(device_type: str = "cpu") -> Iterator[None]:
 
 def scales(rows: Factors, centers: Factors) -> tuple[Tensor, Tensor]:
     """Returns powers of two ``[]`` that scale the largest logit gradient and activation near 1."""
-    bits = torch.maximum(rows.largest, centers.largest).view(torch.int64)
-    exponent = ((bits >> 52) - 1022).clamp(-126, 126)
-    a_scale, h_scale = ((1023 - exponent) << 52).view(torch.float64).unbind()
+    a_scale, h_scale = powers_of_two(torch.maximum(rows.largest, centers.largest)).unbind()
     return a_scale, h_scale
 
 

@@ -49,11 +49,18 @@ class ReferenceBackend(Backend):
         return Work(work, work)
 
     def accept(
-        self, sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool = True
+        self,
+        sq_dist: Tensor,
+        limit: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        *,
+        signed: bool = True,
     ) -> Accepted:
         """See `Backend.accept`."""
         del signed
-        between = pairwise(_dense(candidates), _dense(candidates))
+        candidates = _dense(rows.take(positions))
+        between = pairwise(candidates, candidates)
         now, accepted, gains = sq_dist.clone(), [], []
         for candidate in range(len(now)):
             if now[candidate] > limit[candidate]:

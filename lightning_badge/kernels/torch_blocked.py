@@ -73,10 +73,17 @@ class TorchBackend(Backend):
         return Work(len(positions) * len(centers), multiplied)
 
     def accept(
-        self, sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool = True
+        self,
+        sq_dist: Tensor,
+        limit: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        *,
+        signed: bool = True,
     ) -> Accepted:
         """See `Backend.accept`."""
         del signed
+        candidates = rows.take(positions)
         between = pairwise_sq_dist(candidates, candidates).cpu().numpy()
         now, limits = torch.stack([sq_dist, limit]).cpu().numpy()
         accepted: list[int] = []

@@ -15,6 +15,7 @@ from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import Backend, Factors
 from lightning_badge.ordering.engine import CENTERS, Counters, MinDistanceEngine
 from lightning_badge.ordering.selector import Selector
+from lightning_badge.ordering.transfer import to_device
 
 FirstCenter: TypeAlias = Literal["uniform", "max_norm"]
 View: TypeAlias = Callable[[GradientEmbedding], Factors]
@@ -65,7 +66,8 @@ class DistanceSelector(Selector):
         # Empty by indexing: a slice would keep the pool's current tensors alive after it grows.
         self._labeled = rows.take(self._engine.positions[:0]) if labeled is None else view(labeled)
         self._engine.update_signed(self._labeled)
-        self._centers = self._engine.positions[:0]
+        self._parts = [self._engine.positions[:0]]
+        self._n_chosen = 0
 
     @property
     def counters(self) -> Counters:
@@ -73,7 +75,13 @@ class DistanceSelector(Selector):
         return self._engine.counters
 
     def _n_centers(self) -> int:
-        return len(self._labeled) + len(self._centers)
+        return len(self._labeled) + self._n_chosen
+
+    @property
+    def _centers(self) -> Tensor:
+        """Positions of the chosen centers; joined when they are read, not in each block."""
+        self._parts = [torch.cat(self._parts)]
+        return self._parts[0]
 
     def _centers_from(self, first: int) -> Iterator[Factors]:
         """Yields the centers from index ``first`` on; labeled ones precede chosen ones."""
@@ -94,11 +102,12 @@ class DistanceSelector(Selector):
         largest = (sq_norm == sq_norm.amax()).nonzero()[0]
         return slots[largest], sq_norm[largest]
 
-    def _add_centers(self, positions: npt.NDArray[np.int64]) -> None:
-        self._centers = torch.cat([self._centers, self._on_device(positions)])
+    def _add_centers(self, positions: Tensor) -> None:
+        self._parts.append(positions)
+        self._n_chosen += len(positions)
 
     def _on_device(self, positions: npt.NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(positions).to(self._engine.positions.device)
+        return to_device(positions, self._engine.positions.device)
 
     def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
         self._engine.retire(self._engine.slots_of(self._on_device(positions)))
@@ -112,14 +121,9 @@ class DistanceSelector(Selector):
 
     def _load_pool_state(self, state: dict[str, Any]) -> None:
         self._engine.load_state_dict(state["engine"])
-        self._centers = state["centers"].to(self._centers.device)
+        self._parts = [state["centers"].to(self._engine.positions.device)]
+        self._n_chosen = len(state["centers"])
         self._draws.bit_generator.state = state["draws"]
-
-
-def to_host(*tensors: Tensor) -> list[npt.NDArray[np.float64]]:
-    """Returns the tensors on the host, as flat float64 arrays, with a single transfer and sync."""
-    flat = torch.cat([tensor.double().flatten() for tensor in tensors]).cpu().numpy()
-    return np.split(flat, np.cumsum([tensor.numel() for tensor in tensors])[:-1])
 
 
 def check_first_center(first_center: str) -> FirstCenter:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.kernels import Backend, Factors, Work
-from lightning_badge.kernels.factors import ROW_BLOCK
-from lightning_badge.ordering.mass import Mass
+from lightning_badge.kernels import Backend, Chosen, Factors, Mass, Work
+from lightning_badge.kernels.factors import row_blocks
 from lightning_badge.ordering.members import Members
 
 # Centers per update; bounds the memory of temporaries.
@@ -27,17 +26,18 @@ class Counters:
     blocks: int = 0
     candidates: int = 0
     accepted: int = 0
-    _multiplied: int | Tensor = 0
+    _multiplied: list[int | Tensor] = field(default_factory=list)
 
     @property
     def multiplied(self) -> int:
         """Number of pairs that were multiplied; reading it syncs with the device."""
-        return int(self._multiplied)
+        self._multiplied = [sum(map(int, self._multiplied))]
+        return int(self._multiplied[0])
 
     def add(self, work: Work) -> None:
         """Adds the cost of an update."""
         self.pairs += work.pairs
-        self._multiplied = self._multiplied + work.multiplied
+        self._multiplied.append(work.multiplied)
 
 
 class MinDistanceEngine:
@@ -70,6 +70,8 @@ class MinDistanceEngine:
         self.signed = _has_negative(rows)
         self.counters = Counters()
         self._pool_order: Tensor | None = None  # None: the slots are in pool order
+        # The latest masses, and the distances that they belong to.
+        self._mass: tuple[Tensor, Mass] | None = None
 
     def update_signed(self, centers: Factors) -> None:
         """Updates ``signed`` for centers outside the pool, before they are added."""
@@ -89,32 +91,49 @@ class MinDistanceEngine:
         Args:
             min_sq_dist: Other distances ``[r]`` to use instead.
         """
-        return Mass.of(self.min_sq_dist if min_sq_dist is None else min_sq_dist, len(self.rows))
+        mass_of = self.min_sq_dist if min_sq_dist is None else min_sq_dist
+        if self._mass is None or self._mass[0] is not mass_of:
+            mass = self.backend.mass(mass_of, len(self.rows), self._pool_order)
+            self._mass = mass_of, mass
+        return self._mass[1]
 
-    def draw(self, uniforms: Tensor, mass: Mass) -> tuple[Tensor, Tensor]:
-        """Draws slots ``[b]`` with probability proportional to their masses.
+    def choose(self, uniforms: Tensor) -> Chosen:
+        """Draws candidates with probability proportional to the current masses, and accepts some.
 
         The masses are summed in pool order, so the draws do not depend on the order of the slots.
 
-        Returns:
-            The slots and their weights, both ``[b]``.
+        Args:
+            uniforms: As in `Backend.draw`.
         """
-        return mass.draw(uniforms, self._pool_order)
+        return self.backend.choose(
+            self.mass(),
+            uniforms,
+            self.min_sq_dist,
+            self.rows,
+            self.positions,
+            signed=self.signed,
+        )
 
     def with_centers(self, slots: Tensor, number: Tensor | None = None) -> Tensor:
         """Returns ``min_sq_dist`` as it will be with additional centers; changes no state.
-
-        The distances of the new centers are set to 0 first, so their pairs are skipped.
 
         Args:
             slots: Rows that become centers, ``[m]`` int64.
             number: How many entries are valid, as in `Accepted`; None: all.
         """
-        min_sq_dist = self.min_sq_dist.clone()
-        none = torch.zeros_like(slots[:1], dtype=torch.bool) if number is None else number == 0
-        min_sq_dist[slots] = min_sq_dist[slots].where(none.to(slots.device), 0.0)
-        centers = self.rows.take(self.positions[slots])
-        self.update(min_sq_dist, self.positions, [centers], number=number)
+        min_sq_dist = self.min_sq_dist
+        for start in range(0, len(slots), CENTERS):
+            part = slots[start : start + CENTERS]
+            min_sq_dist, work = self.backend.with_centers(
+                min_sq_dist,
+                self.rows,
+                self.positions,
+                part,
+                signed=self.signed,
+                prune=self.prune,
+                number=number if len(slots) == len(part) else _of_part(number, start, len(part)),
+            )
+            self.counters.add(work)
         return min_sq_dist
 
     def commit(self, min_sq_dist: Tensor) -> None:
@@ -124,10 +143,12 @@ class MinDistanceEngine:
     def retire(self, slots: Tensor) -> None:
         """Sets the distances of issued or discarded rows to 0."""
         self.min_sq_dist[slots] = 0.0
+        self._mass = None
 
     def assign(self, slots: Tensor, min_sq_dist: Tensor) -> None:
         """Replaces the distances of some slots by tighter upper bounds ``[m]``."""
         self.min_sq_dist[slots] = min_sq_dist
+        self._mass = None
 
     def bring_up_to_date(
         self, slots: Tensor, centers: Iterable[Factors], starts: Tensor | None = None
@@ -135,11 +156,12 @@ class MinDistanceEngine:
         """Updates some slots with ``centers``; for ``starts`` see `Backend.update`."""
         min_sq_dist = self.min_sq_dist[slots]
         self.update(min_sq_dist, self.positions[slots], centers, starts=starts)
-        self.min_sq_dist[slots] = min_sq_dist
+        self.assign(slots, min_sq_dist)
 
     def add_centers(self, centers: Iterable[Factors]) -> None:
         """Updates every row with ``centers``."""
         self.update(self.min_sq_dist, self.positions, centers)
+        self._mass = None
 
     def extend(self, rows: Factors, centers: Iterable[Factors] = ()) -> None:
         """Adds rows to the pool.
@@ -212,7 +234,7 @@ class MinDistanceEngine:
                     part,
                     signed=self.signed,
                     prune=self.prune,
-                    number=None if number is None else (number - before).clamp(0, len(part)),
+                    number=_of_part(number, before, len(part)),
                     starts=None if starts is None else (starts - before).clamp(min=0),
                 )
                 self.counters.add(work)
@@ -221,9 +243,13 @@ class MinDistanceEngine:
     def _list(self, positions: Tensor, min_sq_dist: Tensor) -> None:
         self.positions, self.min_sq_dist = positions, min_sq_dist
         self._pool_order = positions.argsort()
+        self._mass = None
+
+
+def _of_part(number: Tensor | None, start: int, size: int) -> Tensor | None:
+    """Returns how many of the first ``number`` entries are among the ``size`` from ``start`` on."""
+    return None if number is None else (number - start).clamp(0, size)
 
 
 def _has_negative(rows: Factors) -> bool:
-    return any(
-        bool(len(block) and block.amin() < 0) for block in torch.split(rows.penultimate, ROW_BLOCK)
-    )
+    return any(bool(rows.penultimate[block].amin() < 0) for block in row_blocks(rows.penultimate))

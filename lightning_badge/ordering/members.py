@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_badge.exceptions import OrderingError
+from lightning_badge.ordering.transfer import to_device
 
 REMAINING, ISSUED, DISCARDED = 0, 1, 2
 
@@ -23,11 +24,21 @@ class Members:
     """
 
     def __init__(self, n: int, device: torch.device | str = "cpu") -> None:
-        self.status = torch.zeros(n, dtype=torch.int8, device=device)
+        self._status = torch.zeros(n, dtype=torch.int8, device=device)
+        self._marks: list[tuple[npt.NDArray[np.int64], int]] = []
         self.n_remaining = n
 
     def __len__(self) -> int:
-        return len(self.status)
+        return len(self._status)
+
+    @property
+    def status(self) -> Tensor:
+        """Written when it is read, because a copy to a GPU in each block costs time."""
+        for status in {status for _, status in self._marks}:
+            marked = np.concatenate([at for at, new in self._marks if new == status])
+            self._status[to_device(marked, self._status.device)] = status
+        self._marks = []
+        return self._status
 
     @property
     def remaining(self) -> Tensor:
@@ -56,7 +67,7 @@ class Members:
 
     def extend(self, n: int) -> None:
         """Adds ``n`` remaining rows at the end."""
-        self.status = torch.cat([self.status, self.status.new_zeros(n)])
+        self._status = torch.cat([self.status, self.status.new_zeros(n)])
         self.n_remaining += n
 
     def load(self, state: dict[str, Any]) -> None:
@@ -70,7 +81,7 @@ class Members:
             raise OrderingError(
                 f"state: expected the status of {len(self)} rows, got {list(status.shape)}"
             )
-        self.status = status.to(self.status).clone()
+        self._status = status.to(self.status).clone()
         self.n_remaining = int((status == REMAINING).sum())
 
     def state_dict(self) -> dict[str, Any]:
@@ -78,5 +89,5 @@ class Members:
         return {"status": self.status.clone()}
 
     def _mark(self, positions: npt.NDArray[np.int64], status: int) -> None:
-        self.status[torch.from_numpy(positions).to(self.status.device)] = status
+        self._marks.append((positions, status))
         self.n_remaining -= len(positions)

@@ -42,15 +42,14 @@ class Scatter:
 
     @classmethod
     def _sum(cls, rows: Factors, dtype: torch.dtype) -> Scatter:
-        total = torch.zeros(
-            rows.logit_grad.shape[1], rows.penultimate.shape[1], dtype=torch.float64
-        )
+        shape = rows.logit_grad.shape[1], rows.penultimate.shape[1]
+        total = rows.sq_norm.new_zeros(shape)
         with full_float32(rows.sq_norm.device.type):
             for start in range(0, len(rows), ROW_BLOCK):
                 block = rows.take(slice(start, start + ROW_BLOCK))
                 product = block.logit_grad.to(dtype).T @ block.penultimate.to(dtype)
-                total += product.cpu().double()
-        return cls(len(rows), float(rows.sq_norm.sum()), total)
+                total += product.double()
+        return cls(len(rows), float(rows.sq_norm.sum()), total.cpu())
 
     def __add__(self, other: Scatter) -> Scatter:
         return Scatter(

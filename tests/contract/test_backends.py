@@ -1,5 +1,6 @@
 """Every back end computes the same as the specification, the back end ``reference``."""
 
+import math
 import os
 from importlib.util import find_spec
 from typing import Any
@@ -8,7 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_badge.kernels import LOSSES, Backend, Factors, Loss, numba_pruned, torch_blocked
+from lightning_badge.kernels import (
+    LOSSES,
+    Backend,
+    Factors,
+    Loss,
+    Mass,
+    numba_pruned,
+    torch_blocked,
+)
 from lightning_badge.kernels import reference as specification
 from lightning_badge.kernels.gradient import logit_grad
 from lightning_badge.kernels.registry import backends, resolve_backend
@@ -250,10 +259,11 @@ class TestAccept:
         generator = torch.Generator().manual_seed(b)
         stale = (spread * torch.randint(0, 9, (b,), generator=generator)).double()
         limit = torch.rand(b, generator=generator, dtype=torch.float64) * stale
-        wanted = specification.BACKEND.accept(stale, limit, rows)
+        wanted = specification.BACKEND.accept(stale, limit, rows, torch.arange(b))
         device = device_of(backend.name)
         there = Factors(*(t.to(device) for t in rows.tensors))
-        found = backend.accept(stale.to(device), limit.to(device), there)
+        positions = torch.arange(b, device=device)
+        found = backend.accept(stale.to(device), limit.to(device), there, positions)
         number = int(found.number)
         assert number == int(wanted.number)
         assert torch.equal(found.candidates[:number].cpu(), wanted.candidates)
@@ -264,4 +274,95 @@ class TestAccept:
         device = device_of(backend.name)
         rows = Factors(*(t.to(device) for t in small_integers(70, 3, 5).tensors))
         nothing = torch.zeros(70, dtype=torch.float64, device=device)
-        assert int(backend.accept(nothing, nothing, rows).number) == 0
+        positions = torch.arange(70, device=device)
+        assert int(backend.accept(nothing, nothing, rows, positions).number) == 0
+
+
+class TestBlock:
+    """The steps of a block of k-means++, which a back end may fuse, equal the plain definitions."""
+
+    @pytest.mark.parametrize(("n", "b"), [(1, 3), (70, 8), (1500, 100)])
+    @pytest.mark.parametrize("is_sorted", [True, False])
+    def test_drawn_candidates_equal_the_definition(self, backend, n, b, is_sorted) -> None:
+        device = device_of(backend.name)
+        generator = torch.Generator().manual_seed(n)
+        sq_dist = torch.randint(0, 9, (n,), generator=generator).double() / 7
+        sq_dist[0] = 1.0
+        positions = torch.randperm(n, generator=generator)
+        order = None if is_sorted else positions.argsort()
+        uniforms = torch.rand(2, b, generator=generator, dtype=torch.float64)
+        mass = Mass.of(sq_dist, n, order)
+        slots, weights = mass.draw(uniforms[0])
+        there = None if order is None else order.to(device)
+        found_mass = backend.mass(sq_dist.to(device), n, there)
+        assert torch.equal(found_mass.cumulative.cpu(), mass.cumulative)
+        assert float(found_mass.value) == float(mass.value) > 0
+        inputs = (tensor.to(device) for tensor in (uniforms, sq_dist, positions))
+        found = [tensor.cpu() for tensor in backend.draw(found_mass, *inputs)]
+        wanted = slots, positions[slots], sq_dist[slots], uniforms[1] * weights
+        for one, other in zip(found, wanted, strict=True):
+            assert torch.equal(one, other)
+
+    @pytest.mark.parametrize("value", [0.0, 1e-310, 1e300, math.inf])
+    def test_masses_of_any_size(self, backend: Backend, value: float) -> None:
+        device = device_of(backend.name)
+        sq_dist = torch.tensor([value, 0.0, value / 3], dtype=torch.float64, device=device)
+        found, wanted = backend.mass(sq_dist, 3), Mass.of(sq_dist.cpu(), 3)
+        assert float(found.value) == float(wanted.value)
+        if 0 < value < math.inf:
+            assert torch.equal(found.cumulative.cpu(), wanted.cumulative)
+
+    @pytest.mark.parametrize("number", [None, 0, 1, 20])
+    @pytest.mark.parametrize("signed", [True, False])
+    def test_distances_with_new_centers(self, backend, number, signed) -> None:
+        rows = small_integers(90, 3, 5)
+        if signed:
+            rows = Factors.of(rows.logit_grad, rows.penultimate - 2)
+        device = device_of(backend.name)
+        there = Factors(*(t.to(device) for t in rows.tensors))
+        generator = torch.Generator().manual_seed(0)
+        positions = torch.randperm(90, generator=generator)[:80]
+        slots = torch.randperm(80, generator=generator)[:33]
+        if number is not None:
+            slots[number:] = slots[0]
+        before = torch.randint(0, 60, (80,), generator=generator).double()
+        kept = before.clone().to(device)
+        after, work = backend.with_centers(
+            kept,
+            there,
+            positions.to(device),
+            slots.to(device),
+            signed=signed,
+            number=None if number is None else torch.tensor(number, device=device),
+        )
+        valid = slots if number is None else slots[:number]
+        wanted = before.clone()
+        if len(valid):
+            nearest = expected(rows.take(positions), rows.take(positions[valid]))
+            wanted = torch.minimum(before, nearest)
+            assert (wanted[valid] == 0).all()
+        assert torch.equal(kept.cpu(), before)
+        assert torch.equal(after.cpu(), wanted)
+        assert int(work.multiplied) <= work.pairs
+
+    @pytest.mark.parametrize("b", [1, 40, 200])
+    def test_chosen_rows_and_their_report(self, backend: Backend, b: int) -> None:
+        device = device_of(backend.name)
+        rows = small_integers(120, 3, 5, seed=b)
+        generator = torch.Generator().manual_seed(b)
+        positions = torch.randperm(120, generator=generator)
+        sq_dist = torch.randint(0, 50, (120,), generator=generator).double()
+        uniforms = torch.rand(2, b, generator=generator, dtype=torch.float64)
+        reports = []
+        for by, where in ((specification.BACKEND, "cpu"), (backend, device)):
+            there = Factors(*(t.to(where) for t in rows.tensors))
+            known = sq_dist.to(where)
+            mass = by.mass(known, 120)
+            chosen = by.choose(mass, uniforms.to(where), known, there, positions.to(where))
+            number = int(chosen.number)
+            report = by.report(chosen, mass, by.mass(known * 0.5, 120)).cpu()
+            assert len(report) == 3 + 2 * len(chosen.slots)
+            told = (*report[:3].tolist(), *report[3 : 3 + number].tolist())
+            gains = report[3 + len(chosen.slots) :][:number]
+            reports.append((*told, *gains.tolist(), chosen.slots[:number].tolist()))
+        assert reports[0] == reports[1]

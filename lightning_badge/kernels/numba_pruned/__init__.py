@@ -75,11 +75,18 @@ class NumbaBackend(Backend):
         return multiplied <= PRUNE_BELOW * len(probe) * len(centers)
 
     def accept(
-        self, sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool = True
+        self,
+        sq_dist: Tensor,
+        limit: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        *,
+        signed: bool = True,
     ) -> Accepted:
         """See `Backend.accept`."""
         from lightning_badge.kernels.numba_pruned import compiled
 
+        candidates = rows.take(positions)
         return Accepted.all_of(*compiled.accept(sq_dist, limit, candidates, signed=signed))
 
 

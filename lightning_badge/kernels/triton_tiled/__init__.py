@@ -17,9 +17,10 @@ from shutil import which
 import torch
 from torch import Tensor
 
-from lightning_badge.kernels.backend import Accepted, Backend, Work
+from lightning_badge.kernels.backend import Accepted, Backend, Chosen, Drawn, Work
 from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.gradient import Loss
+from lightning_badge.kernels.mass import Mass
 
 # The first with TF32 tensor cores; CI does not compile the kernels for older GPUs.
 LEAST_CAPABILITY = (8, 0)
@@ -33,6 +34,7 @@ class TritonBackend(Backend):
     block_limit = 2048
     block_limit_large = 2048
     picks_farthest = True
+    compact_below_large = 7 / 8
 
     def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
         """See `Backend.unavailable`: float32 on NVIDIA GPUs of compute capability 8.0 or higher."""
@@ -102,20 +104,98 @@ class TritonBackend(Backend):
         )
         return Work(len(positions) * len(centers), multiplied)
 
+    def with_centers(
+        self,
+        min_sq_dist: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        slots: Tensor,
+        *,
+        signed: bool = True,
+        prune: bool = True,
+        number: Tensor | None = None,
+    ) -> tuple[Tensor, Work]:
+        """See `Backend.with_centers`."""
+        from lightning_badge.kernels.triton_tiled import centers, update
+
+        min_sq_dist = min_sq_dist.clone()
+        if not len(slots):
+            return min_sq_dist, Work(0, 0)
+        number = None if number is None else number.to(positions.device)
+        taken, multiplied = centers.take(min_sq_dist, rows, positions, slots, number)
+        update.update_min_sq_dist(
+            min_sq_dist,
+            rows,
+            positions,
+            taken,
+            signed=signed,
+            prune=prune,
+            number=number,
+            scale=rows.scale,
+            multiplied=multiplied,
+        )
+        return min_sq_dist, Work(len(positions) * len(slots), multiplied)
+
+    def mass(self, min_sq_dist: Tensor, n: int, order: Tensor | None = None) -> Mass:
+        """See `Backend.mass`."""
+        from lightning_badge.kernels.triton_tiled import draw
+
+        return draw.mass(min_sq_dist, n, order)
+
+    def draw(self, mass: Mass, uniforms: Tensor, min_sq_dist: Tensor, positions: Tensor) -> Drawn:
+        """See `Backend.draw`."""
+        from lightning_badge.kernels.triton_tiled import draw
+
+        drawn, values = draw.draw(mass, uniforms, min_sq_dist, positions)
+        return Drawn(drawn[0], drawn[1], values[0], values[1])
+
+    def choose(
+        self,
+        mass: Mass,
+        uniforms: Tensor,
+        min_sq_dist: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        *,
+        signed: bool = True,
+    ) -> Chosen:
+        """See `Backend.choose`."""
+        del signed
+        from lightning_badge.kernels.triton_tiled import accept, draw
+
+        drawn, (sq_dist, limit) = draw.draw(mass, uniforms, min_sq_dist, positions)
+        _, gains, number, taken = accept.accept(sq_dist, limit, rows, drawn[1], drawn)
+        return Chosen(taken[0], taken[1], gains, number)
+
+    def report(self, chosen: Chosen, before: Mass, after: Mass) -> Tensor:
+        """See `Backend.report`."""
+        from lightning_badge.kernels.triton_tiled import draw
+
+        return draw.report(chosen, before, after)
+
     def accept(
-        self, sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool = True
+        self,
+        sq_dist: Tensor,
+        limit: Tensor,
+        rows: Factors,
+        positions: Tensor,
+        *,
+        signed: bool = True,
     ) -> Accepted:
         """See `Backend.accept`."""
         del signed
         from lightning_badge.kernels.triton_tiled import accept
 
-        return Accepted(*accept.accept(sq_dist, limit, candidates))
+        chosen, gains, number, _ = accept.accept(sq_dist, limit, rows, positions)
+        return Accepted(chosen, gains, number)
 
-    def pick_farthest(self, min_sq_dist: Tensor, cutoff: Tensor, candidates: Factors) -> Accepted:
+    def pick_farthest(
+        self, min_sq_dist: Tensor, cutoff: Tensor, rows: Factors, positions: Tensor
+    ) -> Accepted:
         """See `Backend.pick_farthest`."""
         from lightning_badge.kernels.triton_tiled import accept
 
-        return Accepted(*accept.pick_farthest(min_sq_dist, cutoff, candidates))
+        return Accepted(*accept.pick_farthest(min_sq_dist, cutoff, rows, positions))
 
 
 BACKEND = TritonBackend()

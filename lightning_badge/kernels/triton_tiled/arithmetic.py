@@ -13,6 +13,8 @@ from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW
 
 # Smallest inner dimension of ``tl.dot``; Triton below 3.8 does not compile fewer than 16.
 SHALLOWEST = 16
+# Classes of a bound at a time.
+CLASSES = 16
 # Side of a float64 tile, its depth, and its warps.
 EXACT_SIDE, EXACT_DEPTH, EXACT_WARPS = 32, 16, 4
 # Arguments that change from call to call; Triton must not recompile for 1 or multiples of 16.
@@ -21,6 +23,12 @@ CHANGING = ["n", "r", "m"]
 INF = tl.constexpr(float("inf"))
 _SHALLOWEST = tl.constexpr(SHALLOWEST)
 _DIFFERENCE_FORM_BELOW = tl.constexpr(DIFFERENCE_FORM_BELOW)
+
+
+@triton.jit
+def sq_norms(sq_norm, at, inside, unit):
+    """Returns squared norms times ``unit`` in float32, 0 outside."""
+    return (tl.load(sq_norm + at, inside, other=0.0) * unit).to(tl.float32)
 
 
 @triton.jit
@@ -62,13 +70,13 @@ def _mean_and_difference(zeros, x, x_at, x_stride, x_here, y, y_at, y_stride, y_
 def exact_sq_dist(
     a, h_, n_i, row, here, a_stride, h_stride,
     other_a, other_h, n_j, at, there, other_a_stride, other_h_stride,
-    known, c, h,
+    known, same, c, h,
     SIDE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Returns squared distances ``[SIDE, SIDE]`` in float64; exactly 0 for copies.
 
     The difference form is used where a distance may be below ``known`` and float64 has lost its
-    digits to cancellation.
+    digits to cancellation. It is slow, so pairs of a row with itself are marked in ``same``.
     """
     one: tl.constexpr = 1.0
     zeros = tl.zeros([SIDE, SIDE], tl.float64)
@@ -83,6 +91,9 @@ def exact_sq_dist(
     near = (sq_dist < norms * _DIFFERENCE_FORM_BELOW) & (
         sq_dist - norms * _DIFFERENCE_FORM_BELOW < known[:, None]
     )
+    if same is not None:
+        near = near & (same == 0)
+        sq_dist = tl.where(same, 0.0, sq_dist)
     if tl.max(near.to(tl.int32)) > 0:
         ss, tt, st = _mean_and_difference(
             zeros, a, row, a_stride, here, other_a, at, other_a_stride, there, c
@@ -96,8 +107,12 @@ def exact_sq_dist(
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
     """Launches a kernel on the device of its first argument, even if another one is current."""
-    with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]
-        # Explicit, because Triton warns that its default may change.
+    # Fusion is explicit, because Triton warns that its default may change.
+    device = arguments[0].get_device()
+    if device < 0 or device == torch.cuda.current_device():
+        kernel[grid](*arguments, enable_fp_fusion=True, **constants)
+        return
+    with torch.cuda.device(device):
         kernel[grid](*arguments, enable_fp_fusion=True, **constants)
 
 

@@ -48,29 +48,33 @@ def settle_kernel(
     first = tl.program_id(0).to(tl.int64) * SIDE
     slot = first + tl.arange(0, SIDE)
     here = slot < r
-    row = tl.load(positions + slot, here, other=0)
-    n_i = tl.load(sq_norm + row, here, other=0.0)
     known = tl.load(min_sq_dist + slot, here, other=0.0)
-    n_tiles = tl.cdiv(m, CENTERS)
-    marks = doubtful_tiles + first // ROWS * n_tiles
     stop = m
     if number is not None:
         stop = tl.minimum(m, tl.load(number).to(tl.int32))
-    for tile in range(n_tiles):
-        if (tl.load(marks + tile) != 0) & (tl.max(known, axis=0) > 0):
+    marks = tl.load(doubtful_tiles + first // ROWS)
+    start = 0
+    while marks != 0:
+        if (marks & 1 != 0) & (tl.max(known, axis=0) > 0):
+            # Loaded here, because keeping them in registers would cause spills.
+            row = tl.load(positions + slot, here, other=0)
+            n_i = tl.load(sq_norm + row, here, other=0.0)
             for part in range(0, CENTERS, SIDE):
-                j = tile * CENTERS + part + tl.arange(0, SIDE)
+                j = start + part + tl.arange(0, SIDE)
                 there = j < stop
                 at = j.to(tl.int64)
                 n_j = tl.load(center_sq_norm + j, there, other=0.0)
                 sq_dist = exact_sq_dist(
                     a, h_, n_i, row, here, a_stride, h_stride,
                     center_a, center_h, n_j, at, there, c, h,
-                    known, c, h, SIDE, DEPTH,
+                    known, None, c, h, SIDE, DEPTH,
                 )  # fmt: skip
                 nearest = tl.min(tl.where(there[None, :], sq_dist, INF), axis=1)
                 known = tl.minimum(known, nearest)
-    tl.store(min_sq_dist + slot, known, here)
+        marks = (marks >> 1) & 0x7FFFFFFFFFFFFFFF  # without the sign
+        start += CENTERS
+    before = tl.load(min_sq_dist + slot, here, other=0.0)
+    tl.store(min_sq_dist + slot, known, here & (known < before))
 
 
 def settle(
@@ -88,8 +92,7 @@ def settle(
 
     Args:
         min_sq_dist: ``[r]`` float64, contiguous.
-        doubtful_tiles: Marks of the tiles, int8, nonzero if marked; row-major, so the tiles of one
-            group of rows are adjacent.
+        doubtful_tiles: Marks of the tiles, ``[row tiles]`` int64: a bit for each tile of centers.
         positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64, contiguous.
         number: Use only the first ``number`` centers, ``[]`` int64; None uses all of them.
         rows: All rows ``[n]``, each row contiguous.

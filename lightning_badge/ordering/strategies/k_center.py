@@ -23,10 +23,10 @@ from lightning_badge.ordering.distance_selector import (
     FirstCenter,
     View,
     activations,
-    to_host,
 )
 from lightning_badge.ordering.registry import strategy
 from lightning_badge.ordering.selector import Block, Picks, Selector
+from lightning_badge.ordering.transfer import to_host
 
 SMALLEST_BLOCK = 128
 LARGEST_BLOCK, LARGEST_BLOCK_ON_DEVICE = 4096, 2048
@@ -147,8 +147,7 @@ class KCenter(DistanceSelector):
         engine.bring_up_to_date(candidates[order], self._centers_from(0), starts=seen)
         self._seen[candidates] = self._n_centers()
         now = engine.min_sq_dist[candidates]
-        rows = engine.rows.take(candidates)
-        picked = engine.backend.pick_farthest(now, beyond, rows)
+        picked = engine.backend.pick_farthest(now, beyond, engine.rows, candidates)
         chosen, gains, number = to_host(candidates[picked.candidates], picked.gains, picked.number)
         m = int(number[0])
         self._grow(m)
@@ -221,8 +220,8 @@ class KCenter(DistanceSelector):
         if n == len(block.picks):
             self._engine.assign(block.pending["candidates"], block.pending["now"])
             self._seen[block.pending["candidates"]] += n
-        positions = block.picks.positions[:n]
-        self._engine.retire(self._on_device(positions))
+        positions = self._on_device(block.picks.positions[:n])
+        self._engine.retire(positions)
         self._add_centers(positions)
 
     def _rows_added(

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
@@ -25,11 +24,11 @@ from lightning_badge.ordering.distance_selector import (
     View,
     activations,
     gradients,
-    to_host,
 )
 from lightning_badge.ordering.registry import strategy
 from lightning_badge.ordering.scatter import Scatter
 from lightning_badge.ordering.selector import Block, Picks, Selector
+from lightning_badge.ordering.transfer import to_device, to_host
 
 SMALLEST_BLOCK = 8
 # From this many rows on, a pass over all rows costs more than a larger block.
@@ -137,38 +136,25 @@ class KMeansPP(DistanceSelector):
     def _drawn_block(self) -> Block | None:
         """Draws a block and returns the accepted candidates; None if none was accepted."""
         engine = self._engine
-        uniforms = torch.from_numpy(self._draws.random((2, self._block_size)))
-        uniforms = uniforms.to(engine.positions.device)
+        uniforms = self._draws.random((2, self._block_size))
         mass = engine.mass()
-        drawn, weights = engine.draw(uniforms[0], mass)
-        accepted = engine.backend.accept(
-            engine.min_sq_dist[drawn],
-            uniforms[1] * weights,
-            engine.rows.take(engine.positions[drawn]),
-            signed=engine.signed,
-        )
-        slots = drawn[accepted.candidates]
-        min_sq_dist = engine.with_centers(slots, accepted.number)
+        chosen = engine.choose(to_device(uniforms, engine.positions.device))
+        min_sq_dist = engine.with_centers(chosen.slots, chosen.number)
         # One host sync per block: a single transfer of everything that the host needs.
-        on_device = accepted.number.to(slots.device)
-        before, after, positions, gains, number = to_host(
-            mass.value,
-            engine.mass(min_sq_dist).value,
-            engine.positions[slots],
-            accepted.gains,
-            on_device,
-        )
-        if not np.isfinite(before[0]):
+        report = engine.backend.report(chosen, mass, engine.mass(min_sq_dist)).cpu().numpy()
+        before, after, number = report[:3]
+        positions, gains = np.split(report[3:], 2)
+        if not np.isfinite(before):
             raise OrderingError("squared distances overflow float64; scale the activations down")
-        if before[0] == 0:
+        if before == 0:
             return self._tail()
-        m = int(number[0])
+        m = int(number)
         self._grow_or_shrink(m)
         if not m:
             return None
-        coverage = self._scatter.coverage_between(float(before[0]), float(after[0]), m)
+        coverage = self._scatter.coverage_between(float(before), float(after), m)
         picks = Picks.of(positions[:m], gains[:m], coverage)
-        return Block(picks, {"slots": slots[:m], "min_sq_dist": min_sq_dist})
+        return Block(picks, {"slots": chosen.slots[:m], "min_sq_dist": min_sq_dist})
 
     def _commit(self, block: Block, n: int) -> None:
         if not block.pending:  # duplicates of centers lower no distance
@@ -178,7 +164,7 @@ class KMeansPP(DistanceSelector):
             engine.commit(pending["min_sq_dist"])
         else:
             engine.commit(engine.with_centers(pending["slots"][:n]))
-        self._add_centers(block.picks.positions[:n])
+        self._add_centers(engine.positions[pending["slots"][:n]])
 
     def _grow_or_shrink(self, accepted: int) -> None:
         """Sets the next block size from the acceptance rate of this block."""
@@ -198,10 +184,12 @@ class KMeansPP(DistanceSelector):
         return Block(Picks.of(self._draws.permutation(positions), 0.0, coverage))
 
     def _compact_when_due(self) -> None:
-        """Sorts the rows once that pays, then again whenever half of the listed rows are issued."""
-        n_remaining = self.members.n_remaining
-        first_time = not self._sorted_at and len(self._centers) >= SORT_FROM
-        if first_time or (self._sorted_at and 2 * n_remaining < self._sorted_at):
+        """Sorts the rows once that pays, then again whenever enough listed rows are issued."""
+        engine, n_remaining = self._engine, self.members.n_remaining
+        is_large = len(engine.rows) >= LARGE_POOL
+        share = engine.backend.compact_below_large if is_large else 0.5
+        first_time = not self._sorted_at and self._n_chosen >= SORT_FROM
+        if first_time or (self._sorted_at and n_remaining < share * self._sorted_at):
             self._engine.compact()
             self._sorted_at = n_remaining
 
