@@ -5,6 +5,7 @@ it orders whole pools of 1,000 to 1,000,000 rows instead and draws time against 
 correctness tests run first; if they fail, nothing is measured. Because the machine may be busy, the
 contestants of a comparison run in turn, and the median and minimum times are reported.
 
+``--blocks`` measures our whole ordering of a case's pool, and prints what its blocks consist of.
 ``--capture`` measures a pass over a pool, compared with bare inference of the same model.
 ``--rates`` measures single kernels, compared with a matrix product and a copy on the same device.
 ``--compile-report`` compiles the Triton kernels instead, which needs no GPU.
@@ -20,13 +21,15 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
+from bench.blocks import print_blocks
 from bench.capture import print_capture
 from bench.cases import CASES, GROWTH, Result
 from bench.compile import compile_report
 from bench.picture import draw_times
 from bench.rates import print_rates
-from shared.pools import POOLS, make_pool
+from shared.pools import POOLS, make_pool, mnist_activations
 
 TESTS = ["tests/kernels", "tests/ordering", "tests/contract", "tests/statistical"]
 
@@ -44,12 +47,20 @@ def main() -> None:
     if arguments.rates:
         print_rates(arguments.device, arguments.repeats, arguments.rates)
         return
+    if arguments.save_embeddings:
+        save_mnist(arguments.mnist, arguments.save_embeddings)
+        return
     results = []
     cases = GROWTH if arguments.growth else CASES
     for name in arguments.case or cases:
         case = cases[name]
         n = arguments.n or case.n
-        pool = make_pool(case.data or arguments.data, n, arguments.device, arguments.mnist)
+        pool = make_pool(
+            case.data or arguments.data, n, arguments.device, arguments.mnist, arguments.embeddings
+        )
+        if arguments.blocks:
+            print_blocks(pool, arguments.repeats)
+            continue
         result = case.run(pool, arguments.k or case.k, arguments.repeats)
         print(result.line(), flush=True)
         print(f"  peak memory of the process so far: {peak_memory():.2f} GiB", flush=True)
@@ -62,9 +73,18 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", nargs="*", choices=[*CASES, *GROWTH], help="default: all")
     parser.add_argument(
-        "--data", choices=POOLS, help="default: mnist if --mnist is given, else concentrated"
+        "--data", choices=POOLS, help="default: that of --embeddings or --mnist, else concentrated"
     )
     parser.add_argument("--mnist", type=Path, help="folder with MNIST as Parquet")
+    parser.add_argument(
+        "--embeddings", type=Path, metavar="FILE", help="file with penultimate and logits to order"
+    )
+    parser.add_argument(
+        "--save-embeddings",
+        type=Path,
+        metavar="FILE",
+        help="embed MNIST and write an .npz file for --embeddings; nothing is measured",
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--n", type=int, help="number of rows; default: that of the case")
     parser.add_argument("--k", type=int, help="number of ranks; default: that of the case")
@@ -89,10 +109,24 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--capture", action="store_true", help="measure a pass over a pool and bare inference"
     )
+    parser.add_argument(
+        "--blocks",
+        action="store_true",
+        help="measure only our whole ordering of the case's pool, by kernels and calls",
+    )
     parser.add_argument("--untested", action="store_true", help="skip the correctness tests")
     arguments = parser.parse_args()
-    arguments.data = arguments.data or ("mnist" if arguments.mnist else "concentrated")
+    given = "file" if arguments.embeddings else "mnist" if arguments.mnist else "concentrated"
+    arguments.data = arguments.data or given
     return arguments
+
+
+def save_mnist(mnist: Path | None, file: Path) -> None:
+    """Writes the embeddings of MNIST, for a machine without the data or the packages to read it."""
+    if mnist is None:
+        sys.exit("error: --save-embeddings needs --mnist DIR")
+    activations, logits = mnist_activations(mnist)
+    np.savez_compressed(file, penultimate=activations.numpy(), logits=logits.numpy())
 
 
 def require_green() -> None:

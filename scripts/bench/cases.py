@@ -158,6 +158,12 @@ CASES = {
                 "scikit-activeml CoreSet": Peer(peers.skactiveml_core_set, at_most=200),
             },
         ),
+        Case(
+            "post-15k",
+            15_000,
+            None,
+            {"ours": OURS, "the post's loop": Peer(peers.dense_loop, at_most=50)},
+        ),
         Case("first10-1m", 1_000_000, 10, {"ours": OURS}, data="concentrated"),
         Case("wide-200k", 200_000, None, {"ours": OURS}, data="wide"),
         Case("full-1m", 1_000_000, None, {"ours": OURS}, data="concentrated"),

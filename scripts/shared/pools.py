@@ -9,26 +9,35 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_badge import GradientEmbedding
+from lightning_badge.embedding_files import read_embedding
 from lightning_badge.examples.huggingface import huggingface
 
-POOLS = ("mnist", "concentrated", "random", "copies", "clusters", "wide")
+POOLS = ("mnist", "file", "concentrated", "random", "copies", "clusters", "wide")
 WIDTH, CLASSES = 256, 10
 WIDE, MANY_CLASSES = 2048, 1000
 ROW_BLOCK = 65_536
 
 
-def make_pool(kind: str, n: int, device: str, mnist: Path | None) -> GradientEmbedding:
+def make_pool(
+    kind: str, n: int, device: str, mnist: Path | None, file: Path | None = None
+) -> GradientEmbedding:
     """Returns ``n`` rows of width 256 with 10 classes; for ``wide``, width 2,048 with 1,000.
 
     Args:
-        kind: ``mnist``: embeddings of MNIST, above 60,000 rows also of shifted images.
+        kind: ``mnist``: embeddings of MNIST, above 60,000 rows also of shifted images. ``file``:
+            the first rows of a file, with its width and classes.
             ``concentrated``: most rows near the origin as in MNIST, but random directions.
             ``random``: normally distributed. ``copies``: each row four times. ``clusters``: ten
             tight clusters. ``wide``: like ``concentrated`` with larger width and more classes.
         n: Number of rows.
         device: Device of the result.
         mnist: Folder of MNIST, needed for ``mnist``.
+        file: File with ``penultimate`` and ``logits``, needed for ``file``.
     """
+    if kind == "file":
+        if file is None:
+            raise SystemExit("error: --data file needs --embeddings FILE")
+        return read_embedding(file=file).take(slice(0, n)).to(device)
     if kind == "mnist":
         if mnist is None:
             raise SystemExit("error: --data mnist needs --mnist DIR")
