@@ -1,11 +1,20 @@
-"""Answers of annotators, and which of them are in force."""
+"""Answers of annotators, as given and as rows of the label store."""
 
-from collections.abc import Iterable
+import json
+import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
+from typing import Any
 
-from lightning_badge.labels import UNDO, Label, Skip, Undo
+from lightning_badge.exceptions import LabelError
+from lightning_badge.labels import SKIP, UNDO, Label, Skip, Undo
 from lightning_badge.sample_ids import SampleId
+
+# The columns of a row that `answer_of_row` reads, in order.
+COLUMNS = (
+    *("answer_id", "sample_id", "status", "label", "annotator", "round", "rank", "seconds"),
+    *("request_id", "received_at"),
+)
 
 
 @dataclass(frozen=True)
@@ -17,7 +26,7 @@ class NewAnswer:
         label: A label, ``SKIP``, or ``UNDO`` to withdraw this annotator's answers to the sample.
         annotator: Name of the annotator.
         round: The round whose ordering offered the sample.
-        rank: Rank of the sample in that ordering; None if it is not known.
+        rank: Rank of the sample in that ordering; None if it is not known or has none.
         seconds: Time that the answer took; None if it is not known.
         request_id: Unique id of the client's request, so that a request that is sent again counts
             once; None if the client has none.
@@ -30,6 +39,15 @@ class NewAnswer:
     rank: int | None = None
     seconds: float | None = None
     request_id: str | None = None
+
+    def check(self) -> None:
+        """Raises a LabelError if annotator, round or seconds are not valid."""
+        if not isinstance(self.annotator, str) or not self.annotator:
+            raise LabelError(f"annotator: expected a name, got {self.annotator!r}")
+        check_round(self.round)
+        seconds = self.seconds
+        if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+            raise LabelError(f"seconds: expected a finite number of at least 0, got {seconds!r}")
 
 
 @dataclass(frozen=True)
@@ -47,19 +65,33 @@ class Answer:
     request_id: str | None = None
 
 
-def answers_in_force(answers: Iterable[Answer]) -> dict[SampleId, Answer]:
-    """Returns the answer in force of each sample, oldest first.
+def answer_of_row(row: tuple[Any, ...]) -> Answer:
+    """Returns the answer of a row with the columns `COLUMNS`."""
+    answer_id, sample_id, status, text, annotator, round, rank, seconds, request_id, at = row
+    without_text: Skip | Undo = SKIP if status == SKIP.value else UNDO
+    label = without_text if text is None else json.loads(text)
+    received_at = datetime.fromisoformat(at)
+    return Answer(
+        sample_id, label, annotator, round, received_at, answer_id, rank, seconds, request_id
+    )
 
-    Of each annotator the latest answer to a sample counts; if it is ``UNDO``, none does. Of
-    several annotators the latest remaining answer is in force.
 
-    Args:
-        answers: Answers in the order of commits.
-    """
-    of_annotator: dict[tuple[SampleId, str], Answer] = {}
-    for answer in answers:
-        of_annotator[answer.sample_id, answer.annotator] = answer
-    remaining = [answer for answer in of_annotator.values() if answer.label is not UNDO]
-    remaining.sort(key=lambda answer: answer.answer_id)
-    latest = {answer.sample_id: answer for answer in remaining}
-    return dict(sorted(latest.items(), key=lambda item: item[1].answer_id))
+def as_columns(label: Label | Skip | Undo) -> tuple[str, str | None]:
+    """Returns the columns ``status`` and ``label`` of an answer."""
+    return (label.value, None) if isinstance(label, Skip | Undo) else ("label", as_json(label))
+
+
+def as_json(value: Any) -> str:
+    """Returns a value as the text that the store holds."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def check_round(round: object) -> None:
+    """Raises a LabelError if a round is not an integer of at least 0."""
+    if not isinstance(round, int) or isinstance(round, bool) or round < 0:
+        raise LabelError(f"round: expected an integer of at least 0, got {round!r}")
+
+
+def now() -> str:
+    """Returns the current time in UTC, as the store writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

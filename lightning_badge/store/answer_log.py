@@ -1,0 +1,227 @@
+"""The append-only log of a run's answers: adding, checking and reading them."""
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lightning_badge.durable.database import Database
+from lightning_badge.exceptions import LabelError
+from lightning_badge.labels import SKIP, UNDO, Label, Skip, Undo, as_label
+from lightning_badge.sample_ids import SampleId, as_sample_ids, name_ids
+from lightning_badge.store.answer import (
+    COLUMNS,
+    Answer,
+    NewAnswer,
+    answer_of_row,
+    as_columns,
+    now,
+)
+from lightning_badge.store.changes import ChangeLog
+from lightning_badge.store.consensus import LATEST, answers_in_force, check_consensus
+from lightning_badge.store.leases import Leases
+from lightning_badge.store.schema import SCHEMA
+
+_WRITTEN = ", ".join(COLUMNS[1:])
+_log = logging.getLogger(__name__)
+Log = TypeVar("Log", bound="AnswerLog")
+
+
+class AnswerLog:
+    """The answers of a label store; see `LabelStore`.
+
+    Attributes:
+        changes: Other decisions of the run, such as the allowance of a round.
+        leases: Samples that are handed to labeling sessions.
+    """
+
+    def __init__(self, path: str | Path, *, timeout_s: float = 5.0) -> None:
+        self._database = Database(path, SCHEMA, error=LabelError, timeout_s=timeout_s)
+        self.changes = ChangeLog(self._database)
+        self.leases = Leases(self._database)
+        self._check: Callable[[SampleId, Label | Skip], str | None] | None = None
+        self._refused: set[int] = set()
+
+    def __enter__(self: Log) -> Log:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; committed answers are safe without it."""
+        self._database.close()
+
+    @property
+    def consensus(self) -> str:
+        """Which of several annotators' answers is in force: one of `CONSENSUS`."""
+        change = self.changes.last("consensus")
+        return LATEST if change is None else str(change.facts["name"])
+
+    def set_consensus(self, name: str) -> None:
+        """Commits which of several annotators' answers is in force, from now on.
+
+        Raises:
+            LabelError: An unknown name.
+        """
+        if check_consensus(name) != self.consensus:
+            self.changes.add("consensus", name=name)
+
+    def accept_only(self, check: Callable[[SampleId, Label | Skip], str | None]) -> None:
+        """Checks answers from now on: new ones are refused, stored ones are reported and ignored.
+
+        Args:
+            check: Returns why an answer cannot be used, or None if it can.
+        """
+        self._check = check
+
+    def refusal(self, sample_id: SampleId, label: Label | Skip | Undo) -> str | None:
+        """Returns why an answer cannot be used by the check of ``accept_only``; None if it can."""
+        if self._check is None or isinstance(label, Undo):
+            return None
+        return self._check(sample_id, label)
+
+    def record(self, round: int, answers: Iterable[tuple[SampleId, Any]], *, annotator: str) -> int:
+        """Commits the answers of one annotator to a round; see ``add``.
+
+        Args:
+            round: The round that asked, from 0; may be an earlier round than the current one.
+            answers: Pairs of a sample id and a label, ``SKIP`` or ``UNDO``.
+            annotator: Name of the annotator.
+
+        Returns:
+            The number of new answers.
+
+        Raises:
+            LabelError: As in ``add``.
+        """
+        # Before the transaction: the iterator may wait for a human.
+        return self.add([NewAnswer(key, label, annotator, round) for key, label in answers])
+
+    def add(self, answers: Iterable[NewAnswer]) -> int:
+        """Commits a batch of answers in one transaction: all of them or none.
+
+        To keep answers as they arrive, add each one separately. A batch may be sent again after a
+        crash: an answer whose ``request_id`` is in the log is ignored, and so is one without an id
+        that equals its annotator's latest answer to the sample in the same round.
+
+        Returns:
+            The number of new answers.
+
+        Raises:
+            LabelError: A value is not valid, an answer is refused by the check of
+                ``accept_only``, the ids have another type than those in the store, a
+                ``request_id`` belongs to another answer, or there is nothing to undo.
+        """
+        given = list(answers)
+        for answer in given:
+            answer.check()
+        ids: list[SampleId] = as_sample_ids((a.sample_id for a in given), unique=False).tolist()
+        labels = [a.label if isinstance(a.label, Skip | Undo) else as_label(a.label) for a in given]
+        for sample_id, label in zip(ids, labels, strict=True):
+            if reason := self.refusal(sample_id, label):
+                raise LabelError(f"{self._database.path}: {reason}; it is not stored")
+        with self._database.transaction():
+            self._check_type(ids)
+            return sum(map(self._insert, ids, labels, given))
+
+    def labels(self, *, up_to: int | None = None) -> dict[SampleId, Label]:
+        """Returns the labels in force, by sample id, oldest answer first.
+
+        Args:
+            up_to: Use only answers up to this ``answer_id``, such as that of a cut; None for all.
+        """
+        in_force = self.in_force(up_to=up_to).values()
+        return {a.sample_id: a.label for a in in_force if not isinstance(a.label, Skip | Undo)}
+
+    def skipped(self, *, up_to: int | None = None) -> list[SampleId]:
+        """Returns the samples whose answer in force is a skip, oldest answer first.
+
+        Args:
+            up_to: As in ``labels``.
+        """
+        return [a.sample_id for a in self.in_force(up_to=up_to).values() if a.label is SKIP]
+
+    def in_force(self, *, up_to: int | None = None) -> dict[SampleId, Answer]:
+        """Returns the answers in force, by sample id, oldest answer first.
+
+        Args:
+            up_to: As in ``labels``.
+        """
+        answers = self._accepted(self._answers("answer_id <= ?", up_to))
+        return answers_in_force(answers, self.consensus)
+
+    def answers(self, round: int | None = None) -> list[Answer]:
+        """Returns all answers in the order of commits, or only those of one round."""
+        return self._answers("round = ?", round)
+
+    def usable_answers(self, *, after: int) -> list[Answer]:
+        """Returns the answers behind an ``answer_id`` that can be used, in the order of commits."""
+        return self._accepted(self._answers("answer_id > ?", after))
+
+    def _insert(self, sample_id: SampleId, label: Label | Skip | Undo, given: NewAnswer) -> bool:
+        status, text = as_columns(label)
+        if given.request_id is not None:
+            before = self._database.read(
+                "SELECT sample_id, annotator, status, label FROM answers WHERE request_id = ?",
+                (given.request_id,),
+            )
+            if before and before != [(sample_id, given.annotator, status, text)]:
+                raise LabelError(
+                    f"{self._database.path}: request_id {given.request_id!r} belongs to another "
+                    f"answer, to sample {before[0][0]!r}; use a new id for each request"
+                )
+            if before:
+                return False
+        before = self._database.read(
+            "SELECT status, label, round FROM answers WHERE (sample_id, annotator) = (?, ?) "
+            "ORDER BY answer_id",
+            (sample_id, given.annotator),
+        )
+        if label is UNDO and not before:
+            raise LabelError(
+                f"{self._database.path}: {given.annotator!r} has not answered sample "
+                f"{sample_id!r}; there is nothing to undo"
+            )
+        of_round = [row[:2] for row in before if row[2] == given.round]
+        is_repeated = of_round[-1:] == [(status, text)] and (
+            label is UNDO or before[-1][0] != "undo"
+        )
+        if given.request_id is None and is_repeated:
+            return False
+        self._database.write(
+            f"INSERT INTO answers ({_WRITTEN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(sample_id, status, text, given.annotator, given.round, given.rank),
+                *(given.seconds, given.request_id, now()),
+            ),
+        )
+        return True
+
+    def _accepted(self, answers: list[Answer]) -> list[Answer]:
+        reasons = {a.answer_id: self.refusal(a.sample_id, a.label) for a in answers}
+        refused = {answer_id: reason for answer_id, reason in reasons.items() if reason}
+        if new := refused.keys() - self._refused:
+            self._refused |= new
+            _log.warning(
+                "%s: ignoring %d answers that cannot be used, such as answer %d: %s",
+                *(self._database.path, len(new), min(new), refused[min(new)]),
+            )
+        return [answer for answer in answers if answer.answer_id not in refused]
+
+    def _answers(self, where: str, value: int | None) -> list[Answer]:
+        rows = self._database.read(
+            f"SELECT {', '.join(COLUMNS)} FROM answers "
+            f"WHERE {'? IS NULL' if value is None else where} ORDER BY answer_id",
+            (value,),
+        )
+        return [answer_of_row(row) for row in rows]
+
+    def _check_type(self, ids: list[SampleId]) -> None:
+        stored = self._database.read("SELECT sample_id FROM answers LIMIT 1")
+        # With a check, the ids are known, and the store may hold a row of another type.
+        if self._check is None and ids and stored and type(ids[0]) is not type(stored[0][0]):
+            raise LabelError(
+                f"{self._database.path}: expected sample ids of type "
+                f"{type(stored[0][0]).__name__} like those in the store, got {name_ids(ids)}"
+            )

@@ -1,0 +1,63 @@
+"""Which of several answers to a sample is in force."""
+
+from collections.abc import Collection, Iterable
+
+from lightning_badge.exceptions import LabelError
+from lightning_badge.labels import UNDO
+from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.answer import Answer, as_columns
+
+LATEST, MAJORITY, UNANIMOUS = CONSENSUS = ("latest", "majority", "unanimous")
+
+
+def check_consensus(consensus: object) -> str:
+    """Returns the name of a rule, or raises a LabelError that lists the rules."""
+    if isinstance(consensus, str) and consensus in CONSENSUS:
+        return consensus
+    raise LabelError(f"consensus: expected one of {', '.join(CONSENSUS)}, got {consensus!r}")
+
+
+def decide(votes: Collection[Answer], consensus: str) -> Answer | None:
+    """Returns the answer in force of a sample; None if its annotators do not agree.
+
+    Args:
+        votes: The latest answer of each annotator to the sample, without ``UNDO``.
+        consensus: ``latest``: the latest of them. ``majority``: the answer of most annotators,
+            none if two answers have equally many. ``unanimous``: the answer of all annotators.
+
+    Returns:
+        The latest of those answers that agree.
+    """
+    if not votes:
+        return None
+    if consensus == LATEST:
+        return max(votes, key=lambda vote: vote.answer_id)
+    by_answer: dict[tuple[str, str | None], list[Answer]] = {}
+    for vote in sorted(votes, key=lambda vote: vote.answer_id):
+        by_answer.setdefault(as_columns(vote.label), []).append(vote)
+    if consensus == UNANIMOUS:
+        return by_answer.popitem()[1][-1] if len(by_answer) == 1 else None
+    most = max(map(len, by_answer.values()))
+    winners = [agreed for agreed in by_answer.values() if len(agreed) == most]
+    return winners[0][-1] if len(winners) == 1 else None
+
+
+def answers_in_force(answers: Iterable[Answer], consensus: str = LATEST) -> dict[SampleId, Answer]:
+    """Returns the answer in force of each sample, oldest first.
+
+    Of each annotator the latest answer to a sample counts; if it is ``UNDO``, none does. Samples
+    whose annotators do not agree have no answer in force.
+
+    Args:
+        answers: Answers in the order of commits.
+        consensus: One of `CONSENSUS`.
+    """
+    of_annotator: dict[SampleId, dict[str, Answer]] = {}
+    for answer in answers:
+        of_annotator.setdefault(answer.sample_id, {})[answer.annotator] = answer
+    decided = (
+        decide([vote for vote in votes.values() if vote.label is not UNDO], consensus)
+        for votes in of_annotator.values()
+    )
+    in_force = sorted((answer for answer in decided if answer), key=lambda a: a.answer_id)
+    return {answer.sample_id: answer for answer in in_force}

@@ -1,0 +1,61 @@
+"""Leases: samples that are handed to labeling sessions for a limited time."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+
+from lightning_badge.durable.database import Database
+from lightning_badge.sample_ids import SampleId
+
+
+class Leases:
+    """The table of leases; `Query` decides who gets which sample.
+
+    Args:
+        database: The label store.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Returns a transaction: no other process leases or answers within it."""
+        return self._database.transaction()
+
+    def unexpired(self, now: float) -> dict[SampleId, set[str]]:
+        """Returns the sessions that hold each leased sample.
+
+        Args:
+            now: The time, in seconds since 1970; leases that expire until then have ended.
+        """
+        held: dict[SampleId, set[str]] = defaultdict(set)
+        for sample_id, session in self._database.read(
+            "SELECT sample_id, session FROM leases WHERE expires_at > ?", (now,)
+        ):
+            held[sample_id].add(session)
+        return dict(held)
+
+    def grant(
+        self, session: str, sample_ids: Iterable[SampleId], *, now: float, expires_at: float
+    ) -> None:
+        """Leases samples to a session and removes expired leases; call it in ``transaction``."""
+        self._database.write("DELETE FROM leases WHERE expires_at <= ?", (now,))
+        for sample_id in sample_ids:
+            values = (sample_id, session, expires_at)
+            self._database.write("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", values)
+
+    def release(self, session: str, sample_ids: Iterable[SampleId] | None = None) -> None:
+        """Ends leases of a session in one transaction.
+
+        Args:
+            session: The session.
+            sample_ids: The samples; None for all that it holds.
+        """
+        with self.transaction():
+            if sample_ids is None:
+                self._database.write("DELETE FROM leases WHERE session = ?", (session,))
+                return
+            for sample_id in sample_ids:
+                self._database.write(
+                    "DELETE FROM leases WHERE (session, sample_id) = (?, ?)", (session, sample_id)
+                )
