@@ -1,0 +1,282 @@
+"""What is asked next: the samples of a round's query, in order, and who holds which of them.
+
+Labelers of any kind use this module: one that answers in the process of the loop, a server in
+another process, or a file that is exchanged. All of them see the same order, and none of them is
+asked for more than the allowance, which the loop alone writes.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from lightning_badge.labels import SKIP, UNDO
+from lightning_badge.ordering.ordering import Ordering
+from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.answer import Answer, as_columns
+from lightning_badge.store.class_list import ClassList
+from lightning_badge.store.consensus import answers_in_force, decide
+from lightning_badge.store.label_store import Cut, LabelStore
+from lightning_badge.store.query_order import interleaved
+
+LEASE_SECONDS = 600.0
+_ALLOWANCE = "allowance"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A sample to label, with the round and the rank that offer it; validation has no rank."""
+
+    sample_id: SampleId
+    round: int
+    rank: int | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a query has received so far.
+
+    Attributes:
+        labels: Ranked samples of this query whose label is in force.
+        new_labels: Samples, other than validation samples, whose label is not the one of the cut.
+        oldest_s: Seconds since the oldest of the new labels was received; None without any.
+        is_exhausted: Whether no ranked sample is left to ask for.
+        has_answers: Whether any answer was received since the cut.
+    """
+
+    labels: int
+    new_labels: int = 0
+    oldest_s: float | None = None
+    is_exhausted: bool = False
+    has_answers: bool = False
+
+
+class Query:
+    """The samples that a round asks for, in order.
+
+    Samples whose annotators do not agree come first, then the ordering; every third sample is one
+    for validation, until these are answered. An answered sample is not offered again, unless its
+    answer was undone or ``overlap`` asks for more annotators.
+
+    Args:
+        store: The label store.
+        cut: The cut that the round's ordering was computed from.
+        ordering: The ordering.
+        classes: The classes of the run; None for classes without names.
+        validation: Ids of validation samples, in the order in which to ask for them.
+        overlap: Number of annotators that answer each sample.
+    """
+
+    def __init__(
+        self,
+        store: LabelStore,
+        cut: Cut,
+        ordering: Ordering,
+        *,
+        classes: ClassList | None = None,
+        validation: Iterable[SampleId] = (),
+        overlap: int = 1,
+    ) -> None:
+        self.store = store
+        self.round = cut.round
+        self.ordering = ordering
+        self.classes = ClassList(store, None) if classes is None else classes
+        self._overlap = overlap
+        self._consensus = store.consensus
+        self._rank = {sample_id: rank for rank, sample_id in enumerate(ordering)}
+        self._validation = frozenset(validation := list(validation))
+        log = store.usable_answers(after=0)
+        self._last_of_cut = cut.last_answer_id
+        before = [answer for answer in log if answer.answer_id <= cut.last_answer_id]
+        at_cut = answers_in_force(before, self._consensus)
+        self._at_cut = {key: as_columns(answer.label) for key, answer in at_cut.items()}
+        unanswered = (key for key in validation if key not in at_cut)
+        self._order: list[SampleId] = list(interleaved(self._rank, unanswered))
+        self._place = {sample_id: place for place, sample_id in enumerate(self._order)}
+        self._first = 0  # all places before it are closed
+        self._votes: dict[SampleId, dict[str, Answer]] = {}
+        self._answered: dict[tuple[SampleId, str], Answer] = {}
+        self._tied: set[SampleId] = set()
+        self._labeled: set[SampleId] = set()
+        self._changed: dict[SampleId, datetime] = {}
+        self._open_ranks = len(self._rank)
+        self._closed: set[SampleId] = set()
+        self._seen = 0
+        self._take_in(log)
+
+    def allow(self, labels: int | None) -> None:
+        """Permits to hand out samples until the query has this many labels; for the loop alone.
+
+        Args:
+            labels: Number of labels of ranked samples; None for no limit.
+        """
+        facts = {"round": self.round, "labels": labels}
+        last = self.store.changes.last(_ALLOWANCE)
+        if last is None or last.facts != facts:
+            self.store.changes.add(_ALLOWANCE, **facts)
+
+    def lease(
+        self,
+        session: str,
+        count: int,
+        *,
+        annotator: str | None = None,
+        seconds: float = LEASE_SECONDS,
+        now: float | None = None,
+    ) -> list[Offer]:
+        """Hands out the next samples to a session, in one transaction.
+
+        Samples that the session holds already are among them, with a new time.
+
+        Args:
+            session: The labeling session.
+            count: Largest number of samples.
+            annotator: Who will answer: gets no sample that they answered already.
+            seconds: Time after which another session may get the samples.
+            now: The time in seconds since 1970; None for the clock.
+        """
+        now = time.time() if now is None else now
+        with self.store.leases.transaction():
+            self.refresh()
+            held = {
+                sample_id: sessions
+                for sample_id, sessions in self.store.leases.unexpired(now).items()
+                if sample_id in self._place and sample_id not in self._closed
+            }
+            offers = list(self._choose(session, count, annotator, held))
+            given = [offer.sample_id for offer in offers]
+            self.store.leases.grant(session, given, now=now, expires_at=now + seconds)
+        return offers
+
+    def release(self, session: str) -> None:
+        """Ends all leases of a session, for example when its labeler goes home."""
+        self.store.leases.release(session)
+
+    def peek(self, count: int) -> list[Offer]:
+        """Returns the next samples without leasing them, as they are written to a file.
+
+        Args:
+            count: Largest number of samples, if the allowance does not limit it.
+        """
+        self.refresh()
+        has_size = self._permitted() < math.inf
+        return list(self._choose("", len(self._order) if has_size else count, None, {}))
+
+    def guess(self, offer: Offer) -> str | None:
+        """Returns the class that the model predicts for a sample; None if it is not known."""
+        labels = self.ordering.hallucinated_label
+        if offer.rank is None or labels is None:
+            return None
+        number, names = int(labels[offer.rank]), self.classes.names()
+        return str(number) if names is None or number >= len(names) else names[number]
+
+    def refresh(self) -> None:
+        """Takes in the answers that were committed since the last call."""
+        self._take_in(self.store.usable_answers(after=self._seen))
+
+    def progress(self) -> Progress:
+        """Returns what the query has received so far."""
+        self.refresh()
+        oldest = min(self._changed.values(), default=None)
+        age = None if oldest is None else (datetime.now(timezone.utc) - oldest).total_seconds()
+        return Progress(
+            labels=len(self._labeled),
+            new_labels=len(self._changed),
+            oldest_s=age,
+            is_exhausted=not self._open_ranks,
+            has_answers=self._seen > self._last_of_cut,
+        )
+
+    def origin(self, sample_id: SampleId, annotator: str) -> Offer:
+        """Returns where a sample was offered to an annotator: in this query, or in an earlier one.
+
+        Args:
+            sample_id: Any sample.
+            annotator: Who answers; a correction belongs to the round of the answer it corrects.
+        """
+        earlier = self._answered.get((sample_id, annotator))
+        if earlier is not None:
+            return Offer(sample_id, earlier.round, earlier.rank)
+        return Offer(sample_id, self.round, self._rank.get(sample_id))
+
+    def has_answered(self, sample_id: SampleId, annotator: str) -> bool:
+        """Returns whether an annotator answered a sample, even if the answer was undone."""
+        return (sample_id, annotator) in self._answered
+
+    def _choose(
+        self, session: str, count: int, annotator: str | None, held: dict[SampleId, set[str]]
+    ) -> Iterator[Offer]:
+        """Yields the next samples for a session, given who holds which of the open ones."""
+        permitted = self._permitted() - sum(sample_id in self._rank for sample_id in held)
+        own = sum(session in sessions for sessions in held.values())
+        for sample_id in self._open():
+            if count <= 0 or (permitted <= 0 and not own):
+                return
+            votes, sessions = self._votes.get(sample_id, {}), held.get(sample_id, set())
+            room = max(self._overlap - len(votes), sample_id in self._tied) - len(sessions)
+            if session in sessions:
+                own -= 1
+            elif permitted <= 0 or room <= 0 or (annotator is not None and annotator in votes):
+                continue
+            else:
+                permitted -= sample_id in self._rank
+            count -= 1
+            yield Offer(sample_id, self.round, self._rank.get(sample_id))
+
+    def _permitted(self) -> float:
+        """Returns how many further ranked samples the allowance permits."""
+        last = self.store.changes.last(_ALLOWANCE)
+        if last is None or last.facts["round"] != self.round:
+            return 0  # the loop has published another query, or none
+        labels = last.facts["labels"]
+        return math.inf if labels is None else labels - len(self._labeled)
+
+    def _open(self) -> Iterator[SampleId]:
+        yield from sorted(self._tied & self._place.keys(), key=self._place.__getitem__)
+        while self._first < len(self._order) and self._order[self._first] in self._closed:
+            self._first += 1
+        for place in range(self._first, len(self._order)):
+            sample_id = self._order[place]
+            if sample_id not in self._closed and sample_id not in self._tied:
+                yield sample_id
+
+    def _take_in(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            self._seen = answer.answer_id
+            self._answered[answer.sample_id, answer.annotator] = answer
+            votes = self._votes.setdefault(answer.sample_id, {})
+            votes[answer.annotator] = answer
+            if answer.label is UNDO:
+                del votes[answer.annotator]
+        for sample_id in dict.fromkeys(answer.sample_id for answer in answers):
+            self._decide(sample_id)
+
+    def _decide(self, sample_id: SampleId) -> None:
+        votes = self._votes[sample_id]
+        decided = decide(votes.values(), self._consensus)
+        _set(self._tied, sample_id, bool(votes) and decided is None)
+        self._count(sample_id, decided)
+        if sample_id not in self._place:
+            return
+        was_closed = sample_id in self._closed
+        is_closed = decided is not None and len(votes) >= self._overlap
+        _set(self._closed, sample_id, is_closed)
+        if sample_id in self._rank:
+            self._open_ranks += was_closed - is_closed
+        if not is_closed:
+            self._first = min(self._first, self._place[sample_id])
+
+    def _count(self, sample_id: SampleId, decided: Answer | None) -> None:
+        is_label = decided is not None and decided.label is not SKIP
+        of_round = decided is not None and decided.round == self.round
+        _set(self._labeled, sample_id, is_label and of_round and sample_id in self._rank)
+        self._changed.pop(sample_id, None)
+        if decided is None or not is_label or sample_id in self._validation:
+            return
+        if as_columns(decided.label) != self._at_cut.get(sample_id):
+            self._changed[sample_id] = decided.received_at
+
+
+def _set(members: set[SampleId], sample_id: SampleId, is_member: bool) -> None:
+    (members.add if is_member else members.discard)(sample_id)
