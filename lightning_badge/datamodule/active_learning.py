@@ -26,7 +26,14 @@ from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
 from lightning_badge.namespaces import inherited, join_namespaces
 from lightning_badge.pool_batch import PoolBatch
-from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, name_ids, positions_of
+from lightning_badge.sample_ids import (
+    SampleId,
+    SampleIds,
+    as_sample_ids,
+    fingerprint,
+    name_ids,
+    positions_of,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +68,8 @@ class ActiveLearningDataModule(LightningDataModule):
             count is drawn stratified by class if ``labels`` or ``train.targets`` contain one class
             per sample (with every class if the count allows), otherwise uniformly.
         labels: Targets of all of ``train``, known beforehand as in a simulation.
+        validation_ids: Samples of ``train`` for validation, in place of ``val``: never in labeled
+            set or pool, and validation data once they are labeled.
         sample_ids: Stable ids of ``train``, in its order; None for 0..n-1.
         evaluation_view: The samples of ``train`` in the same order without random augmentation, for
             pool and labeled batches; None for ``train`` itself.
@@ -94,6 +103,7 @@ class ActiveLearningDataModule(LightningDataModule):
         *,
         initial_labeled: int | Iterable[SampleId] | Mapping[SampleId, Any],
         labels: Iterable[Any] | None = None,
+        validation_ids: Iterable[SampleId] = (),
         sample_ids: Iterable[SampleId] | None = None,
         evaluation_view: MapStyle | None = None,
         class_names: Sequence[str] | None = None,
@@ -128,6 +138,7 @@ class ActiveLearningDataModule(LightningDataModule):
         self._known = _known_labels(train, labels)
         self._is_labeled = np.zeros(n, dtype=np.bool_)
         self._is_discarded = np.zeros(n, dtype=np.bool_)
+        self.validation_ids = self._reserve(validation_ids)
         self._given: dict[int, Label] = {}
         if isinstance(initial_labeled, int | np.integer):
             self._is_labeled[draw_initial(self._known, n, int(initial_labeled), seed)] = True
@@ -136,13 +147,28 @@ class ActiveLearningDataModule(LightningDataModule):
 
     @property
     def has_validation(self) -> bool:
-        """Whether there are validation data."""
-        return self._val is not None
+        """Whether there are validation data now."""
+        return self._val is not None or bool((self._is_labeled & self._is_validation).any())
+
+    @property
+    def plans_validation(self) -> bool:
+        """Whether there are validation data, or will be once validation samples are labeled."""
+        return self._val is not None or len(self.validation_ids) > 0
+
+    @property
+    def source(self) -> str:
+        """Identifies the data, so that a run is not continued with others."""
+        return fingerprint(self._ids)
+
+    @property
+    def sample_ids(self) -> SampleIds:
+        """Ids of all training data, those for validation included, in their order."""
+        return self._ids
 
     @property
     def labeled_ids(self) -> SampleIds:
         """Ids of the labeled set, in the order of the training data."""
-        return self._ids[self._is_labeled]
+        return self._ids[self._is_training]
 
     @property
     def discarded_ids(self) -> SampleIds:
@@ -151,8 +177,8 @@ class ActiveLearningDataModule(LightningDataModule):
 
     @property
     def pool_ids(self) -> SampleIds:
-        """Ids that are neither labeled nor discarded, in the order of the training data."""
-        return self._ids[~(self._is_labeled | self._is_discarded)]
+        """Ids that are not labeled, discarded or for validation, in the order of the data."""
+        return self._ids[self._is_in_pool]
 
     def label(
         self,
@@ -221,8 +247,8 @@ class ActiveLearningDataModule(LightningDataModule):
 
         A label that was not given is read from the data set, which loads that sample.
         """
-        positions = np.flatnonzero(self._is_labeled).tolist()
-        items = self._view(self._evaluation_view, self._is_labeled)
+        positions = np.flatnonzero(self._is_training).tolist()
+        items = self._view(self._evaluation_view, self._is_training)
         labels = (
             self._given[position]
             if position in self._given
@@ -249,9 +275,9 @@ class ActiveLearningDataModule(LightningDataModule):
         Raises:
             LabelError: Nothing is labeled.
         """
-        if not self._is_labeled.any():
+        if not self._is_training.any():
             raise LabelError("no sample is labeled; pass initial_labeled= or call label(ids)")
-        view = self._view(self._train, self._is_labeled)
+        view = self._view(self._train, self._is_training)
         batches = JoinLoneSample(RandomSampler(view), self.batch_size, drop_last=False)
         return DataLoader(
             view, batch_sampler=batches, collate_fn=self._collate_fn, **self._loader_args
@@ -261,12 +287,15 @@ class ActiveLearningDataModule(LightningDataModule):
     def val_dataloader(self) -> Callable[[], Any]:
         """Returns the validation data in their order."""
         # Lightning validates if this method is overridden, so without data it must not be.
-        if self._val is not None:
+        if self.has_validation:
             return self._val_dataloader
         return inherited(self, "LightningDataModule", "val_dataloader", self.trainer)
 
     def _val_dataloader(self) -> DataLoader[Any]:
-        return self._eval_loader(self._val)
+        if self._val is not None:
+            return self._eval_loader(self._val)
+        labeled = self._is_labeled & self._is_validation
+        return self._eval_loader(self._view(self._evaluation_view, labeled))
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Returns the test data in their order.
@@ -280,11 +309,29 @@ class ActiveLearningDataModule(LightningDataModule):
 
     def pool_dataloader(self) -> DataLoader[PoolBatch]:
         """Returns the pool as `PoolBatch`, in the order of `pool_ids`."""
-        return self._with_ids(~(self._is_labeled | self._is_discarded))
+        return self._with_ids(self._is_in_pool)
 
     def labeled_dataloader(self) -> DataLoader[PoolBatch]:
         """Returns the labeled set as `PoolBatch`, in the order of `labeled_ids`."""
-        return self._with_ids(self._is_labeled)
+        return self._with_ids(self._is_training)
+
+    @property
+    def _is_training(self) -> npt.NDArray[np.bool_]:
+        return self._is_labeled & ~self._is_validation
+
+    @property
+    def _is_in_pool(self) -> npt.NDArray[np.bool_]:
+        return ~(self._is_labeled | self._is_discarded | self._is_validation)
+
+    def _reserve(self, validation_ids: Iterable[SampleId]) -> SampleIds:
+        ids = as_sample_ids(validation_ids)
+        if len(ids) and self._val is not None:
+            raise LabelError(
+                "validation_ids: expected none beside val=, which has the validation data"
+            )
+        self._is_validation = np.zeros(len(self._ids), dtype=np.bool_)
+        self._is_validation[positions_of(ids, self._ids, of="the training data")] = True
+        return ids
 
     def _with_ids(self, is_chosen: npt.NDArray[np.bool_]) -> DataLoader[PoolBatch]:
         view = self._view(self._evaluation_view, is_chosen)

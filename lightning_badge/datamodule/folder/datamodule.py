@@ -1,12 +1,14 @@
 """Samples of a folder as an `ActiveLearningDataModule`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.datamodule.folder.cold_start import cold_start
 from lightning_badge.datamodule.folder.find import find_samples
 from lightning_badge.datamodule.folder.known_labels import (
     as_target,
@@ -17,9 +19,10 @@ from lightning_badge.datamodule.folder.known_labels import (
     read_label_file,
 )
 from lightning_badge.datamodule.folder.samples import FolderDataset, Samples
+from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label
-from lightning_badge.sample_ids import SampleId
+from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint
 
 _NAMED = 5
 
@@ -29,7 +32,7 @@ class FolderDataModule(ActiveLearningDataModule):
 
     If every sample has a label, a labeled subset is drawn and the other labels are held back for a
     simulated labeler. Otherwise the labels that are known are the labeled set, all other samples
-    are the pool, and no label is held back: pass answers to `label`.
+    are the pool or for validation, and no label is held back: pass answers to `label`.
 
     Args:
         samples: The samples.
@@ -38,7 +41,11 @@ class FolderDataModule(ActiveLearningDataModule):
         multilabel: Whether a sample may have several classes, or none; targets are then float
             ``[c]``, otherwise the number of the class.
         val_size: Number of validation samples, drawn among the known labels by a seeded hash of
-            the sample id. None draws a tenth (30 to 300) if every sample has a label, else none.
+            the sample id. None draws a tenth (30 to 300) if every sample has a label, else as
+            ``validation`` says.
+        validation: If a sample has no label and ``val_size`` is None: ``auto`` reserves a tenth of
+            all samples (30 to 300), drawn by that hash, which people label too; ``none`` reserves
+            none. A mapping of ids to labels: these samples are for validation in any case.
         split_seed: Of that hash.
         initial_labeled: If every sample has a label: number of initial labels, or their ids.
         **arguments: Further arguments of `ActiveLearningDataModule`.
@@ -59,25 +66,38 @@ class FolderDataModule(ActiveLearningDataModule):
         classes: Sequence[Any] | None = None,
         multilabel: bool = False,
         val_size: int | None = None,
+        validation: str | Mapping[SampleId, str] = "none",
         split_seed: int = 0,
         initial_labeled: int | Iterable[SampleId] = 20,
         **arguments: Any,
     ) -> None:
+        if isinstance(validation, Mapping):
+            labels = {**labels, **validation}
+        elif validation not in ("auto", "none"):
+            raise LabelError(f"validation: expected auto, none or labels, got {validation!r}")
         names = class_list(classes, list(labels.values()), multilabel=multilabel)
         encoded = {
             sample_id: encode(label, names, multilabel=multilabel)
             for sample_id, label in labels.items()
         }
         is_simulated = len(encoded) == len(samples.sample_ids)
-        wants_validation = is_simulated if val_size is None else val_size > 0
-        held_out = draw_validation(labels, val_size, split_seed) if wants_validation else set()
+        held_out: list[SampleId] = []
+        reserved: list[SampleId] = []
+        if isinstance(validation, Mapping):
+            held_out = list(validation)
+        elif is_simulated if val_size is None else val_size > 0:
+            held_out = draw_validation(labels, val_size, split_seed)
+        elif validation == "auto" and val_size is None:
+            everyone = dict.fromkeys(samples.sample_ids, "")
+            reserved = draw_validation(everyone, None, split_seed)
+        is_held_out = frozenset(held_out)
         unknown = placeholder(names, multilabel=multilabel)
 
         def part(is_val: bool) -> FolderDataset:
             positions = [
                 position
                 for position, sample_id in enumerate(samples.sample_ids)
-                if (sample_id in held_out) == is_val
+                if (sample_id in is_held_out) == is_val
             ]
             ids = [samples.sample_ids[position] for position in positions]
             targets = [as_target(encoded.get(sample_id, unknown)) for sample_id in ids]
@@ -94,12 +114,22 @@ class FolderDataModule(ActiveLearningDataModule):
             if is_simulated
             else {sample_id: encoded[sample_id] for sample_id in ids if sample_id in encoded},
             labels=[encoded[sample_id] for sample_id in ids] if is_simulated else None,
+            validation_ids=reserved,
             sample_ids=ids,
             class_names=names,
             **arguments,
         )
         self.samples, self.multilabel = samples, multilabel
         self._known_count = len(encoded)
+
+    @property
+    def source(self) -> str:
+        """Identifies the data by their kind and path, because their contents may grow."""
+        return fingerprint(as_sample_ids([f"{self.samples.kind}: {self.samples.source}"]))
+
+    def cold_start(self) -> GradientEmbedding:
+        """Returns an embedding of the pool that needs no model."""
+        return cold_start(self.samples, self.pool_ids)
 
     def held_back_labels(self) -> dict[SampleId, Label]:
         """Returns what a simulated labeler knows: the label of every sample but validation samples.
@@ -121,6 +151,7 @@ def folder(
     *,
     kind: str = "auto",
     labels: str | None = None,
+    validation: str = "none",
     image_size: int = 64,
     text_column: str | None = None,
     id_column: str | None = None,
@@ -136,6 +167,8 @@ def folder(
         kind: ``images``, ``texts`` or ``tables``; ``auto`` finds out.
         labels: CSV file with the columns ``sample_id`` and ``label``; ``a|b`` stands for two
             classes of one sample. Relative to the current folder, else to ``path``.
+        validation: ``auto`` or ``none`` as in `FolderDataModule`, or a file like ``labels`` that
+            has the samples for validation.
         image_size: Side length in pixels that images are resized to.
         text_column: Column of the texts; None chooses the column with the longest texts.
         id_column: Column of the sample ids; None takes ``sample_id`` or ``id``, else row numbers.
@@ -148,12 +181,13 @@ def folder(
     """
     root = Path(path)
     label_file = None if labels is None else _resolve(labels, root)
+    validation_file = None if validation in ("auto", "none") else _resolve(validation, root)
     samples = find_samples(
         root,
         kind=kind,
         image_size=image_size,
         columns={"text": text_column, "id": id_column, "label": label_column},
-        not_data=label_file,
+        not_data=[file for file in (label_file, validation_file) if file is not None],
     )
     for note in samples.notes:
         rank_zero_info(f"{path}: {note}")
@@ -167,7 +201,11 @@ def folder(
     known = dict(samples.labels)
     if label_file is not None:
         known = read_label_file(label_file, samples.sample_ids, samples.left_out)
-    return FolderDataModule(samples, labels=known, **arguments)
+    held_out: str | dict[SampleId, str] = validation
+    if validation_file is not None:
+        held_out = read_label_file(validation_file, samples.sample_ids, samples.left_out)
+    samples = replace(samples, source=root.resolve().name)
+    return FolderDataModule(samples, labels=known, validation=held_out, **arguments)
 
 
 def _resolve(labels: str, root: Path) -> Path:

@@ -1,6 +1,6 @@
 """Tells what kind of samples a path holds, and reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from lightning_badge.datamodule.folder.images import image_files, read_images
@@ -17,7 +17,7 @@ def find_samples(
     kind: str,
     image_size: int,
     columns: Mapping[str, str | None],
-    not_data: Path | None,
+    not_data: Collection[Path] = (),
 ) -> Samples:
     """Reads the samples of a folder or a file.
 
@@ -27,7 +27,7 @@ def find_samples(
             column of texts, else a table.
         image_size: Side length in pixels that images are resized to.
         columns: Names of the columns ``text``, ``id`` and ``label``; None where not named.
-        not_data: A file in the folder that is not data, such as that of the labels.
+        not_data: Files in the folder that are not data, such as that of the labels.
 
     Raises:
         BadgeError: An unknown kind, nothing that can be read, or a column that is missing.

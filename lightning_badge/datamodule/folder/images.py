@@ -81,7 +81,7 @@ def read_images(folder: Path, *, image_size: int = 64) -> Samples:
         torch.from_numpy(np.stack(decoded)) if is_in_memory else EncodedImages(kept, image_size)
     )
     names = [path.relative_to(folder).as_posix() for path in kept]
-    return Samples("images", names, inputs, left_out)
+    return Samples("images", names, inputs, left_out, shown=list(map(str, kept)))
 
 
 def decode(path: Path, image_size: int) -> npt.NDArray[np.uint8]:

@@ -137,7 +137,7 @@ def split(label: str, *, multilabel: bool) -> list[str]:
     return [name for name in names if name and name != "none"]
 
 
-def draw_validation(labels: Mapping[SampleId, str], size: int | None, seed: int) -> set[SampleId]:
+def draw_validation(labels: Mapping[SampleId, str], size: int | None, seed: int) -> list[SampleId]:
     """Draws validation samples by a seeded hash of their ids.
 
     The draw of a sample does not depend on the order of the others.
@@ -146,6 +146,9 @@ def draw_validation(labels: Mapping[SampleId, str], size: int | None, seed: int)
         labels: Labeled samples, of which validation samples are drawn.
         size: Their number; a tenth, at least 30, at most 300 and at most half where None.
         seed: Of the hash.
+
+    Returns:
+        The validation samples in the order of the hash.
 
     Raises:
         LabelError: A size that leaves nothing to train on.
@@ -157,7 +160,7 @@ def draw_validation(labels: Mapping[SampleId, str], size: int | None, seed: int)
         raise LabelError(
             f"val_size: expected fewer than the {len(labels)} known labels, got {size}"
         )
-    return set(sorted(labels, key=lambda sample_id: _hash(sample_id, seed))[:size])
+    return sorted(labels, key=lambda sample_id: _hash(sample_id, seed))[:size]
 
 
 def _hash(sample_id: SampleId, seed: int) -> bytes:

@@ -1,7 +1,7 @@
 """Rows of a CSV, JSON Lines or Parquet file, as columns."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,12 @@ class Rows:
     notes: list[str]
 
 
-def row_file(path: Path, not_data: Path | None) -> Path:
+def row_file(path: Path, not_data: Collection[Path] = ()) -> Path:
     """Returns the file with the rows: the path itself, or the only such file of the folder.
 
     Args:
         path: A file or a folder.
-        not_data: A file that is not data, such as that of the labels.
+        not_data: Files that are not data, such as that of the labels.
 
     Raises:
         BadgeError: No such file, or several.
@@ -50,11 +50,11 @@ def row_file(path: Path, not_data: Path | None) -> Path:
         raise BadgeError(f"{path}: expected one of {', '.join(SUFFIXES)}, got {path.suffix!r}")
     if not path.is_dir():
         raise BadgeError(f"{path}: expected a folder or a file, found neither; check data.path")
-    excluded = None if not_data is None else not_data.resolve()
+    excluded = [file.resolve() for file in not_data]
     files = sorted(
         file
         for file in path.iterdir()
-        if file.suffix.lower() in SUFFIXES and file.is_file() and file.resolve() != excluded
+        if file.suffix.lower() in SUFFIXES and file.is_file() and file.resolve() not in excluded
     )
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"

@@ -32,6 +32,9 @@ class Samples:
         left_out: Reason why a sample cannot be read, by its name.
         notes: Lines that say which columns were chosen.
         labels: Labels that the file itself holds, as text.
+        shown_as: What people see of a sample: ``path``, ``text`` or ``row``.
+        source: Name of the folder or file.
+        shown: That of each sample, ``[n]``; empty if it is not known.
     """
 
     kind: str
@@ -40,6 +43,9 @@ class Samples:
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     labels: Mapping[SampleId, str] = field(default_factory=dict)
+    source: str = ""
+    shown_as: str = "path"
+    shown: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)

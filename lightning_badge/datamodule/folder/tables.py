@@ -50,7 +50,23 @@ def table_of(file: Path, rows: Rows) -> Samples:
             f"columns {', '.join(map(repr, unused))} are not used: constant, or texts of more than "
             f"{_MOST_VALUES} different values"
         )
-    return Samples("tables", rows.sample_ids, inputs, rows.left_out, notes, rows.labels)
+    return Samples(
+        *("tables", rows.sample_ids, inputs, rows.left_out, notes, rows.labels),
+        shown_as="row",
+        shown=_as_texts(rows),
+    )
+
+
+def _as_texts(rows: Rows) -> list[str]:
+    """Returns each row as a line of text."""
+    return [
+        ", ".join(
+            f"{name}={value}"
+            for name, value in zip(rows.columns, row, strict=True)
+            if value is not None
+        )
+        for row in zip(*rows.columns.values(), strict=True)
+    ]
 
 
 def _columns_of(values: list[Any]) -> _Columns | None:
