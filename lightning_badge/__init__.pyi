@@ -7,15 +7,17 @@ from .datamodule.active_learning import ActiveLearningDataModule as ActiveLearni
 from .embedding import GradientEmbedding as GradientEmbedding
 from .exceptions import BadgeError as BadgeError
 from .exports.export import export_ordering as export_ordering
+from .labelers import DatasetLabelers as DatasetLabelers
+from .labelers import FileLabelers as FileLabelers
+from .labelers import Labelers as Labelers
 from .labels import SKIP as SKIP
 from .loop.active_learning import ActiveLearningLoop as ActiveLearningLoop
 from .loop.budget import Budget as Budget
 from .loop.budget import CoverageBudget as CoverageBudget
 from .loop.budget import FixedBudget as FixedBudget
+from .loop.budget import OnDemandBudget as OnDemandBudget
 from .loop.budget import ScheduleBudget as ScheduleBudget
 from .loop.budget import VariableBudget as VariableBudget
-from .oracle import DatasetOracle as DatasetOracle
-from .oracle import Oracle as Oracle
 from .order_files import order_files as order_files
 from .ordering import STRATEGIES as STRATEGIES
 from .ordering import LazyOrdering as LazyOrdering
@@ -29,5 +31,7 @@ from .ordering import strategy as strategy
 from .ordering_file import read_ordering as read_ordering
 from .ordering_file import write_ordering as write_ordering
 from .pool_batch import PoolBatch as PoolBatch
+from .store.answer import NewAnswer as NewAnswer
 from .store.label_store import LabelStore as LabelStore
+from .store.next_sample import Query as Query
 from .store.run_directory import RunDirectory as RunDirectory

@@ -19,7 +19,6 @@ from tiny import LIGHTNING_WARNINGS
 
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.labels import SKIP
 from lightning_badge.ordering import STRATEGIES, Ordering
 
 pytestmark = LIGHTNING_WARNINGS
@@ -198,10 +197,16 @@ def test_budgets(composed: Compose, budget: str) -> None:
     assert getattr(built, "seed", 7) == 7
 
 
-@pytest.mark.parametrize("oracle", options("oracle"))
-def test_oracles(composed: Compose, oracle: str) -> None:
-    built = instantiate(composed(f"oracle={oracle}").oracle)({0: "cat", 1: "dog"})
-    assert SKIP not in dict(built.answer([1, 0])).values()
+@pytest.mark.parametrize("labelers", options("labelers"))
+def test_labelers_are_built_for_a_datamodule_and_a_run_directory(
+    composed: Compose, tmp_path: Path, labelers: str
+) -> None:
+    data = [([float(n)], n % 2) for n in range(9)]
+    datamodule = ActiveLearningDataModule(data, initial_labeled=3, labels=[n % 2 for n in range(9)])
+    built = instantiate(composed(f"labelers={labelers}").labelers)(datamodule, tmp_path)
+    assert callable(built.publish)
+    assert list(built.collect()) == []
+    built.close()
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
@@ -257,7 +262,7 @@ def test_hydra_creates_no_folders_and_keeps_the_working_directory(composed: Comp
     assert hydra.job.chdir is False
 
 
-@pytest.mark.parametrize("group", ["data", "model", "strategy", "budget", "oracle", "trainer"])
+@pytest.mark.parametrize("group", ["data", "model", "strategy", "budget", "labelers", "trainer"])
 def test_an_unknown_option_is_an_error(composed: Compose, group: str) -> None:
     with pytest.raises(MissingConfigException, match="Available options"):
         composed(f"{group}=nope")

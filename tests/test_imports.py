@@ -15,7 +15,7 @@ PACKAGE, SCRIPTS = ROOT / "lightning_badge", ROOT / "scripts"
 
 # From the top down: a row may import the rows below it.
 ROWS = (
-    *("__main__", "app", "examples", "research", "callback", "loop", "labelers", "oracle", "store"),
+    *("__main__", "app", "examples", "research", "callback", "loop", "labelers", "store"),
     *("datamodule", "encoders", "capture", "order_files", "exports", "ordering_file", "viz"),
     *("ordering", "embedding_files", "embedding", "kernels", "metrics", "durable", "pool_batch"),
     *("sample_ids", "labels", "found_by_file", "progress", "namespaces", "exceptions"),
@@ -42,7 +42,10 @@ USERS = {
     "triton": {"kernels"},
     "yaml": {"app", "store"},
 }
-STDLIB_AND_NUMPY = ("loop/budget/", "oracle.py", "store/label_store.py", "store/answer.py")
+STDLIB_AND_NUMPY = (
+    *("loop/budget/", "labelers/", "store/answer", "store/changes.py", "store/consensus.py"),
+    *("store/label_store.py", "store/leases.py", "store/next_sample.py", "store/query_order.py"),
+)
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),
     *("transformers", "triton"),
@@ -55,6 +58,7 @@ ALONE = {"numba": "kernels/numba_pruned", "triton": "kernels/triton_tiled"}
 KINDS = {
     "lightning_badge.ordering.strategies": set(),
     "lightning_badge.loop.budget": {"base"},
+    "lightning_badge.labelers": {"base"},
     "lightning_badge.exports": {"export"},
     "lightning_badge.app.commands": set(),
     # numba_pruned uses numerics of torch_blocked, until these are a separate module.

@@ -1,6 +1,6 @@
 """Runs the active learning loop configured by ``configs/al_loop.yaml`` and the command line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,21 +9,30 @@ from lightning_badge.app.command_line import one_line_errors, run
 
 import hydra
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_badge.app.data_facts import fill_in
+from lightning_badge.app.earlier_configs import upgraded
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.labelers import DatasetLabelers, Labelers
+from lightning_badge.labels import Label
 from lightning_badge.loop.active_learning import ActiveLearningLoop
 from lightning_badge.loop.train_round import round_seed
-from lightning_badge.sample_ids import as_sample_ids, fingerprint
+from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
 CONFIGS = "pkg://lightning_badge.configs"
-IDENTITY = ("seed", "initial_labels", "model", "strategy", "budget", "oracle")
+IDENTITY = ("seed", "initial_labels", "cold_start", "model", "strategy", "budget")
 # The location of the data and the way to load them may change; a fingerprint identifies the data.
 NOT_IDENTITY = {"path", "num_workers"}
-LOOP_KEYS = ("seed", "metric", "max_rounds", "total_labels", "target_metric", "progress")
+# How a query is written may change.
+NOT_IDENTITY_OF_LABELERS = {"rows", "export", "fields"}
+LOOP_KEYS = (
+    *("seed", "metric", "max_rounds", "total_labels", "target_metric", "progress"),
+    *("cold_start", "overlap", "accept_changes"),
+)
 
 
 def run_loop(arguments: Sequence[str] | None = None, *, program: str | None = None) -> None:
@@ -41,11 +50,11 @@ def run_loop(arguments: Sequence[str] | None = None, *, program: str | None = No
 def _main(config: DictConfig) -> float:
     """Runs the loop and returns the metric of its last round."""
     datamodule = instantiate(config.data)
-    labels = datamodule.held_back_labels()
+    budget = instantiate(config.budget)
+    labelers = instantiate(config.labelers)(datamodule, Path(config.run_dir).expanduser().resolve())
     fill_in(config, datamodule)
-    identity = _identify(config, labels)
-    budget, oracle = instantiate(config.budget), instantiate(config.oracle)(labels)
-    make_model = partial(instantiate, config.model)
+    identity = _identify(config, datamodule, labelers)
+    make_model = partial(_make_model, config, datamodule)
     make_round_trainer = partial(_make_trainer, config)
     # A model or trainer that cannot be built fails here, before the configuration is stored.
     _ = make_model(), make_round_trainer(0, Path(config.run_dir))
@@ -54,27 +63,44 @@ def _main(config: DictConfig) -> float:
             run_directory.start_over()
         with LabelStore(run_directory.labels_path) as store:
             begun = run_directory.metrics_path(0).exists() or bool(store.answers())
-            run_directory.ensure_identity(*identity, begun=begun)
+            run_directory.ensure_identity(*identity, begun=begun, upgrade=upgraded)
+            store.set_consensus(config.consensus)
             return ActiveLearningLoop(
                 make_model,
                 make_round_trainer,
                 datamodule,
                 budget,
-                oracle,
+                labelers,
                 store,
                 run_directory,
                 **{key: config[key] for key in LOOP_KEYS},
             ).run()
 
 
-def _identify(config: DictConfig, labels: dict[Any, Any]) -> tuple[Any, list[str]]:
+def _identify(
+    config: DictConfig, datamodule: ActiveLearningDataModule, labelers: Labelers
+) -> tuple[Any, list[str]]:
     """Returns the configuration to store, and its keys that define the run."""
     kept: Any = OmegaConf.to_container(config, resolve=True)
     del kept["fresh"], kept["round"]
     data = [f"data.{key}" for key in kept["data"] if key not in NOT_IDENTITY]
-    known = as_sample_ids(f"{sample_id!r}: {label!r}" for sample_id, label in labels.items())
-    kept["data_fingerprint"] = fingerprint(known)
-    return kept, [*IDENTITY, *data, "data_fingerprint"]
+    names = [key for key in kept["labelers"] if key not in NOT_IDENTITY_OF_LABELERS]
+    # What simulated labelers know is part of the data; of other data the source is known.
+    known = labelers.labels if isinstance(labelers, DatasetLabelers) else None
+    kept["data_fingerprint"] = datamodule.source if known is None else _fingerprint(known)
+    return kept, [*IDENTITY, *(f"labelers.{name}" for name in names), *data, "data_fingerprint"]
+
+
+def _fingerprint(labels: Mapping[SampleId, Label]) -> str:
+    """Returns a digest of sample ids with their labels."""
+    return fingerprint(as_sample_ids(f"{key!r}: {label!r}" for key, label in labels.items()))
+
+
+def _make_model(config: DictConfig, datamodule: ActiveLearningDataModule) -> LightningModule:
+    """Builds the model of a round; answers may have added classes since the last one."""
+    config.classes = datamodule.class_names and len(datamodule.class_names)
+    model: LightningModule = instantiate(config.model)
+    return model
 
 
 def _make_trainer(config: DictConfig, round: int, directory: Path) -> Trainer:

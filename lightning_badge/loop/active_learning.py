@@ -17,20 +17,23 @@ from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import BudgetError, LabelError, RunDirectoryError
+from lightning_badge.labelers.base import Labelers
 from lightning_badge.labels import Label, Skip, Undo
 from lightning_badge.loop.answer_check import AnswerCheck
 from lightning_badge.loop.budget import Budget
+from lightning_badge.loop.cold_start import ColdStart, check_cold_start, order_cold
 from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
 from lightning_badge.loop.origin import AGAIN, check_origin
-from lightning_badge.loop.query import query_labels
+from lightning_badge.loop.query import ask
 from lightning_badge.loop.round_report import RoundReport, RoundTable
 from lightning_badge.loop.train_round import train_round
-from lightning_badge.oracle import Oracle
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
+from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import Cut, LabelStore
+from lightning_badge.store.next_sample import Query
 from lightning_badge.store.run_directory import RunDirectory
 
 _log = logging.getLogger(__name__)
@@ -40,12 +43,14 @@ class ActiveLearningLoop:
     """Trains, orders the pool and asks for labels, round after round.
 
     Each round trains a fresh model on all labels, validates its best checkpoint, reads the ordering
-    that the Trainer wrote during validation, and asks the oracle for labels in that order until it
-    has as many as the budget allows. A skipped sample leaves the pool and does not count towards
-    the budget. Each answer is committed before the next one is requested. The last round asks for
-    no labels: its checkpoint is the final model, trained on all labels, and its ordering is the one
-    to continue from.
+    that the Trainer wrote during validation, and asks the labelers for labels in that order until
+    it has as many as the budget allows. A skipped sample leaves the pool and does not count towards
+    the budget. Each answer is committed before the next one is requested. If labelers will answer
+    later, the run stops and says what they have to do; the next run goes on. The last round asks
+    for no labels: its checkpoint is the final model, trained on all labels, and its ordering is the
+    one to continue from.
 
+    While nothing is labeled, a datamodule with a method ``cold_start`` is ordered without a model.
     Without validation data each round orders by the weights with which its training ends,
     ``metric`` is NaN, and there is no learning curve.
 
@@ -68,7 +73,7 @@ class ActiveLearningLoop:
             with the columns ``rank`` and ``sample_id`` is an ordering.
         datamodule: Holds the initial labels when the loop is built; each round adds its own.
         budget: Decides how many labels a round asks for.
-        oracle: Answers with labels or skips.
+        labelers: Answer with labels or skips.
         store: Stores the answers.
         run_directory: Stores everything else; must be entered.
         seed: Seeds every random draw, together with the round.
@@ -77,6 +82,10 @@ class ActiveLearningLoop:
         max_rounds: Maximum number of rounds, including the last one; None for no limit.
         total_labels: Maximum number of labels, including the initial ones; None for no limit.
         target_metric: The run ends when ``metric`` reaches this value; None for no target.
+        cold_start: How to order while nothing is labeled: one of `COLD_STARTS`.
+        overlap: Number of annotators that answer each sample.
+        accept_changes: Whether an answer may name a new class, which the model has from the next
+            cut on; ``make_model`` reads the number of classes from ``datamodule.class_names``.
         progress: Whether to show a progress bar on a terminal while a round trains.
         console: Prints one line per round; standard output if None.
 
@@ -92,7 +101,7 @@ class ActiveLearningLoop:
         make_trainer: Callable[[int, Path], Trainer],
         datamodule: ActiveLearningDataModule,
         budget: Budget,
-        oracle: Oracle,
+        labelers: Labelers,
         store: LabelStore,
         run_directory: RunDirectory,
         *,
@@ -101,11 +110,14 @@ class ActiveLearningLoop:
         max_rounds: int | None = None,
         total_labels: int | None = None,
         target_metric: float | None = None,
+        cold_start: str = "kmeans_pp",
+        overlap: int = 1,
+        accept_changes: bool = False,
         progress: bool = True,
         console: Console | None = None,
     ) -> None:
         self.limits = Limits(max_rounds, total_labels, target_metric)
-        if target_metric is not None and not datamodule.has_validation:
+        if target_metric is not None and not datamodule.plans_validation:
             raise MisconfigurationException(
                 f"target_metric={target_metric}: the datamodule has no validation data to measure "
                 "it on; pass val= to the datamodule, or leave target_metric out"
@@ -119,18 +131,24 @@ class ActiveLearningLoop:
         self.make_trainer = make_trainer
         self.datamodule = datamodule
         self.budget = budget
-        self.oracle = oracle
+        self.labelers = labelers
         self.store = store
         self.run_directory = run_directory
         self.seed = seed
         self.metric = metric
+        self.cold_start = check_cold_start(cold_start)
+        self.overlap = overlap
         self.progress = progress
         self._labeled_set = LabeledSet(datamodule)
-        store.accept_only(AnswerCheck(datamodule, self._labeled_set))
-        self._table = RoundTable(console or Console(), metric)
-        self._curve = LearningCurve(
-            run_directory, metric, target=target_metric, class_names=datamodule.class_names
+        self._classes = ClassList(
+            store,
+            datamodule.class_names,
+            accept_changes=accept_changes,
+            multilabel=getattr(datamodule, "multilabel", False),
         )
+        store.accept_only(AnswerCheck(datamodule, self._labeled_set, self._classes))
+        self._table = RoundTable(console or Console(), metric)
+        self._curve = LearningCurve(run_directory, metric, target=target_metric)
 
     def run(self) -> float:
         """Runs rounds until one asks for no labels.
@@ -143,10 +161,10 @@ class ActiveLearningLoop:
                 checkpoint or pool.
         """
         self._table.begin(self.run_directory.path)
-        if not self.datamodule.has_validation:
+        if not self.datamodule.plans_validation:
             _log.warning(
                 "no validation data: each round orders by the weights with which its training "
-                "ends; %s is nan, and no learning curve is written",
+                "ends, not by the best ones; %s is nan, and no learning curve is written",
                 self.metric,
             )
         finished = self._finished_rounds()
@@ -156,11 +174,14 @@ class ActiveLearningLoop:
                 read_ordering(path)
             self._table.add(report, earlier=True)
         round, end = len(finished), None
-        while end is None:
-            report = self.run_round(round)
-            self._table.add(report)
-            round, end = round + 1, report.end
-        self._table.end(end)
+        try:
+            while end is None:
+                report = self.run_round(round)
+                self._table.add(report)
+                round, end = round + 1, report.end
+        finally:
+            self.labelers.close()
+        self._table.end(end, to_do=report.to_do)
         return report.value(self.metric)
 
     def run_round(self, round: int) -> RoundReport:
@@ -172,7 +193,7 @@ class ActiveLearningLoop:
         Raises:
             ArtifactError: The round's ordering is damaged or belongs to another round, checkpoint
                 or pool.
-            LabelError: The oracle answered a sample that it was not asked for.
+            LabelError: An answer that the data cannot use.
         """
         report = self._trained(round) or self._train(round)
         ordering = self._read_ordering(report)
@@ -182,12 +203,7 @@ class ActiveLearningLoop:
         query_size = self._query_size(report, ordering)
         if not query_size:
             return replace(report, end="the budget asks for no more labels")
-        report = replace(report, query_size=query_size)
-        self._ask(report, ordering, query_size)
-        if not self.store.answers(round):
-            return replace(report, end="the oracle has no answers; run again to ask again")
-        self.store.finish_round(round, query_size=query_size, **report.facts())
-        return report
+        return self._ask(report, ordering, query_size)
 
     def _write_curve(self, report: RoundReport) -> None:
         answers: dict[int, list[Label | Skip | Undo]] = defaultdict(list)
@@ -197,17 +213,18 @@ class ActiveLearningLoop:
             # The answers of an interrupted round are shown once it is finished.
             if answer.round < report.round:
                 answers[answer.round].append(answer.label)
-        if self.datamodule.has_validation:
-            self._curve.write([*self._finished_rounds(), report], answers)
-        else:
-            self._curve.write_queries(answers)
+        if self.datamodule.plans_validation:
+            self._curve.write([*self._finished_rounds(), report])
+        if class_names := self.datamodule.class_names:
+            self._curve.write_queries(answers, class_names)
 
     def _cut_of(self, report: RoundReport) -> Cut | None:
         cuts = self.store.cuts(report.round)
         return next((cut for cut in cuts if cut.attempt == report.attempt), None)
 
     def _apply(self, cut: Cut) -> None:
-        """Sets the datamodule to the initial labels and the answers up to a cut."""
+        """Sets the datamodule to the initial labels, and the answers and classes up to a cut."""
+        self.datamodule.class_names = self._classes.names(up_to=cut.last_answer_id)
         self._labeled_set.apply(self.store.in_force(up_to=cut.last_answer_id).values())
 
     def _trained(self, round: int) -> RoundReport | None:
@@ -230,17 +247,26 @@ class ActiveLearningLoop:
         directory = self.run_directory.clear_round(round)
         cut = self.store.cut(round)
         self._apply(cut)
-        report = train_round(
-            round,
-            make_model=self.make_model,
-            make_trainer=self.make_trainer,
-            datamodule=self.datamodule,
-            directory=directory,
-            checkpoint=self.run_directory.checkpoint_path(round),
-            seed=self.seed,
-            metric=self.metric,
-            progress=self.progress,
-        )
+        if isinstance(self.datamodule, ColdStart) and not len(self.datamodule.labeled_ids):
+            report = order_cold(
+                round,
+                datamodule=self.datamodule,
+                name=self.cold_start,
+                path=self.run_directory.ordering_path(round),
+                seed=self.seed,
+            )
+        else:
+            report = train_round(
+                round,
+                make_model=self.make_model,
+                make_trainer=self.make_trainer,
+                datamodule=self.datamodule,
+                directory=directory,
+                checkpoint=self.run_directory.checkpoint_path(round),
+                seed=self.seed,
+                metric=self.metric,
+                progress=self.progress,
+            )
         report = replace(report, attempt=cut.attempt)
         self.run_directory.write_metrics(round, {"round": round, **report.facts()})
         return report
@@ -276,16 +302,34 @@ class ActiveLearningLoop:
             raise BudgetError(f"budget: expected a query size of 0 or more, got {asked!r}")
         return min(asked, self.limits.remaining_labels(report.labeled, report.pool))
 
-    def _ask(self, report: RoundReport, ordering: Ordering, query_size: int) -> None:
-        received = query_labels(
-            ordering, query_size, oracle=self.oracle, store=self.store, round=report.round
+    def _ask(self, report: RoundReport, ordering: Ordering, query_size: int) -> RoundReport:
+        """Asks for labels and finishes the round, unless its query is not complete."""
+        cut = self._cut_of(report)
+        assert cut is not None, "training committed it"
+        query = Query(
+            self.store,
+            cut,
+            ordering,
+            classes=self._classes,
+            validation=self.datamodule.validation_ids.tolist(),
+            overlap=self.overlap,
         )
-        if received < query_size and len(ordering) < report.pool:
+        has_size = not hasattr(self.budget, "is_complete")
+        query.allow(query_size if has_size or query_size < report.pool else None)
+        received, is_complete = ask(query, self.labelers, self.budget, query_size)
+        if not is_complete and (to_do := self.labelers.to_do()):
+            return replace(report, end="waiting for labels", to_do=to_do)
+        if not received.has_answers:
+            return replace(report, end="the labelers have no answers; run again to ask again")
+        if has_size and received.labels < query_size and len(ordering) < report.pool:
             _log.warning(
                 "round %d: got %d labels instead of %d because its ordering has only %d of %d pool "
                 "samples; order more of the pool (callbacks.badge.k)",
-                *(report.round, received, query_size, len(ordering), report.pool),
+                *(report.round, received.labels, query_size, len(ordering), report.pool),
             )
+        size = query_size if has_size else received.new_labels
+        self.store.finish_round(report.round, query_size=size, **report.facts())
+        return replace(report, query_size=size)
 
     def _finished_rounds(self) -> list[RoundReport]:
         return [

@@ -7,6 +7,7 @@ from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import SKIP, Label, Skip
 from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.class_list import ClassList
 
 
 class AnswerCheck:
@@ -15,12 +16,18 @@ class AnswerCheck:
     Args:
         datamodule: Knows the sample ids, the classes and the type of the targets.
         labeled_set: Tries labels on a copy of the datamodule.
+        classes: The classes of the run.
     """
 
-    def __init__(self, datamodule: ActiveLearningDataModule, labeled_set: LabeledSet) -> None:
-        parts = (datamodule.labeled_ids, datamodule.pool_ids, datamodule.discarded_ids)
-        self._known = frozenset(key for part in parts for key in part.tolist())
-        self._class_names = datamodule.class_names
+    def __init__(
+        self,
+        datamodule: ActiveLearningDataModule,
+        labeled_set: LabeledSet,
+        classes: ClassList,
+    ) -> None:
+        self._known = frozenset(datamodule.sample_ids.tolist())
+        self._classes = classes
+        self._count = 0
         self._labeled_set = labeled_set
         self._reasons: dict[str, str | None] = {}
 
@@ -30,16 +37,25 @@ class AnswerCheck:
             return f"sample {sample_id!r} is not in the training data"
         if label is SKIP:
             return None
+        if type(label) is int and not self._is_class(label):
+            return (
+                f"sample {sample_id!r}: label {label}: expected a class from 0 to {self._count - 1}"
+            )
         text = json.dumps(label)
         if text not in self._reasons:
             self._reasons[text] = self._reason(sample_id, label)
         reason = self._reasons[text]
         return reason and f"sample {sample_id!r}: {reason}"
 
+    def _is_class(self, label: int) -> bool:
+        if not 0 <= label < self._count:  # answers may have added classes
+            names = self._classes.names()
+            if names is None:
+                return True
+            self._count = len(names)
+        return 0 <= label < self._count
+
     def _reason(self, sample_id: SampleId, label: Label | Skip) -> str | None:
-        names = self._class_names
-        if names is not None and type(label) is int and not 0 <= label < len(names):
-            return f"label {label}: expected a class from 0 to {len(names) - 1}"
         try:
             self._labeled_set.try_label(sample_id, label)
         except LabelError as error:

@@ -28,7 +28,6 @@ class LearningCurve:
         metric: The metric that the picture shows; the table has every metric.
         target: Value of the metric for which the table has the number of labels needed; None for
             no such column.
-        class_names: Names of the classes; without them ``queries.csv`` is not written.
     """
 
     def __init__(
@@ -37,42 +36,41 @@ class LearningCurve:
         metric: str,
         *,
         target: float | None = None,
-        class_names: Sequence[str] | None = None,
     ) -> None:
         self._run_directory = run_directory
         self._metric = metric
         self._target = target
-        self._class_names = class_names
         self._draws = True
 
-    def write(
-        self, reports: Sequence[RoundReport], answers: Mapping[int, Sequence[Label | Skip | Undo]]
-    ) -> None:
-        """Rewrites all files; warns once if matplotlib is missing.
+    def write(self, reports: Sequence[RoundReport]) -> None:
+        """Rewrites the table and the picture; warns once if matplotlib is missing.
 
         Args:
             reports: Reports of the rounds so far.
-            answers: Labels and skips of each round.
         """
         table = learning_curve_csv(reports, self._metric, target=self._target)
         self._run_directory.write_text(self._run_directory.learning_curve_csv_path, table)
-        self.write_queries(answers)
-        if not self._draws:
+        # A round without a model has no labels and no metric.
+        measured = [r for r in reports if r.labeled and not math.isnan(r.value(self._metric))]
+        if not self._draws or not measured:
             return
         try:
-            self._draw(reports)
+            self._draw(measured)
         except ModuleNotFoundError as error:
             self._draws = False
             _log.warning("learning_curve.png is not drawn (%s): pip install matplotlib", error)
 
-    def write_queries(self, answers: Mapping[int, Sequence[Label | Skip | Undo]]) -> None:
-        """Writes ``queries.csv`` alone.
+    def write_queries(
+        self, answers: Mapping[int, Sequence[Label | Skip | Undo]], class_names: Sequence[str]
+    ) -> None:
+        """Rewrites ``queries.csv``.
 
         Args:
-            answers: The answers of each round.
+            answers: Labels and skips of each round.
+            class_names: Names of the classes.
         """
-        if self._class_names and (asked := query_compositions(answers, self._class_names)):
-            table = query_composition_csv(asked, self._class_names)
+        if asked := query_compositions(answers, class_names):
+            table = query_composition_csv(asked, class_names)
             self._run_directory.write_text(self._run_directory.queries_csv_path, table)
 
     def _draw(self, reports: Sequence[RoundReport]) -> None:

@@ -16,7 +16,7 @@ def query_compositions(
     """Counts the classes of each round's labels; rounds without labels are omitted.
 
     Args:
-        answers: The oracle's answers in each round; skips do not count.
+        answers: The answers in each round; skips do not count.
         class_names: Names of the classes; labels are indices into them.
 
     Returns:

@@ -21,6 +21,7 @@ class RoundReport:
         attempt: Number of the attempt at the round, whose cut says which answers it trained on.
         query_size: Number of labels that the round asked for; None if it asked for none.
         end: Why the run ends with this round; None if it continues.
+        to_do: What people have to do before the run goes on; None if nothing.
     """
 
     round: int
@@ -31,6 +32,7 @@ class RoundReport:
     attempt: int = 0
     query_size: int | None = None
     end: str | None = None
+    to_do: str | None = None
 
     def value(self, metric: str) -> float:
         """Returns a metric; NaN if it is missing or was not finite."""
@@ -74,9 +76,9 @@ class RoundTable:
         line = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         self._print(line, style="dim" if earlier else "")
 
-    def end(self, reason: str) -> None:
-        """Prints why the run ends."""
-        self._print(f"run ended: {reason}", style="green")
+    def end(self, reason: str, *, to_do: str | None = None) -> None:
+        """Prints why the run ends, or what people have to do before it goes on."""
+        self._print(f"next: {to_do}" if to_do else f"run ended: {reason}", style="green")
 
     def _print(self, line: str, *, style: str) -> None:
         # With soft_wrap, rich does not break the lines of the table at the width of the terminal.

@@ -4,7 +4,7 @@ import itertools
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,12 @@ class RunDirectory:
         self._lock = None
 
     def ensure_identity(
-        self, config: Mapping[str, Any], identity_keys: Sequence[str], *, begun: bool = True
+        self,
+        config: Mapping[str, Any],
+        identity_keys: Sequence[str],
+        *,
+        begun: bool = True,
+        upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
     ) -> None:
         """Stores a new run's configuration, or checks that it matches the stored one.
 
@@ -107,6 +112,7 @@ class RunDirectory:
                 includes everything below it) or dotted ones (``"data.name"``).
             begun: Whether there are results of an earlier run to resume. If False, a different
                 stored configuration, such as that of a failed first start, is replaced.
+            upgrade: Returns a stored configuration in the words of this version.
 
         Raises:
             RunDirectoryError: The stored configuration differs (the error lists each key with both
@@ -126,7 +132,7 @@ class RunDirectory:
                     f"{self.config_path}: missing, but the folder contains labels; restore it, "
                     "choose another run_dir, or start over with fresh=true (keeps the labels aside)"
                 )
-        elif begun and (different := _differences(stored, now, identity_keys)):
+        elif begun and (different := _differences(upgrade(stored), now, identity_keys)):
             raise RunDirectoryError(
                 f"{self.path}: holds a run of another configuration ({'; '.join(different)}); "
                 "choose another run_dir, or start over with fresh=true (keeps the old run aside)"

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from lightning_utilities.core.imports import RequirementCache
 from torch import Tensor, nn
 
 from lightning_badge.examples.models import Classifier, SmallCNN
-from lightning_badge.oracle import DatasetOracle
+from lightning_badge.labelers import DatasetLabelers
+from lightning_badge.store.answer import NewAnswer
 
 
 def die_once(mark: str) -> None:
@@ -34,18 +35,23 @@ class DiesTraining(Callback):
             die_once(self.mark)
 
 
-class DiesAnswering(DatasetOracle):
+class DiesAnswering(DatasetLabelers):
     """Kills the process on the tenth answer, when the loop has committed nine."""
 
     def __init__(self, labels: Any, mark: str, **arguments: Any) -> None:
         super().__init__(labels, **arguments)
         self.mark = mark
 
-    def answer(self, sample_ids: Iterable[Any]) -> Iterator[Any]:
-        for number, pair in enumerate(super().answer(sample_ids)):
+    def collect(self) -> Iterator[list[NewAnswer]]:
+        for number, batch in enumerate(super().collect()):
             if number == 9:
                 die_once(self.mark)
-            yield pair
+            yield batch
+
+
+def dies_answering(datamodule: Any, run_path: Path, **arguments: Any) -> DiesAnswering:
+    """Builds such labelers for a run."""
+    return DiesAnswering(datamodule.held_back_labels(), **arguments)
 
 
 class NeedsAPackage(CSVLogger):

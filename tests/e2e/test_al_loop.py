@@ -26,8 +26,8 @@ TINY = ["trainer.max_steps=20", "trainer.val_check_interval=10", "trainer.accele
 # The command that is run, killed, and run again without changes.
 COMMAND = [
     *TINY,
-    *("budget.k=12", "max_rounds=3", "run_dir=run", "oracle.skip_fraction=0.2"),
-    *("oracle._target_=stand_ins.DiesAnswering", "+oracle.mark=died_answering"),
+    *("budget.k=12", "max_rounds=3", "run_dir=run", "labelers.skip_fraction=0.2"),
+    *("labelers._target_=stand_ins.dies_answering", "+labelers.mark=died_answering"),
     *("+callbacks.dies._target_=stand_ins.DiesTraining", "+callbacks.dies.mark=died_training"),
     "+callbacks.dies.round=${round.number}",
 ]
@@ -115,7 +115,7 @@ def test_an_error_is_one_line_on_stderr_with_exit_status_1(tmp_path: Path) -> No
     assert failed.stdout == ""
     assert failed.stderr == (
         "error: In 'al_loop': Could not find 'budget/nope' Available options in 'budget': "
-        "coverage fixed schedule variable\n"
+        "coverage fixed on_demand schedule variable\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -307,7 +307,7 @@ def test_each_job_of_a_sweep_has_its_own_run_directory(script: Script, tmp_path:
 
 
 def test_a_run_of_schema_1_killed_while_asking_goes_on(tmp_path: Path) -> None:
-    arguments = ["budget=schedule", "budget.sizes=[4,12]", "oracle.skip_fraction=0.2"]
+    arguments = ["budget=schedule", "budget.sizes=[4,12]", "labelers.skip_fraction=0.2"]
     command = [*TINY, *arguments, "max_rounds=3", "run_dir=run", "logger=none"]
     shutil.copytree(HERE.parent / "data" / "run_v1", tmp_path / "run")
     (tmp_path / "run" / "run.lock").touch()

@@ -1,8 +1,9 @@
 import io
+import itertools
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from lightning_badge.exceptions import (
     LabelError,
     RunDirectoryError,
 )
+from lightning_badge.labelers import DatasetLabelers, Labelers
 from lightning_badge.labels import SKIP, UNDO
 from lightning_badge.loop.active_learning import ActiveLearningLoop
 from lightning_badge.loop.answer_check import AnswerCheck
@@ -35,9 +37,11 @@ from lightning_badge.loop.budget import Budget, FixedBudget, ScheduleBudget, Var
 from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.train_round import round_seed
-from lightning_badge.oracle import DatasetOracle, Oracle
 from lightning_badge.ordering import Ordering, order
 from lightning_badge.ordering_file import read_ordering, write_ordering
+from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.answer import NewAnswer
+from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
@@ -70,7 +74,7 @@ class Run:
     budget: Budget = field(default_factory=lambda: FixedBudget(k=5))
     skip_fraction: float = 0.0
     badge: dict[str, Any] = field(default_factory=dict)
-    oracle: Oracle | None = None
+    labelers: Labelers | None = None
     extra_callbacks: list[Callback] = field(default_factory=list)
     trained: list[int] = field(default_factory=list)
     console: io.StringIO = field(default_factory=io.StringIO)
@@ -97,14 +101,14 @@ class Run:
             return Accurate()
 
         known = datamodule.held_back_labels()
-        oracle = self.oracle or DatasetOracle(known, skip_fraction=self.skip_fraction)
+        labelers = self.labelers or DatasetLabelers(known, skip_fraction=self.skip_fraction)
         with RunDirectory(self.path) as directory, LabelStore(directory.labels_path) as store:
             loop = ActiveLearningLoop(
                 make_model,
                 self.make_trainer,
                 datamodule,
                 self.budget,
-                oracle,
+                labelers,
                 store,
                 directory,
                 console=Console(file=self.console),
@@ -125,6 +129,17 @@ class Run:
 
     def last_line(self) -> str:
         return self.console.getvalue().splitlines()[-1]
+
+
+class GoesHome(DatasetLabelers):
+    """Answers some samples of each round."""
+
+    def __init__(self, run: Run, count: int) -> None:
+        super().__init__(run.datamodule().held_back_labels())
+        self.count = count
+
+    def collect(self) -> Iterator[list[NewAnswer]]:
+        yield from itertools.islice(super().collect(), self.count)
 
 
 @pytest.fixture(autouse=True)
@@ -218,21 +233,28 @@ class TestEnd:
         run.go()
         assert len(run.trained) == 3
 
-    def test_is_reached_when_the_oracle_has_no_answers_but_the_round_is_not_finished(
-        self, run: Run
-    ) -> None:
-        class Silent:
-            name = "silent"
-
-            def answer(self, sample_ids: Iterable[Any]) -> Iterator[Any]:
-                return iter(())
-
-        run.oracle = Silent()
+    def test_is_reached_when_nobody_answers_but_the_round_is_not_finished(self, run: Run) -> None:
+        run.labelers = GoesHome(run, 0)
         run.go()
-        assert run.last_line() == "run ended: the oracle has no answers; run again to ask again"
-        run.oracle = None
+        assert run.last_line() == "run ended: the labelers have no answers; run again to ask again"
+        run.labelers = None
         run.go(max_rounds=2)
         assert run.trained == [6, 11]
+
+
+class TestLabelersWhoGoHome:
+    def test_end_the_round_with_the_answers_that_they_gave(self, run: Run) -> None:
+        run.labelers = GoesHome(run, 2)
+        run.go(max_rounds=3)
+        assert run.trained == [6, 8, 10]
+        with LabelStore(run.directory.labels_path) as store:
+            assert [finished.query_size for finished in store.rounds()] == [5, 5]
+
+    def test_hand_back_what_they_hold(self, run: Run) -> None:
+        run.labelers = GoesHome(run, 2)
+        run.go(max_rounds=2)
+        with LabelStore(run.directory.labels_path) as store:
+            assert store.leases.unexpired(0.0) == {}
 
 
 class TestSkips:
@@ -263,18 +285,18 @@ class StopOnce(Callback):
             raise Killed
 
 
-class StoppingOracle(DatasetOracle):
+class StoppingLabelers(DatasetLabelers):
     """Simulates a kill after seven answers were committed."""
 
     until_kill = 7
 
-    def answer(self, sample_ids: Iterable[Any]) -> Iterator[Any]:
-        for pair in super().answer(sample_ids):
+    def collect(self) -> Iterator[list[NewAnswer]]:
+        for batch in super().collect():
             if not self.until_kill:
                 self.until_kill = -1
                 raise Killed
             self.until_kill -= 1
-            yield pair
+            yield batch
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +334,7 @@ class TestKilledRun:
         self, run: Run, whole: Run
     ) -> None:
         known = run.datamodule().held_back_labels()
-        run.oracle = StoppingOracle(known, skip_fraction=whole.skip_fraction)
+        run.labelers = StoppingLabelers(known, skip_fraction=whole.skip_fraction)
         with pytest.raises(Killed):
             run.go(max_rounds=3)
         with LabelStore(run.directory.labels_path) as store:
@@ -333,7 +355,7 @@ class TestKilledRun:
 
     def test_an_ordering_lost_while_asking_is_computed_again(self, run: Run, whole: Run) -> None:
         known = run.datamodule().held_back_labels()
-        run.oracle = StoppingOracle(known, skip_fraction=whole.skip_fraction)
+        run.labelers = StoppingLabelers(known, skip_fraction=whole.skip_fraction)
         with pytest.raises(Killed):
             run.go(max_rounds=3)
         with LabelStore(run.directory.labels_path) as store:
@@ -636,18 +658,16 @@ class TestCuts:
 
 class TestAnswersThatCannotBeUsed:
     def test_are_not_stored(self, run: Run) -> None:
-        class Bad:
-            name = "bad"
+        class Bad(DatasetLabelers):
+            def answer(self, sample_id: SampleId) -> Any:
+                return "cat"
 
-            def answer(self, sample_ids: Iterable[Any]) -> Iterator[Any]:
-                yield next(iter(sample_ids)), "cat"
-
-        run.oracle = Bad()
+        run.labelers = Bad(run.datamodule().held_back_labels())
         with pytest.raises(LabelError, match=r"label 'cat' \(str\) cannot .*; it is not stored"):
             run.go(max_rounds=2)
         with LabelStore(run.directory.labels_path) as store:
             assert store.answers() == []
-        run.oracle = None
+        run.labelers = None
         run.go(max_rounds=2)
         assert run.trained == [6, 11]
 
@@ -663,8 +683,10 @@ class TestAnswersThatCannotBeUsed:
     def test_include_a_class_without_a_name(self, run: Run) -> None:
         datamodule = run.datamodule()
         datamodule.class_names = ("a", "b", "c")
-        check = AnswerCheck(datamodule, LabeledSet(datamodule))
-        assert check(0, 2) is None
-        assert check(0, 99) == "sample 0: label 99: expected a class from 0 to 2"
-        assert check("0", 2) == "sample '0' is not in the training data"
+        with LabelStore(":memory:") as store:
+            classes = ClassList(store, datamodule.class_names)
+            check = AnswerCheck(datamodule, LabeledSet(datamodule), classes)
+            assert check(0, 2) is None
+            assert check(0, 99) == "sample 0: label 99: expected a class from 0 to 2"
+            assert check("0", 2) == "sample '0' is not in the training data"
         assert len(datamodule.labeled_ids) == INITIAL

@@ -36,8 +36,8 @@ ANSWERS = {0: [2, 0, SKIP, 2], 1: [SKIP], 2: [1]}
 
 def test_the_table_of_queries_has_a_line_per_round_with_labels(tmp_path: Path) -> None:
     with RunDirectory(tmp_path / "run") as run_directory:
-        curve = LearningCurve(run_directory, "val_accuracy", class_names=["cat", "dog", "owl"])
-        curve.write(REPORTS, ANSWERS)
+        curve = LearningCurve(run_directory, "val_accuracy")
+        curve.write_queries(ANSWERS, ["cat", "dog", "owl"])
         assert run_directory.queries_csv_path.read_text().splitlines() == [
             "round,entropy,cat,dog,owl",
             f"0,{np.log([3, 1.5]) @ [1 / 3, 2 / 3] / np.log(3):.6g},1,0,2",
@@ -54,9 +54,9 @@ def test_table_and_picture_are_rewritten_each_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     with RunDirectory(tmp_path / "run") as run_directory:
         curve = LearningCurve(run_directory, "val_accuracy")
-        curve.write(REPORTS[:1], {})
+        curve.write(REPORTS[:1])
         first = run_directory.learning_curve_png_path.read_bytes()
-        curve.write(REPORTS, ANSWERS)
+        curve.write(REPORTS)
         assert run_directory.learning_curve_png_path.read_bytes() != first
         assert not run_directory.queries_csv_path.exists(), "no names, no classes"
         assert first.startswith(b"\x89PNG")
@@ -71,8 +71,8 @@ def test_without_matplotlib_one_warning_is_logged(
     with RunDirectory(tmp_path / "run") as run_directory:
         curve = LearningCurve(run_directory, "val_accuracy")
         with caplog.at_level(logging.WARNING):
-            curve.write(REPORTS[:1], {})
-            curve.write(REPORTS, {})
+            curve.write(REPORTS[:1])
+            curve.write(REPORTS)
         (record,) = caplog.records
         assert "learning_curve.png is not drawn" in record.getMessage()
         assert "pip install" in record.getMessage()

@@ -8,7 +8,15 @@ labels today, thousands tomorrow. To add a budget, add one file here and one con
 from lightning_badge.loop.budget.base import Budget
 from lightning_badge.loop.budget.coverage import CoverageBudget
 from lightning_badge.loop.budget.fixed import FixedBudget
+from lightning_badge.loop.budget.on_demand import OnDemandBudget
 from lightning_badge.loop.budget.schedule import ScheduleBudget
 from lightning_badge.loop.budget.variable import VariableBudget
 
-__all__ = ["Budget", "CoverageBudget", "FixedBudget", "ScheduleBudget", "VariableBudget"]
+__all__ = [
+    "Budget",
+    "CoverageBudget",
+    "FixedBudget",
+    "OnDemandBudget",
+    "ScheduleBudget",
+    "VariableBudget",
+]

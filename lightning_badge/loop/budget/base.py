@@ -7,8 +7,31 @@ from typing import Any, Protocol
 from lightning_badge.exceptions import BudgetError
 
 
+class Received(Protocol):
+    """What a round has received since the cut of its training.
+
+    Attributes:
+        new_labels: Number of samples with a new label, without validation samples.
+        oldest_s: Seconds since the oldest of these labels came; None without any.
+    """
+
+    @property
+    def new_labels(self) -> int:
+        """As above."""
+        ...
+
+    @property
+    def oldest_s(self) -> float | None:
+        """As above."""
+        ...
+
+
 class Budget(Protocol):
-    """Decides the query size of a round."""
+    """Decides the query size of a round.
+
+    A budget that also has ``is_complete(received: Received) -> bool`` sets no size: it ends a round
+    by what was received, and ``query_size`` is the size of the pool.
+    """
 
     def query_size(self, *, round: int, labeled: int, pool: int, ordering: Sized) -> int:
         """Returns how many labels to ask for; 0 ends the run.

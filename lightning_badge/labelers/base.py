@@ -1,0 +1,43 @@
+"""The contract of labelers."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from lightning_badge.store.answer import NewAnswer
+from lightning_badge.store.next_sample import Query
+
+
+class Labelers(Protocol):
+    """One or several labelers who answer with labels or skips, in any order and at any time.
+
+    The loop publishes the query of each round and commits what it collects until the budget says
+    that the query is complete. Labelers may answer as few samples as they like.
+    """
+
+    def publish(self, query: Query) -> None:
+        """Replaces the query that labelers work on.
+
+        Args:
+            query: Says which samples come next, and hands them out.
+        """
+        ...
+
+    def collect(self) -> Iterator[list[NewAnswer]]:
+        """Yields answers that are not in the store yet, in batches.
+
+        The loop commits each batch before it asks for the next one, and may stop at any batch. A
+        labeler must not spend effort on an answer before it is requested. An answer that is
+        yielded again after a crash needs the same ``request_id``.
+        """
+        ...
+
+    def to_do(self) -> str | None:
+        """Returns one line that says what people do next, for a query that is not complete.
+
+        None if nobody will answer later: the round then ends with the answers that it has.
+        """
+        ...
+
+    def close(self) -> None:
+        """Releases what the labelers hold, at the end of a run or after an error."""
+        ...

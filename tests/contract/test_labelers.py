@@ -1,0 +1,120 @@
+"""Every option of ``labelers=`` keeps the contract of `Labelers`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.labelers import Labelers
+from lightning_badge.ordering import Ordering
+from lightning_badge.store.answer import NewAnswer
+from lightning_badge.store.label_store import LabelStore
+from lightning_badge.store.next_sample import Query
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+OPTIONS = sorted(path.stem for path in (CONFIGS / "labelers").glob("*.yaml"))
+COUNT = 30
+
+
+class Site:
+    """A run whose labelers answer with ``n % 2``; where people answer, files stand in for them."""
+
+    def __init__(self, option: str, path: Path) -> None:
+        self.path = path
+        labels = [n % 2 for n in range(COUNT)]
+        data = [([float(n)], label) for n, label in enumerate(labels)]
+        self.datamodule = ActiveLearningDataModule(
+            data, initial_labeled=[], labels=labels, class_names=["even", "odd"]
+        )
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            self.config = compose("al_loop", [f"labelers={option}"])
+        self.labelers = self.start()
+        self.store = LabelStore(":memory:")
+
+    def start(self) -> Labelers:
+        """Builds labelers as a new process does."""
+        built: Labelers = instantiate(self.config.labelers)(self.datamodule, self.path)
+        return built
+
+    def query(self, allowed: int | None) -> Query:
+        cut = (self.store.cuts(0) or [self.store.cut(0)])[-1]
+        query = Query(self.store, cut, Ordering(np.arange(COUNT)))
+        query.allow(allowed)
+        return query
+
+    def people_answer(self, offers: Any) -> None:
+        """Answers as people do who were asked for these samples."""
+        answers = self.path / "answers"
+        answers.mkdir(exist_ok=True)
+        rows = [f"{offer.sample_id},{offer.sample_id % 2}" for offer in offers]
+        (answers / "answers.csv").write_text("\n".join(["sample_id,label", *rows]) + "\n")
+
+
+@pytest.fixture(params=OPTIONS)
+def site(request: Any, tmp_path: Path) -> Any:
+    site = Site(request.param, tmp_path)
+    yield site
+    site.labelers.close()
+    site.store.close()
+
+
+def commit(site: Site, labelers: Labelers) -> list[NewAnswer]:
+    found = []
+    for batch in labelers.collect():
+        assert site.store.add(batch) == len(batch)
+        found += batch
+    return found
+
+
+def test_before_a_query_there_are_no_answers(site: Site) -> None:
+    assert list(site.labelers.collect()) == []
+
+
+def test_answers_are_those_that_the_query_allows(site: Site) -> None:
+    query = site.query(7)
+    site.labelers.publish(query)
+    site.people_answer(query.peek(99))
+    found = commit(site, site.labelers)
+    assert [(a.sample_id, a.label, a.round, a.rank) for a in found] == [
+        (n, n % 2, 0, n) for n in range(7)
+    ]
+    assert all(answer.annotator for answer in found)
+
+
+def test_nothing_is_collected_twice_also_by_another_process(site: Site) -> None:
+    query = site.query(7)
+    site.labelers.publish(query)
+    site.people_answer(query.peek(99))
+    commit(site, site.labelers)
+    assert commit(site, site.labelers) == []
+    again = site.start()
+    again.publish(site.query(7))
+    assert commit(site, again) == []
+    again.close()
+
+
+def test_a_batch_that_was_not_committed_comes_again(site: Site) -> None:
+    query = site.query(7)
+    site.labelers.publish(query)
+    site.people_answer(query.peek(99))
+    killed: Any = site.labelers.collect()
+    lost = next(killed)
+    killed.close()
+    again = site.start()
+    again.publish(site.query(7))
+    found = commit(site, again)
+    assert [a.sample_id for a in found] == list(range(7))
+    assert {(a.sample_id, a.request_id) for a in lost} <= {
+        (a.sample_id, a.request_id) for a in found
+    }
+    again.close()
+
+
+def test_what_people_do_next_is_one_line_or_nothing(site: Site) -> None:
+    site.labelers.publish(site.query(3))
+    to_do = site.labelers.to_do()
+    assert to_do is None or (to_do and "\n" not in to_do)
