@@ -64,7 +64,7 @@ def test_the_page_about_folders(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_strategy_of_the_contributors_page(tmp_path: Path) -> None:
     """It is short, ranks by norm, and takes what arrives."""
-    (code, _) = blocks("CONTRIBUTING.md")
+    (code, *_) = blocks("CONTRIBUTING.md")
     check = """
 import torch
 from lightning_badge import LazyOrdering
@@ -85,11 +85,35 @@ assert len(lazy.take()) == 25
 
 @pytest.mark.slow
 def test_the_budget_of_the_contributors_page(tmp_path: Path) -> None:
-    (_, code) = blocks("CONTRIBUTING.md")
+    (_, code, _) = blocks("CONTRIBUTING.md")
     size = (
         "TenthBudget().query_size(round=0, labeled=5, pool=95, ordering=Ordering(sample_ids=[1]))"
     )
     run(f"{code}\nassert {size} == 9\n", tmp_path)
+
+
+@pytest.mark.slow
+def test_the_labelers_of_the_contributors_page(tmp_path: Path) -> None:
+    """They ask in order, hand back what they hold, and go home."""
+    code = blocks("CONTRIBUTING.md")[2]
+    check = """
+import builtins
+from lightning_badge import LabelStore, Ordering
+
+lines = iter(["3", "1", ""])
+builtins.input = lambda prompt: next(lines)
+with LabelStore("labels.db") as store:
+    query = Query(store, store.cut(0), Ordering(sample_ids=["b", "a", "c"]))
+    query.allow(None)
+    labelers = TerminalLabelers()
+    labelers.publish(query)
+    for batch in labelers.collect():
+        store.add(batch)
+    labelers.close()
+    assert store.labels() == {"b": 3, "a": 1}
+    assert store.leases.unexpired(0.0) == {}
+"""
+    run(code + check, tmp_path)
 
 
 def test_every_marked_block_is_run_by_a_test() -> None:
@@ -98,7 +122,7 @@ def test_every_marked_block_is_run_by_a_test() -> None:
         "callback.md": 2,
         "folder.md": 1,
         "without_trainer.md": 2,
-        "CONTRIBUTING.md": 2,
+        "CONTRIBUTING.md": 3,
     }
 
 

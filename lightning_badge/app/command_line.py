@@ -29,6 +29,8 @@ _FALSE_ALARMS = (
     ".*does not have many workers",  # the data are small, and workers restart every epoch
     "Checkpoint directory .* exists and is not empty",  # it contains logs; the loop clears the rest
     "BadgeCallback: the pool is empty",  # the loop prints this itself
+    "You defined a `validation_step` but have no",  # the loop says so itself
+    r"`ModelCheckpoint\(monitor=.*could not find the monitored key",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # caused by Lightning's use of torch
 )
 # Hydra's own options that commands take beside overrides.

@@ -18,8 +18,10 @@ from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.labelers import DatasetLabelers, Labelers
 from lightning_badge.labels import Label
 from lightning_badge.loop.active_learning import ActiveLearningLoop
+from lightning_badge.loop.cold_start import check_cold_start
 from lightning_badge.loop.train_round import round_seed
 from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint
+from lightning_badge.store.consensus import check_consensus
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
@@ -50,6 +52,8 @@ def run_loop(arguments: Sequence[str] | None = None, *, program: str | None = No
 def _main(config: DictConfig) -> float:
     """Runs the loop and returns the metric of its last round."""
     datamodule = instantiate(config.data)
+    check_consensus(config.consensus)
+    check_cold_start(config.cold_start)
     budget = instantiate(config.budget)
     labelers = instantiate(config.labelers)(datamodule, Path(config.run_dir).expanduser().resolve())
     fill_in(config, datamodule)

@@ -140,8 +140,8 @@ class FolderDataModule(ActiveLearningDataModule):
         if self._known_count < len(self.samples.sample_ids):
             raise LabelError(
                 f"a simulation needs the label of every sample, but {self._known_count} of "
-                f"{len(self.samples.sample_ids)} samples have a label; pass data.labels=FILE.csv "
-                "with the columns sample_id and label, one row a sample"
+                f"{len(self.samples.sample_ids)} samples have a label; let people label with "
+                "labelers=files, or pass data.labels=FILE.csv with the columns sample_id and label"
             )
         return super().held_back_labels()
 
