@@ -8,6 +8,13 @@ _RENAMED = {"oracle": "labelers", "lightning_badge.DatasetOracle": _DATASET}
 # Keys that were added later, with the values that mean what there was before, by group and target.
 _ADDED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("data", "lightning_badge.datamodule.folder.folder"): {"validation": "auto"},
+    ("labelers", _DATASET): {
+        "noise": 0.0,
+        "annotators": 1,
+        "rate": None,
+        "hours": None,
+        "training_hours": None,
+    },
 }
 _ADDED_ON_TOP: Mapping[str, Any] = {"cold_start": "kmeans_pp"}
 

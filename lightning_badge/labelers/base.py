@@ -1,7 +1,7 @@
 """The contract of labelers."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.next_sample import Query
@@ -40,4 +40,23 @@ class Labelers(Protocol):
 
     def close(self) -> None:
         """Releases what the labelers hold, at the end of a run or after an error."""
+        ...
+
+
+@runtime_checkable
+class SimulatedLabelers(Labelers, Protocol):
+    """Labelers on a virtual clock, who also answer while the next model is trained."""
+
+    @property
+    def works_during_training(self) -> bool:
+        """Whether there are such answers."""
+        ...
+
+    def late_answers(self, query: Query, *, after: int) -> Iterator[list[NewAnswer]]:
+        """Yields the answers to a query that come while the next model is trained.
+
+        Args:
+            query: The query before that training.
+            after: The last answer that the model is trained on.
+        """
         ...

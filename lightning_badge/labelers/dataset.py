@@ -2,6 +2,9 @@
 
 import hashlib
 import itertools
+import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,40 +17,72 @@ from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.next_sample import Query
 
 _AT_ONCE = 256  # samples leased in one transaction
+_SECONDS = 3600.0
 
 
 class DatasetLabelers:
-    """Simulates a labeler with known labels, for experiments.
+    """Simulates one or several labelers with known labels, for experiments.
+
+    Seed, sample id and annotator alone decide what an annotator answers, so repeated calls return
+    the same answers in any order and after a crash. The samples that are skipped, or labeled
+    wrongly, at one fraction are so at every larger one too.
+
+    With ``training_hours`` labelers work on a virtual clock: while a model is trained, they go on
+    with the query before, as far as the budget allows. How many answers come is a function of the
+    log, so that a killed run goes on as it would have.
 
     Args:
         labels: The label of every sample that may be asked for, by sample id.
         skip_fraction: The share of samples answered with ``SKIP``, in [0, 1).
-        seed: Seed and sample id alone decide whether a sample is skipped, so repeated calls return
-            the same answers in any order and after a crash. The samples skipped at one fraction
-            are also skipped at every larger one.
+        noise: The share of samples answered with a wrong label, in [0, 1).
+        annotators: Number of labelers.
+        rate: Labels that each of them gives in an hour; None if they need no time.
+        hours: Hours that each of them works on a query before going home; None for no end.
+        training_hours: Hours that training takes; None if nobody works meanwhile.
+        seed: Seed of skips and wrong labels.
 
     Raises:
-        LabelError: ``labels`` is not a mapping, or ``skip_fraction`` is outside [0, 1).
+        LabelError: ``labels`` is not a mapping, a number is outside its range, or hours are given
+            without a rate.
     """
 
     name = "dataset"
 
     def __init__(
-        self, labels: Mapping[SampleId, Any], *, skip_fraction: float = 0.0, seed: int = 0
+        self,
+        labels: Mapping[SampleId, Any],
+        *,
+        skip_fraction: float = 0.0,
+        noise: float = 0.0,
+        annotators: int = 1,
+        rate: float | None = None,
+        hours: float | None = None,
+        training_hours: float | None = None,
+        seed: int = 0,
     ) -> None:
         if not isinstance(labels, Mapping):
             raise LabelError(
                 "labelers.labels: expected a mapping from sample_id to label, got "
                 f"{type(labels).__name__}; pass dict(enumerate(labels)) for the default sample ids"
             )
-        if not _is_number(skip_fraction) or not 0 <= skip_fraction < 1:
-            raise LabelError(
-                f"labelers.skip_fraction: expected a number in [0, 1), got {skip_fraction!r}"
-            )
+        _check_fraction("skip_fraction", skip_fraction)
+        _check_fraction("noise", noise)
+        if isinstance(annotators, bool) or not isinstance(annotators, int) or annotators < 1:
+            raise LabelError(f"labelers.annotators: expected 1 or more, got {annotators!r}")
+        _check_times(rate, hours=hours, training_hours=training_hours)
         self.labels = labels
-        self.skip_fraction = skip_fraction
-        self.seed = seed
+        self.skip_fraction, self.noise, self.seed = skip_fraction, noise, seed
+        self.rate, self.hours, self.training_hours = rate, hours, training_hours
+        self.names = (
+            [self.name] if annotators == 1 else [f"{self.name}-{n}" for n in range(annotators)]
+        )
         self._query: Query | None = None
+        self._choices: list[Label] | None = None
+
+    @property
+    def works_during_training(self) -> bool:
+        """Whether labelers go on while a model is trained."""
+        return self.training_hours is not None
 
     def publish(self, query: Query) -> None:
         """Replaces the query."""
@@ -59,22 +94,18 @@ class DatasetLabelers:
         Raises:
             LabelError: A sample has no label.
         """
-        if self._query is None:
-            return
-        given: set[SampleId] = set()
-        try:
-            while offers := self._query.lease(self.name, _AT_ONCE, annotator=self.name):
-                # An answer that was not committed is not given a second time.
-                offers = [offer for offer in offers if offer.sample_id not in given]
-                if not offers:
-                    return
-                self._check_known([offer.sample_id for offer in offers])
-                for offer in offers:
-                    given.add(offer.sample_id)
-                    label = self.answer(offer.sample_id)
-                    yield [NewAnswer(offer.sample_id, label, self.name, offer.round, offer.rank)]
-        finally:
-            self._query.release(self.name)
+        if self._query is not None:
+            yield from self._work(self._query, self.hours, after=0)
+
+    def late_answers(self, query: Query, *, after: int) -> Iterator[list[NewAnswer]]:
+        """Yields the answers to a query that come while the next model is trained.
+
+        Args:
+            query: The query before.
+            after: The last answer that the model is trained on.
+        """
+        if self.works_during_training:
+            yield from self._work(query, self.training_hours, after=after)
 
     def to_do(self) -> None:
         """Returns None: simulated labelers answer at once."""
@@ -82,9 +113,58 @@ class DatasetLabelers:
     def close(self) -> None:
         """Does nothing: leases end with ``collect``."""
 
-    def answer(self, sample_id: SampleId) -> Label | Skip:
-        """Returns the label of a sample, or ``SKIP``."""
-        return SKIP if self._skips(sample_id) else as_label(self.labels[sample_id])
+    def answer(self, sample_id: SampleId, annotator: str = name) -> Label | Skip:
+        """Returns what an annotator answers: a label, perhaps a wrong one, or ``SKIP``."""
+        whose = f"{self.seed}:{sample_id!r}" + ("" if annotator == self.name else f":{annotator}")
+        if _uniform(whose) < self.skip_fraction:
+            return SKIP
+        label = as_label(self.labels[sample_id])
+        if _uniform(f"noise:{whose}") < self.noise:
+            others = [other for other in self._distinct_labels() if other != label]
+            if others:
+                return others[int(_uniform(f"wrong:{whose}") * len(others))]
+        return label
+
+    def _work(self, query: Query, hours: float | None, *, after: int) -> Iterator[list[NewAnswer]]:
+        """Yields answers in turns, until nobody has time or samples left."""
+        most = math.inf
+        if self.rate is not None and hours is not None:
+            most = math.floor(hours * self.rate)
+        given = Counter(
+            answer.annotator
+            for answer in query.store.answers(query.round)
+            if answer.answer_id > after
+        )
+        working = {name: self._one(query, name) for name in self.names}
+        try:
+            while working := {name: work for name, work in working.items() if given[name] < most}:
+                name = min(working, key=lambda name: given[name])
+                batch = next(working[name], None)
+                if batch is None:
+                    del working[name]
+                else:
+                    given[name] += 1
+                    yield batch
+        finally:
+            for name in self.names:
+                query.release(name)
+
+    def _one(self, query: Query, name: str) -> Iterator[list[NewAnswer]]:
+        """Yields the answers of one annotator, one at a time."""
+        # Several labelers share a query, so that nobody holds samples for later.
+        count = _AT_ONCE if len(self.names) == 1 else 1
+        seconds = None if self.rate is None else _SECONDS / self.rate
+        given: set[SampleId] = set()
+        while offers := query.lease(name, count, annotator=name):
+            # An answer that was not committed is not given a second time.
+            offers = [offer for offer in offers if offer.sample_id not in given]
+            if not offers:
+                return
+            self._check_known([offer.sample_id for offer in offers])
+            for offer in offers:
+                given.add(offer.sample_id)
+                label = self.answer(offer.sample_id, name)
+                yield [NewAnswer(offer.sample_id, label, name, offer.round, offer.rank, seconds)]
 
     def _check_known(self, sample_ids: list[SampleId]) -> None:
         if unknown := [sample_id for sample_id in sample_ids if sample_id not in self.labels]:
@@ -94,9 +174,11 @@ class DatasetLabelers:
                 f"there are {len(self.labels)} labels, for ids such as {name_ids(known)}"
             )
 
-    def _skips(self, sample_id: SampleId) -> bool:
-        digest = hashlib.blake2b(f"{self.seed}:{sample_id!r}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") < self.skip_fraction * 2**64
+    def _distinct_labels(self) -> list[Label]:
+        if self._choices is None:
+            texts = {json.dumps(as_label(label)) for label in self.labels.values()}
+            self._choices = [json.loads(text) for text in sorted(texts)]
+        return self._choices
 
 
 def for_run(
@@ -117,5 +199,26 @@ def for_run(
     return DatasetLabelers(datamodule.held_back_labels(), **arguments)
 
 
+def _uniform(text: str) -> float:
+    """Returns a number in [0, 1) that depends on a text alone."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_fraction(name: str, value: Any) -> None:
+    if not _is_number(value) or not 0 <= value < 1:
+        raise LabelError(f"labelers.{name}: expected a number in [0, 1), got {value!r}")
+
+
+def _check_times(rate: Any, **hours: Any) -> None:
+    for name, value in {"rate": rate, **hours}.items():
+        if value is not None and not (_is_number(value) and 0 < value < math.inf):
+            raise LabelError(f"labelers.{name}: expected a positive number or null, got {value!r}")
+        if value is not None and rate is None:
+            raise LabelError(
+                f"labelers.{name}={value}: expected labelers.rate too, the labels per hour"
+            )

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import BudgetError, LabelError, RunDirectoryError
-from lightning_badge.labelers.base import Labelers
+from lightning_badge.labelers.base import Labelers, SimulatedLabelers
 from lightning_badge.labels import Label, Skip, Undo
 from lightning_badge.loop.answer_check import AnswerCheck
 from lightning_badge.loop.budget import Budget
@@ -26,7 +26,7 @@ from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
 from lightning_badge.loop.origin import AGAIN, check_origin
-from lightning_badge.loop.query import ask
+from lightning_badge.loop.query import ask, commit_late_answers
 from lightning_badge.loop.round_report import RoundReport, RoundTable
 from lightning_badge.loop.train_round import train_round
 from lightning_badge.ordering import Ordering
@@ -196,6 +196,7 @@ class ActiveLearningLoop:
             LabelError: An answer that the data cannot use.
         """
         report = self._trained(round) or self._train(round)
+        self._take_late_answers(report)
         ordering = self._read_ordering(report)
         self._write_curve(report)
         if end := self._end(report):
@@ -304,16 +305,7 @@ class ActiveLearningLoop:
 
     def _ask(self, report: RoundReport, ordering: Ordering, query_size: int) -> RoundReport:
         """Asks for labels and finishes the round, unless its query is not complete."""
-        cut = self._cut_of(report)
-        assert cut is not None, "training committed it"
-        query = Query(
-            self.store,
-            cut,
-            ordering,
-            classes=self._classes,
-            validation=self.datamodule.validation_ids.tolist(),
-            overlap=self.overlap,
-        )
+        query = self._query(report, ordering)
         has_size = not hasattr(self.budget, "is_complete")
         query.allow(query_size if has_size or query_size < report.pool else None)
         received, is_complete = ask(query, self.labelers, self.budget, query_size)
@@ -330,6 +322,29 @@ class ActiveLearningLoop:
         size = query_size if has_size else received.new_labels
         self.store.finish_round(report.round, query_size=size, **report.facts())
         return replace(report, query_size=size)
+
+    def _query(self, report: RoundReport, ordering: Ordering) -> Query:
+        cut = self._cut_of(report)
+        assert cut is not None, "training committed it"
+        return Query(
+            self.store,
+            cut,
+            ordering,
+            classes=self._classes,
+            validation=self.datamodule.validation_ids.tolist(),
+            overlap=self.overlap,
+        )
+
+    def _take_late_answers(self, report: RoundReport) -> None:
+        """Commits the answers to the query before that came during the training of a round."""
+        labelers = self.labelers
+        if not (isinstance(labelers, SimulatedLabelers) and labelers.works_during_training):
+            return
+        path = self.run_directory.ordering_path(report.round - 1)
+        cut = self._cut_of(report)
+        if report.round and cut is not None and path.exists():
+            before = self._query(self._finished_rounds()[report.round - 1], read_ordering(path))
+            commit_late_answers(before, labelers, after=cut.last_answer_id)
 
     def _finished_rounds(self) -> list[RoundReport]:
         return [

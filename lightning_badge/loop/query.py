@@ -3,7 +3,7 @@
 from contextlib import closing
 from typing import Any
 
-from lightning_badge.labelers.base import Labelers
+from lightning_badge.labelers.base import Labelers, SimulatedLabelers
 from lightning_badge.loop.budget import Budget
 from lightning_badge.store.next_sample import Progress, Query
 
@@ -39,6 +39,23 @@ def ask(query: Query, labelers: Labelers, budget: Budget, query_size: int) -> tu
             if is_complete(budget, progress, query_size):
                 return progress, True
     return progress, False
+
+
+def commit_late_answers(query: Query, labelers: SimulatedLabelers, *, after: int) -> None:
+    """Commits what simulated labelers answered while the next model was trained.
+
+    It is called after the training, so that a training that is interrupted and repeated has the
+    same labels.
+
+    Args:
+        query: The query before the training.
+        labelers: Who answers.
+        after: The last answer that the model was trained on.
+    """
+    answers: Any = labelers.late_answers(query, after=after)
+    with closing(answers):
+        for batch in answers:
+            query.store.add(batch)
 
 
 def is_complete(budget: Budget, progress: Progress, query_size: int) -> bool:

@@ -127,7 +127,9 @@ class Query:
     ) -> list[Offer]:
         """Hands out the next samples to a session, in one transaction.
 
-        Samples that the session holds already are among them, with a new time.
+        Samples that the session holds already are among them, with a new time. A lease ends when
+        the sample needs no further answer, or when a session that has the name of its annotator
+        answers; other sessions release it.
 
         Args:
             session: The labeling session.
@@ -140,18 +142,19 @@ class Query:
         with self.store.leases.transaction():
             self.refresh()
             held = {
-                sample_id: sessions
+                sample_id: open_sessions
                 for sample_id, sessions in self.store.leases.unexpired(now).items()
                 if sample_id in self._place and sample_id not in self._closed
+                if (open_sessions := sessions - self._votes.get(sample_id, {}).keys())
             }
             offers = list(self._choose(session, count, annotator, held))
             given = [offer.sample_id for offer in offers]
             self.store.leases.grant(session, given, now=now, expires_at=now + seconds)
         return offers
 
-    def release(self, session: str) -> None:
-        """Ends all leases of a session, for example when its labeler goes home."""
-        self.store.leases.release(session)
+    def release(self, session: str, sample_ids: Iterable[SampleId] | None = None) -> None:
+        """Ends leases of a session, all of them if its labeler goes home."""
+        self.store.leases.release(session, sample_ids)
 
     def peek(self, count: int) -> list[Offer]:
         """Returns the next samples without leasing them, as they are written to a file.

@@ -110,3 +110,89 @@ def test_a_skip_fraction_outside_its_range_is_an_error(wrong: Any) -> None:
 def test_a_list_of_labels_is_an_error() -> None:
     with pytest.raises(LabelError, match=r"expected a mapping .* got list; pass dict\(enumerate"):
         DatasetLabelers([5, 0, 1])  # type: ignore[arg-type]
+
+
+def answered(labelers: DatasetLabelers, store: LabelStore, asked: Query) -> list[tuple[Any, str]]:
+    labelers.publish(asked)
+    return commit(store, labelers.collect())
+
+
+def commit(store: LabelStore, batches: Any) -> list[tuple[Any, str]]:
+    found = []
+    for batch in batches:
+        store.add(batch)
+        found += [(answer.sample_id, answer.annotator) for answer in batch]
+    return found
+
+
+def test_several_annotators_take_turns() -> None:
+    with LabelStore(":memory:") as store:
+        labelers = DatasetLabelers(LABELS, annotators=2)
+        asked = query(store, *range(9), allowed=5)
+        assert answered(labelers, store, asked) == [(n, f"dataset-{n % 2}") for n in range(5)]
+
+
+def test_several_annotators_answer_the_same_samples_where_they_overlap() -> None:
+    with LabelStore(":memory:") as store:
+        labelers = DatasetLabelers(LABELS, annotators=2)
+        asked = Query(store, store.cut(0), Ordering(np.arange(3)), overlap=2)
+        asked.allow(None)
+        found = answered(labelers, store, asked)
+        assert sorted(found) == [(n, f"dataset-{who}") for n in range(3) for who in range(2)]
+
+
+def test_they_go_home_after_their_hours() -> None:
+    with LabelStore(":memory:") as store:
+        labelers = DatasetLabelers(LABELS, annotators=2, rate=8, hours=0.25)
+        asked = query(store, *range(99), allowed=50)
+        assert len(answered(labelers, store, asked)) == 4
+        assert {answer.seconds for answer in store.answers()} == {450.0}
+        assert answered(labelers, store, asked) == []  # also after a restart
+
+
+def test_wrong_labels_are_as_many_as_the_noise_and_do_not_change() -> None:
+    one, other = (DatasetLabelers(LABELS, noise=0.2, annotators=2) for _ in range(2))
+    wrong = [
+        {n for n in LABELS if labelers.answer(n, who) != LABELS[n]}
+        for labelers, who in [(one, "dataset-0"), (other, "dataset-0"), (one, "dataset-1")]
+    ]
+    assert wrong[0] == wrong[1] != wrong[2]
+    assert 0.17 < len(wrong[0]) / len(LABELS) < 0.23
+    assert all(one.answer(n, "dataset-0") in range(10) for n in LABELS)
+    more = DatasetLabelers(LABELS, noise=0.5)
+    few = DatasetLabelers(LABELS, noise=0.1)
+    assert {n for n in LABELS if few.answer(n) != n % 10} < {
+        n for n in LABELS if more.answer(n) != n % 10
+    }
+
+
+def test_late_answers_are_those_of_the_hours_of_training_in_any_number_of_parts() -> None:
+    labelers = DatasetLabelers(LABELS, rate=4, training_hours=1.5)
+    found = []
+    for parts in ([99], [2, 1, 99]):
+        with LabelStore(":memory:") as store:
+            asked = query(store, *range(50), allowed=None)
+            store.record(0, [(n, 0) for n in range(3)], annotator="dataset")
+            cut = store.cut(1)
+            for part in parts:
+                batches: Any = labelers.late_answers(asked, after=cut.last_answer_id)
+                for _, batch in zip(range(part), batches, strict=False):
+                    store.add(batch)
+                batches.close()
+            found.append([answer.sample_id for answer in store.answers()])
+    assert found[0] == found[1] == list(range(9))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"noise": 1}, r"labelers\.noise: expected a number in \[0, 1\), got 1"),
+        ({"annotators": 0}, r"labelers\.annotators: expected 1 or more, got 0"),
+        ({"rate": -1}, r"labelers\.rate: expected a positive number or null, got -1"),
+        ({"hours": 2}, r"labelers\.hours=2: expected labelers\.rate too"),
+        ({"training_hours": 2}, r"labelers\.training_hours=2: expected labelers\.rate too"),
+    ],
+)
+def test_settings_that_make_no_sense_are_an_error(arguments: Any, says: str) -> None:
+    with pytest.raises(LabelError, match=says):
+        DatasetLabelers(LABELS, **arguments)

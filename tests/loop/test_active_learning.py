@@ -33,7 +33,13 @@ from lightning_badge.labelers import DatasetLabelers, Labelers
 from lightning_badge.labels import SKIP, UNDO
 from lightning_badge.loop.active_learning import ActiveLearningLoop
 from lightning_badge.loop.answer_check import AnswerCheck
-from lightning_badge.loop.budget import Budget, FixedBudget, ScheduleBudget, VariableBudget
+from lightning_badge.loop.budget import (
+    Budget,
+    FixedBudget,
+    OnDemandBudget,
+    ScheduleBudget,
+    VariableBudget,
+)
 from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.train_round import round_seed
@@ -380,6 +386,57 @@ class TestKilledRun:
         self.assert_ends_as(run, whole)
 
 
+class Interrupted(DatasetLabelers):
+    """Simulates a kill after a number of answers, in all."""
+
+    def __init__(self, run: Run, until_kill: int, **arguments: Any) -> None:
+        super().__init__(run.datamodule().held_back_labels(), **arguments)
+        self.until_kill = until_kill
+
+    def _work(self, *args: Any, **kwargs: Any) -> Iterator[list[NewAnswer]]:
+        for batch in super()._work(*args, **kwargs):
+            if not self.until_kill:
+                raise Killed
+            self.until_kill -= 1
+            yield batch
+
+
+@pytest.mark.slow
+class TestVirtualClock:
+    def go(self, run: Run, *kills: int) -> list[tuple[Any, ...]]:
+        run.budget = OnDemandBudget(at_least=6)
+        clock = {"rate": 4.0, "training_hours": 1.0, "annotators": 2, "skip_fraction": 0.2}
+        for until_kill in kills:
+            run.labelers = Interrupted(run, until_kill, **clock)
+            with pytest.raises(Killed):
+                run.go(max_rounds=4)
+        run.labelers = Interrupted(run, 10**9, **clock)
+        run.go(max_rounds=4)
+        with LabelStore(run.directory.labels_path) as store:
+            return [(a.sample_id, a.label, a.annotator, a.round) for a in store.answers()]
+
+    def test_people_go_on_while_a_model_is_trained(self, run: Run) -> None:
+        answers = self.go(run)
+        with LabelStore(run.directory.labels_path) as store:
+            cuts = [store.cuts(round)[-1].last_answer_id for round in range(4)]
+            late = [
+                sum(a.answer_id > cuts[round + 1] for a in store.answers(round))
+                for round in range(3)
+            ]
+        assert late == [8, 8, 8]  # two annotators, four labels an hour, one hour
+        # Those answers are enough for the next training, so that nobody is asked in between.
+        assert len(answers) == cuts[-1] + 8
+
+    def test_a_killed_run_ends_as_one_that_was_not(self, run: Run, tmp_path: Path) -> None:
+        whole = Run(tmp_path / "whole")
+        expected = self.go(whole)
+        run.extra_callbacks = [StopOnce(labels=whole.trained[1])]
+        with pytest.raises(Killed):
+            self.go(run)
+        assert self.go(run, 3, 4) == expected
+        assert run.curve() == whole.curve()
+
+
 class TestOrderingFile:
     def go_once_and_change(self, run: Run, **changes: Any) -> Path:
         """Changes the ordering of round 1, which has not asked for labels yet; returns its path."""
@@ -659,7 +716,7 @@ class TestCuts:
 class TestAnswersThatCannotBeUsed:
     def test_are_not_stored(self, run: Run) -> None:
         class Bad(DatasetLabelers):
-            def answer(self, sample_id: SampleId) -> Any:
+            def answer(self, sample_id: SampleId, annotator: str = "dataset") -> Any:
                 return "cat"
 
         run.labelers = Bad(run.datamodule().held_back_labels())

@@ -24,7 +24,7 @@ class Scripted(DatasetLabelers):
         super().__init__(answers)
         self.asked: list[Any] = []
 
-    def answer(self, sample_id: Any) -> Any:
+    def answer(self, sample_id: Any, annotator: str = "dataset") -> Any:
         self.asked.append(sample_id)
         return self.labels[sample_id]
 
@@ -121,7 +121,7 @@ class Stopping(DatasetLabelers):
         super().__init__(answers)
         self.until_kill = until_kill
 
-    def answer(self, sample_id: Any) -> Any:
+    def answer(self, sample_id: Any, annotator: str = "dataset") -> Any:
         if not self.until_kill:
             raise KilledError
         self.until_kill -= 1
@@ -153,7 +153,7 @@ def test_each_answer_is_on_disk_before_the_next_is_requested(tmp_path: Path) -> 
     seen: list[int] = []
 
     class Peeking(Scripted):
-        def answer(self, sample_id: Any) -> Any:
+        def answer(self, sample_id: Any, annotator: str = "dataset") -> Any:
             with LabelStore(path) as other:
                 seen.append(len(other.answers()))
             return super().answer(sample_id)
