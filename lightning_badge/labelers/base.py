@@ -14,6 +14,11 @@ class Labelers(Protocol):
     that the query is complete. Labelers may answer as few samples as they like.
     """
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether ``collect`` asks nobody, but only reads what was answered before."""
+        ...
+
     def publish(self, query: Query) -> None:
         """Replaces the query that labelers work on.
 

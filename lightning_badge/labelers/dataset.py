@@ -47,6 +47,7 @@ class DatasetLabelers:
     """
 
     name = "dataset"
+    only_reads = False
 
     def __init__(
         self,

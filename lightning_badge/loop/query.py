@@ -28,7 +28,7 @@ def ask(query: Query, labelers: Labelers, budget: Budget, query_size: int) -> tu
         LabelError: The store refuses an answer.
     """
     progress = query.progress()
-    if is_complete(budget, progress, query_size):
+    if is_complete(budget, progress, query_size) and not labelers.only_reads:
         return progress, True
     labelers.publish(query)
     answers: Any = labelers.collect()
@@ -38,7 +38,7 @@ def ask(query: Query, labelers: Labelers, budget: Budget, query_size: int) -> tu
             progress = query.progress()
             if is_complete(budget, progress, query_size):
                 return progress, True
-    return progress, False
+    return progress, is_complete(budget, progress, query_size)
 
 
 def commit_late_answers(query: Query, labelers: SimulatedLabelers, *, after: int) -> None:

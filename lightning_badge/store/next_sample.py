@@ -7,7 +7,7 @@ asked for more than the allowance, which the loop alone writes.
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -40,16 +40,22 @@ class Progress:
     Attributes:
         labels: Ranked samples of this query whose label is in force.
         new_labels: Samples, other than validation samples, whose label is not the one of the cut.
-        oldest_s: Seconds since the oldest of the new labels was received; None without any.
         is_exhausted: Whether no ranked sample is left to ask for.
         has_answers: Whether any answer was received since the cut.
+        received_at: When the new labels were received.
     """
 
     labels: int
-    new_labels: int = 0
-    oldest_s: float | None = None
-    is_exhausted: bool = False
-    has_answers: bool = False
+    new_labels: int
+    is_exhausted: bool
+    has_answers: bool
+    received_at: Collection[datetime]
+
+    @property
+    def oldest_s(self) -> float | None:
+        """Seconds since the oldest of the new labels was received; None without any."""
+        oldest = min(self.received_at, default=None)
+        return None if oldest is None else (datetime.now(timezone.utc) - oldest).total_seconds()
 
 
 class Query:
@@ -181,14 +187,12 @@ class Query:
     def progress(self) -> Progress:
         """Returns what the query has received so far."""
         self.refresh()
-        oldest = min(self._changed.values(), default=None)
-        age = None if oldest is None else (datetime.now(timezone.utc) - oldest).total_seconds()
         return Progress(
             labels=len(self._labeled),
             new_labels=len(self._changed),
-            oldest_s=age,
             is_exhausted=not self._open_ranks,
             has_answers=self._seen > self._last_of_cut,
+            received_at=self._changed.values(),
         )
 
     def origin(self, sample_id: SampleId, annotator: str) -> Offer:

@@ -112,6 +112,25 @@ def test_a_budget_without_a_size_ends_a_query_by_what_it_received() -> None:
         assert labelers.asked == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(("only_reads", "labels"), [(True, 5), (False, 4)])
+def test_answers_that_are_there_count_before_a_complete_query_ends(
+    only_reads: bool, labels: int
+) -> None:
+    class Reading(Scripted):
+        def collect(self) -> Iterator[list[NewAnswer]]:
+            yield [NewAnswer(7, 0, "ann", 0)]
+
+    with LabelStore(":memory:") as store:
+        cut = store.cut(0)
+        store.record(0, [(n, 0) for n in range(4)], annotator="ann")
+        query = Query(store, cut, Ordering(np.arange(50)))
+        query.allow(None)
+        labelers = Reading({})
+        labelers.only_reads = only_reads
+        progress, is_complete = ask(query, labelers, OnDemandBudget(at_least=4), 50)
+        assert (progress.new_labels, is_complete) == (labels, True)
+
+
 class KilledError(Exception):
     pass
 

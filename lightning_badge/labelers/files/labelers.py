@@ -51,6 +51,8 @@ class FileLabelers:
         LabelError: ``rows`` is not a positive integer, or the format is unknown.
     """
 
+    only_reads = True
+
     def __init__(
         self,
         datamodule: ActiveLearningDataModule,
