@@ -63,6 +63,19 @@ def test_labels_of_all_images_make_a_simulated_run(photos: Path, tmp_path: Path)
     assert not set(ordering.sample_ids.tolist()) & set(labels)
 
 
+def test_a_simulated_run_may_begin_without_any_label(photos: Path, tmp_path: Path) -> None:
+    command = ["data.path=photos", "data.labels=labels.csv", "data.image_size=16", "run_dir=run"]
+    command += ["trainer.max_steps=30", "trainer.val_check_interval=30", "budget.k=4"]
+    done = loop(tmp_path, *command, "initial_labels=0", "max_rounds=2", "cold_start=k_center")
+    assert done.returncode == 0, done.stderr
+    assert "no labels yet; ranked by k-center" in done.stderr
+    assert [line.split()[:3] for line in done.stdout.splitlines()[-3:-1]] == [
+        *(["000", "0", "4"], ["001", "4", "-"])
+    ]
+    first = read_ordering(tmp_path / "run" / "rounds" / "000" / "ordering.parquet")
+    assert first.metadata["cold_start"] == "k_center"
+
+
 def test_without_held_back_labels_the_simulation_ends_in_one_line(
     photos: Path, tmp_path: Path
 ) -> None:

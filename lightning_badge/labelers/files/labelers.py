@@ -88,7 +88,7 @@ class FileLabelers:
         said: set[tuple[SampleId, str]] = set()
         answers: list[NewAnswer] = []
         wrong: list[str] = []
-        for path in sorted(self.answers_path.glob("*.csv"), key=_age):
+        for path in answer_files(self.answers_path):
             answers += counted.new(path.name, self._read(path, said, wrong))
         for text in wrong[:_NAMED]:
             _log.warning("%s", text)
@@ -172,5 +172,12 @@ def for_run(datamodule: ActiveLearningDataModule, run_path: Path, **arguments: A
     return FileLabelers(datamodule, run_path, **arguments)
 
 
-def _age(path: Path) -> tuple[int, str]:
-    return path.stat().st_mtime_ns, path.name
+def answer_files(folder: Path) -> list[Path]:
+    """Returns the CSV files of a folder, oldest first, without hidden and temporary ones."""
+    found = [] if not folder.is_dir() else list(folder.iterdir())
+    files = [
+        path
+        for path in found
+        if path.suffix.lower() == ".csv" and path.is_file() and path.name[0] not in ".~"
+    ]
+    return sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,16 @@ def test_the_query_is_written_for_label_studio_too(tmp_path: Path) -> None:
     assert tasks[1]["data"]["link"] == "https://x.org/n01"
     assert tasks[1]["data"]["badge_rank"] == 1
     desk.store.close()
+
+
+def test_files_are_read_oldest_first_and_hidden_ones_are_not(desk: Desk) -> None:
+    desk.publish()
+    for n, name in enumerate(["b.CSV", "a.csv", "._a.csv", ".~lock.a.csv", "~$a.csv"]):
+        desk.drop(f"sample_id,label\nn00,{NAMES[n % 3]}\n", name)
+        os.utime(desk.run / "answers" / name, (n, n))
+    (desk.run / "answers" / "folder.csv").mkdir()
+    assert desk.collect() == 2
+    assert [answer.label for answer in desk.store.answers()] == [0, 1]
 
 
 @pytest.mark.parametrize(
