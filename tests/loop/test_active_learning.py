@@ -49,6 +49,7 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import LabelStore
+from lightning_badge.store.next_sample import Query
 from lightning_badge.store.run_directory import RunDirectory
 
 pytestmark = LIGHTNING_WARNINGS
@@ -261,6 +262,28 @@ class TestLabelersWhoGoHome:
         run.go(max_rounds=2)
         with LabelStore(run.directory.labels_path) as store:
             assert store.leases.unexpired(0.0) == {}
+
+
+class TestSeveralAnnotators:
+    def test_samples_without_agreement_stay_in_the_pool_and_are_asked_first(self, run: Run) -> None:
+        with RunDirectory(run.path) as directory, LabelStore(directory.labels_path) as store:
+            store.set_consensus("unanimous")
+        known = run.datamodule().held_back_labels()
+        run.labelers = DatasetLabelers(known, annotators=2, noise=0.3)
+        run.go(max_rounds=2, overlap=2)
+        assert run.trained == [6, 11]
+        with LabelStore(run.directory.labels_path) as store:
+            labels = store.labels()
+            answered = {answer.sample_id for answer in store.answers()}
+            tied = answered - labels.keys()
+            assert len(labels) == 5
+            assert tied, "noise makes annotators disagree"
+            ordering = read_ordering(run.directory.ordering_path(1))
+            assert tied <= set(ordering)
+            query = Query(store, store.cuts(1)[-1], ordering, overlap=2)
+            query.allow(None)
+            first = query.lease("eve", len(tied), annotator="eve")
+        assert {offer.sample_id for offer in first} == tied
 
 
 class TestSkips:
