@@ -14,6 +14,7 @@ from lightning_badge.loop.budget import (
     Budget,
     CoverageBudget,
     FixedBudget,
+    OnDemandBudget,
     ScheduleBudget,
     VariableBudget,
 )
@@ -120,3 +121,21 @@ class TestCoverage:
     def test_a_share_outside_its_range_is_an_error(self, share: object) -> None:
         with pytest.raises(BudgetError, match=r"budget.coverage: expected a share in \(0, 1\]"):
             CoverageBudget(coverage=share, high=5)
+
+
+@pytest.mark.parametrize(
+    ("new_labels", "oldest_s", "is_complete"),
+    [(0, None, False), (4, 1.0, False), (5, 1.0, True), (1, 59.9, False), (1, 60.0, True)],
+)
+def test_on_demand_a_round_ends_by_number_or_by_age(
+    new_labels: int, oldest_s: float | None, is_complete: bool
+) -> None:
+    received = SimpleNamespace(new_labels=new_labels, oldest_s=oldest_s)
+    assert OnDemandBudget(at_least=5, at_most_old=60).is_complete(received) == is_complete
+    assert OnDemandBudget(at_least=5).is_complete(received) == (new_labels >= 5)
+
+
+@pytest.mark.parametrize("wrong", [0, -1.5, True, "soon"])
+def test_on_demand_an_age_that_is_no_time_is_an_error(wrong: Any) -> None:
+    with pytest.raises(BudgetError, match=r"budget\.at_most_old: expected a positive number"):
+        OnDemandBudget(at_least=5, at_most_old=wrong)

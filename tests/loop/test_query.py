@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lightning_badge.exceptions import BudgetError
 from lightning_badge.labelers import DatasetLabelers
 from lightning_badge.labels import SKIP
 from lightning_badge.loop.budget import FixedBudget, OnDemandBudget
@@ -184,7 +185,5 @@ def test_each_answer_is_on_disk_before_the_next_is_requested(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("at_least", [0, 2.5, True])
 def test_the_answers_of_a_round_must_be_a_positive_number(at_least: Any) -> None:
-    from lightning_badge.exceptions import BudgetError
-
     with pytest.raises(BudgetError, match=r"budget\.at_least: expected a positive integer"):
         OnDemandBudget(at_least=at_least)
