@@ -72,6 +72,18 @@ def test_a_copy_or_another_name_of_a_file_counts_nothing_again(store: LabelStore
     assert store.labels() == {1: "owl", 2: "dog", 3: "cat"}
 
 
+def test_a_copy_that_stays_as_it_is_does_not_undo_what_changes_in_the_other(
+    store: LabelStore,
+) -> None:
+    first: File = [(1, "cat"), (2, "dog")]
+    assert read(store, answers=first, backup=first) == 2
+    changed: File = [(1, "owl"), (2, "dog"), (3, "cat")]
+    for expected in (2, 0, 0):
+        assert read(store, answers=changed, backup=first) == expected
+    assert read(store, backup=first, answers=changed) == 0
+    assert store.labels() == {1: "owl", 2: "dog", 3: "cat"}
+
+
 def test_a_later_file_may_say_what_an_earlier_one_said(store: LabelStore) -> None:
     read(store, monday=[(1, "cat"), (2, "dog")])
     read(store, tuesday=[(1, "dog")])
@@ -95,6 +107,17 @@ ROWS = st.lists(
     max_size=4,
     unique_by=lambda row: row[0],
 )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), ROWS), min_size=1, max_size=5))
+def test_files_that_do_not_change_add_nothing(versions: list[dict[str, File]]) -> None:
+    with LabelStore(":memory:") as store:
+        files: dict[str, File] = {}
+        for version in versions:
+            files |= version
+            read(store, **files)
+            assert read(store, **files) == 0
 
 
 @settings(max_examples=100, deadline=None)
