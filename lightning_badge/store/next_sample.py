@@ -18,7 +18,7 @@ from lightning_badge.store.answer import Answer, as_columns
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.consensus import answers_in_force, decide
 from lightning_badge.store.label_store import Cut, LabelStore
-from lightning_badge.store.query_order import interleaved
+from lightning_badge.store.query_order import interleaved, unfinished
 
 LEASE_SECONDS = 600.0
 _ALLOWANCE = "allowance"
@@ -61,9 +61,10 @@ class Progress:
 class Query:
     """The samples that a round asks for, in order.
 
-    Samples whose annotators do not agree come first, then the ordering; every third sample is one
-    for validation, until these are answered. An answered sample is not offered again, unless its
-    answer was undone or ``overlap`` asks for more annotators.
+    Samples whose annotators do not agree come first, then those of earlier queries that have not
+    enough annotators yet, then the ordering; every third sample is one for validation, until these
+    are answered. An answered sample is not offered again, unless its answer was undone or
+    ``overlap`` asks for more annotators.
 
     Args:
         store: The label store.
@@ -98,7 +99,8 @@ class Query:
         at_cut = answers_in_force(before, self._consensus)
         self._at_cut = {key: as_columns(answer.label) for key, answer in at_cut.items()}
         unanswered = (key for key in validation if key not in at_cut)
-        self._order: list[SampleId] = list(interleaved(self._rank, unanswered))
+        others = [key for key in unfinished(before, overlap) if key not in self._rank]
+        self._order: list[SampleId] = [*others, *interleaved(self._rank, unanswered)]
         self._place = {sample_id: place for place, sample_id in enumerate(self._order)}
         self._first = 0  # all places before it are closed
         self._votes: dict[SampleId, dict[str, Answer]] = {}

@@ -1,8 +1,10 @@
-"""The order of a query: ranked samples, interleaved with those for validation."""
+"""The order of a query: unfinished samples, then ranked ones interleaved with validation."""
 
 from collections.abc import Iterable, Iterator
 
+from lightning_badge.labels import UNDO
 from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.answer import Answer
 
 EVERY = 3  # every third sample is one for validation
 
@@ -22,6 +24,18 @@ def interleaved(ranked: Iterable[SampleId], validation: Iterable[SampleId]) -> I
             yield from _next(waiting)
         yield sample_id
     yield from waiting
+
+
+def unfinished(answers: Iterable[Answer], overlap: int) -> list[SampleId]:
+    """Returns the samples that some, but fewer than ``overlap`` annotators have answered."""
+    votes: dict[SampleId, dict[str, Answer]] = {}
+    for answer in answers:
+        votes.setdefault(answer.sample_id, {})[answer.annotator] = answer
+    counts = {
+        sample_id: sum(vote.label is not UNDO for vote in of_sample.values())
+        for sample_id, of_sample in votes.items()
+    }
+    return [sample_id for sample_id, count in counts.items() if 0 < count < overlap]
 
 
 def _next(waiting: Iterator[SampleId]) -> Iterator[SampleId]:

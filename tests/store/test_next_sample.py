@@ -99,6 +99,18 @@ def test_overlap_asks_several_annotators_but_nobody_twice(store: LabelStore) -> 
     assert 0 not in ids_of(query.peek(10))
 
 
+def test_samples_of_earlier_queries_get_the_annotators_that_they_lack(store: LabelStore) -> None:
+    store.record(0, [(0, "cat"), (1, "cat"), (2, SKIP), (3, "cat"), (3, UNDO)], annotator="ann")
+    store.record(0, [(0, "cat")], annotator="bob")
+    query = Query(store, store.cut(1), Ordering(np.arange(3, 8)), overlap=2)
+    query.allow(2)
+    assert query.lease("b", 9, annotator="bob") == [
+        *(Offer(1, 1, None), Offer(2, 1, None), Offer(3, 1, 0), Offer(4, 1, 1))
+    ]
+    query.release("b")
+    assert ids_of(query.lease("a", 9, annotator="ann")) == [3, 4]
+
+
 def test_ties_come_first_until_they_are_resolved(store: LabelStore) -> None:
     store.set_consensus("majority")
     query = publish(store, overlap=2)
