@@ -1,11 +1,12 @@
 """People label by files: three rounds from no label at all, stopped and killed in between."""
 
 import csv
-import os
+import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from lightning_badge.app.run_loop import run_loop
 from lightning_badge.labels import SKIP
 from lightning_badge.ordering_file import read_ordering
 from lightning_badge.store.label_store import LabelStore
@@ -79,26 +81,31 @@ def table(folder: Path) -> Task:
     return Task(folder, overrides, lambda row: names[int(rows[int(row["sample_id"]), 0] > 0)], 0.8)
 
 
-def start(task: Task, *overrides: str, **arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "lightning_badge", "loop", "data=folder", "labelers=files"]
-    command += ["budget=on_demand", "run_dir=run", "trainer.accelerator=cpu", "logger=none"]
-    command += ["trainer.max_steps=60", "trainer.val_check_interval=30"]
-    return subprocess.Popen(
-        [*command, *task.overrides, *overrides],
-        cwd=task.folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **arguments},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+COMMAND = [
+    *("data=folder", "labelers=files", "budget=on_demand", "run_dir=run", "logger=none"),
+    *("trainer.accelerator=cpu", "trainer.max_steps=60", "trainer.val_check_interval=30"),
+]
+
+Go = Callable[..., tuple[str, str]]
 
 
-def go(task: Task, *overrides: str) -> tuple[str, str]:
-    """Runs the command to its end; returns what it printed."""
-    process = start(task, *overrides)
-    output, errors = process.communicate()
-    assert process.returncode == 0, errors
-    return output, errors
+@pytest.fixture
+def go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Go]:
+    """Runs the command to its end, in this process to save the imports; returns what it printed."""
+    loggers = [logging.getLogger(name) for name in ("", "hydra", "lightning.pytorch")]
+    found = [(logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def run(task: Task) -> tuple[str, str]:
+        monkeypatch.chdir(task.folder)
+        run_loop([*COMMAND, *task.overrides])
+        return capsys.readouterr()
+
+    yield run
+    for logger, (level, handlers, propagate) in zip(loggers, found, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+        logger.propagate = propagate
 
 
 def asked(task: Task) -> list[dict[str, str]]:
@@ -117,20 +124,28 @@ def answer(task: Task, name: str, rows: list[dict[str, str]]) -> None:
 
 
 def kill_in_training(task: Task, round: int) -> None:
-    """Kills the command as soon as it trains a round."""
-    process = start(task)
-    assert process.stderr is not None
+    """Runs the command in a process of its own and kills it as soon as it trains a round."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lightning_badge", "loop", *COMMAND, *task.overrides],
+        cwd=task.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     folder = task.folder / "run" / "rounds" / f"{round:03d}"
     while process.poll() is None and not folder.exists():
-        pass
-    os.kill(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+    process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not (folder / "metrics.json").exists()
 
 
+@pytest.mark.filterwarnings("ignore:photos. left out 1 samples that cannot be read")
 @pytest.mark.parametrize("make", [images, texts, table], ids=lambda make: make.__name__)
-def test_three_rounds_from_no_label_at_all(tmp_path: Path, make: Callable[[Path], Task]) -> None:
+def test_three_rounds_from_no_label_at_all(
+    tmp_path: Path, go: Go, make: Callable[[Path], Task]
+) -> None:
     task = make(tmp_path)
     output, errors = go(task)
     (to_do,) = [line for line in output.splitlines() if line.startswith("next: ")]
@@ -166,7 +181,7 @@ def test_three_rounds_from_no_label_at_all(tmp_path: Path, make: Callable[[Path]
     assert torch.load(best, weights_only=True)["state_dict"]
 
 
-def test_the_same_command_without_new_answers_changes_nothing(tmp_path: Path) -> None:
+def test_the_same_command_without_new_answers_changes_nothing(tmp_path: Path, go: Go) -> None:
     task = table(tmp_path)
     go(task)
     answer(task, "one.csv", asked(task)[:36])
@@ -183,7 +198,7 @@ def test_the_same_command_without_new_answers_changes_nothing(tmp_path: Path) ->
     assert asked(task)[0]["sample_id"] == before[4]["sample_id"]
 
 
-def test_a_new_class_and_no_validation(tmp_path: Path) -> None:
+def test_a_new_class_and_no_validation(tmp_path: Path, go: Go) -> None:
     task = table(tmp_path)
     task.overrides += ["validation=none", "budget.at_least=5", "accept_changes=true"]
     _, errors = go(task)
