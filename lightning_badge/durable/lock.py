@@ -65,3 +65,44 @@ class FileLock:
         if self._descriptor in _held:
             _held.remove(self._descriptor)
             os.close(self._descriptor)
+
+
+def holder_of(path: Path) -> str | None:
+    """Returns what holds a lock, such as ``process 7 on host``; None if nothing does.
+
+    Args:
+        path: The file of a `FileLock`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+        # Only if the process that locked it may live: this lock, even for a moment, would refuse
+        # a `FileLock` of another process.
+        return text if text and _may_live(text) and _is_held(path) else None
+    except (OSError, ImportError):
+        return None
+
+
+def _may_live(holder: str) -> bool:
+    _, process, _, host = (*holder.split(maxsplit=3), "", "", "", "")[:4]
+    if host != socket.gethostname() or not process.isdigit():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_held(path: Path) -> bool:
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

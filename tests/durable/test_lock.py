@@ -1,10 +1,12 @@
 import os
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lightning_badge.durable.lock import FileLock
+from lightning_badge.durable.lock import FileLock, holder_of
 from lightning_badge.exceptions import RunDirectoryError
 
 
@@ -53,3 +55,32 @@ def test_a_system_without_posix_locks_is_an_error(
     monkeypatch.setitem(sys.modules, "fcntl", None)
     with pytest.raises(RunDirectoryError, match="locks need a POSIX system"):
         lock(tmp_path / "run.lock")
+
+
+def test_the_holder_is_named_while_the_lock_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "run.lock"
+    assert holder_of(path) is None
+    held = lock(path)
+    assert holder_of(path) == f"process {os.getpid()} on {socket.gethostname()}"
+    held.release()
+    assert holder_of(path) is None
+
+
+def test_a_lock_of_a_process_that_ended_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.lock"
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    path.write_text(f"process {ended.pid} on {socket.gethostname()}\n")
+    monkeypatch.setattr("fcntl.flock", None)
+    assert holder_of(path) is None
+
+
+def test_the_lock_of_another_host_is_tried(tmp_path: Path) -> None:
+    path = tmp_path / "run.lock"
+    held = lock(path)
+    path.write_text("process 7 on elsewhere\n")
+    assert holder_of(path) == "process 7 on elsewhere"
+    held.release()
+    assert holder_of(path) is None
