@@ -1,0 +1,121 @@
+"""What the label store of a run holds, read without changing the run."""
+
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from lightning_badge.durable.snapshot import snapshot
+from lightning_badge.exceptions import LabelError
+from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.answer import Answer
+from lightning_badge.store.class_list import ClassList
+from lightning_badge.store.label_store import FinishedRound, LabelStore
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A sample that a labeling session holds until ``expires_at``."""
+
+    sample_id: SampleId
+    session: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class MadeCut:
+    """The cut of an attempt at a round, and when its training began.
+
+    Attributes:
+        round: The round.
+        attempt: The attempt.
+        last_answer_id: The last answer that the attempt trains on.
+        made_at: When the cut was committed; None in a run of an earlier version, which recorded
+            no time.
+    """
+
+    round: int
+    attempt: int
+    last_answer_id: int
+    made_at: datetime | None
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """The contents of a label store at one moment.
+
+    Attributes:
+        answers: All answers in the order of commits.
+        in_force: The answer in force of each sample, oldest first.
+        added_classes: Names of the classes that answers added.
+        rounds: The finished rounds.
+        cuts: The cuts of all attempts, in order.
+        leases: All leases, expired ones too.
+    """
+
+    answers: list[Answer]
+    in_force: dict[SampleId, Answer]
+    added_classes: list[str]
+    rounds: list[FinishedRound]
+    cuts: list[MadeCut]
+    leases: list[Lease]
+
+
+def read_run_log(path: Path, *, prepare: Callable[[LabelStore], None] = lambda _: None) -> RunLog:
+    """Reads a label store of any version while other processes may write to it.
+
+    It reads a copy, because opening a store migrates it.
+
+    Args:
+        path: The file of the store.
+        prepare: Is called with the copy before it is read, for example to set which answers the
+            data accept.
+
+    Raises:
+        LabelError: The file cannot be read, or is not a label store.
+    """
+    with tempfile.TemporaryDirectory(prefix="lightning_badge_") as folder:
+        copy = Path(folder) / path.name
+        snapshot(path, copy, error=LabelError)
+        # SQLite's milliseconds are truncated.
+        began_at = datetime.now(timezone.utc) - timedelta(milliseconds=1)
+        try:
+            with LabelStore(copy) as store:
+                prepare(store)
+                added = ClassList(store, ()).names() or ()
+                answers, rounds = store.answers(), store.rounds()
+                in_force = store.in_force()
+        except LabelError as error:
+            raise LabelError(str(error).replace(str(copy), str(path))) from error
+        with closing(sqlite3.connect(copy)) as connection:
+            cuts = connection.execute(
+                "SELECT round, attempt, last_answer_id, made_at FROM cuts ORDER BY round, attempt"
+            ).fetchall()
+            leases = connection.execute(
+                "SELECT sample_id, session, expires_at FROM leases ORDER BY expires_at"
+            ).fetchall()
+    finished_at = {finished.round: finished.finished_at for finished in rounds}
+    return RunLog(
+        answers,
+        in_force,
+        list(added),
+        rounds,
+        [
+            MadeCut(round, attempt, last, _time_of_cut(made_at, finished_at.get(round), began_at))
+            for round, attempt, last, made_at in cuts
+        ],
+        [
+            Lease(sample_id, session, datetime.fromtimestamp(expires_at, timezone.utc))
+            for sample_id, session, expires_at in leases
+        ],
+    )
+
+
+def _time_of_cut(made_at: str, finished_at: datetime | None, began_at: datetime) -> datetime | None:
+    """Returns when a cut was made; None if a migration made it, now or after its round's end."""
+    made = datetime.fromisoformat(made_at)
+    is_migrated = made >= began_at or (finished_at is not None and made > finished_at)
+    return None if is_migrated else made
