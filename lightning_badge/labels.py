@@ -4,8 +4,9 @@ An answer is a label or ``SKIP``. Only this module converts numpy and torch valu
 values. So training sees exactly the stored values, with or without a restart.
 """
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
@@ -89,3 +90,22 @@ def as_plain(value: Any, *, error: type[BadgeError]) -> Any:
         "expected numbers, strings, bools, None, arrays, or lists and mappings of these, "
         f"got {value!r} ({type(value).__name__})"
     )
+
+
+def label_text(label: Label, class_names: Sequence[str] | None) -> str:
+    """Returns a label as people write it: the class, ``cat|dog`` for several, ``none`` for none.
+
+    A label that is not a class of ``class_names``, as in regression, is written as JSON.
+
+    Example:
+        >>> label_text(1, ["cat", "dog"]), label_text([1.0, 1.0], ["cat", "dog"]), label_text(7, ())
+        ('dog', 'cat|dog', '7')
+    """
+    names = list(class_names or ())
+    if isinstance(label, str):
+        return label
+    if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(names):
+        return names[label]
+    if isinstance(label, list) and names and len(label) == len(names) and set(label) <= {0, 1}:
+        return "|".join(name for name, has in zip(names, label, strict=True) if has) or "none"
+    return json.dumps(label, ensure_ascii=False)

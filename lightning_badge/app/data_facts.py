@@ -10,13 +10,14 @@ from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 
 
 def fill_in(config: DictConfig, datamodule: ActiveLearningDataModule) -> None:
-    """Sets ``classes``, ``in_channels``, ``in_features`` and ``kind`` from the loaded data.
+    """Sets ``classes``, their names, ``in_channels``, ``in_features`` and ``kind`` from the data.
 
     Raises:
         MisconfigurationException: The model needs a value that these data do not have.
     """
     shape = _input_shape(datamodule)
     config.classes = datamodule.class_names and len(datamodule.class_names)
+    config.class_names = datamodule.class_names and list(map(str, datamodule.class_names))
     config.in_channels = shape[0] if len(shape) == 3 else None
     config.in_features = math.prod(shape) if shape else None
     config.kind = getattr(getattr(datamodule, "samples", None), "kind", None)
