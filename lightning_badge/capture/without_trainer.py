@@ -16,11 +16,11 @@ from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_ba
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.loss import choose_loss, peek_targets
-from lightning_badge.capture.pool import pass_over_pool
+from lightning_badge.capture.pool import CapturedPool, pass_over_pool
 from lightning_badge.capture.reader import loader_generators
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import CaptureError, EmbeddingError
-from lightning_badge.kernels import LOSSES
+from lightning_badge.kernels import LOSSES, Loss
 from lightning_badge.kernels.registry import resolve_backend
 from lightning_badge.namespaces import lightning_classes
 
@@ -83,12 +83,46 @@ def capture(
         >>> embedding.penultimate.shape, embedding.logit_grad.shape
         (torch.Size([10, 8]), torch.Size([10, 3]))
     """
+    resolve_backend(backend, _device_of(_unwrapped(model)[0], device))
+    captured, chosen = capture_logits(
+        model, loader, head, loss=loss, sample_id_key=sample_id_key, device=device
+    )
+    rank_zero_info(f"capture: sample ids are {captured.id_source}")
+    return captured.embedding(loss=chosen, bias=bias, backend=backend)
+
+
+def capture_logits(
+    model: nn.Module,
+    loader: Iterable[Any],
+    head: str | None = None,
+    *,
+    loss: str = "auto",
+    sample_id_key: EntryKey | None = None,
+    device: torch.device | str | None = None,
+) -> tuple[CapturedPool, Loss]:
+    """Runs a model once over a pool, as `capture` does, and keeps what enters and leaves its head.
+
+    Args:
+        model: As in `capture`, and so are the other arguments.
+        loader: The pool.
+        head: Name of the classifier head.
+        loss: The model's loss, or ``auto``.
+        sample_id_key: Entry of each batch that holds the sample ids.
+        device: Device of the batches.
+
+    Returns:
+        The rows, and the loss that was given or chosen.
+
+    Raises:
+        CaptureError: As in `capture`.
+        HeadError: As in `capture`.
+        EmbeddingError: An unknown ``loss``, or a regression head.
+    """
     if loss not in ("auto", *LOSSES):
         raise EmbeddingError(f"loss: expected one of auto, {', '.join(LOSSES)}, got {loss!r}")
     model, precision = _unwrapped(model)
     check_runs(model)
     target = _device_of(model, device)
-    resolve_backend(backend, target)
     move = _mover(model, target)
 
     def run(batch: Any, batch_idx: int) -> Any:
@@ -100,12 +134,11 @@ def capture(
                 return run_batch(model, precision.convert_input(batch), batch_idx, sample_id_key)
 
     captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
-    rank_zero_info(f"capture: sample ids are {captured.id_source}")
     if loss == "auto":
         with untouched_random_state(*loader_generators(loader)):
             targets = peek_targets(loader)
-        loss = choose_loss(model, captured.logits.shape[1], targets).name
-    return captured.embedding(loss=loss, bias=bias, backend=backend)
+        return captured, choose_loss(model, captured.logits.shape[1], targets).name
+    return captured, cast(Loss, loss)
 
 
 def _unwrapped(model: nn.Module) -> tuple[nn.Module, Precision | None]:
