@@ -56,6 +56,12 @@ def test_images_without_labels_are_the_pool(load: Callable) -> None:
     assert torch.allclose(images[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
 
 
+def test_paths_are_shown(load: Callable, photos: Path) -> None:
+    samples = load().samples
+    assert samples.shown_as == "path"
+    assert list(samples.shown) == [str(photos / name) for name in NAMES]
+
+
 def test_answers_become_targets(load: Callable) -> None:
     datamodule = load()
     datamodule.label(["b/c.JPG", "a.png"], labels=[1, 0])

@@ -31,6 +31,9 @@ def test_columns_are_standardised_or_one_hot(table: Path) -> None:
     assert blue.tolist() == [0, 1, 0, 0]
     assert red.tolist() == [1, 0, 1, 1]
     assert "columns 'same' are not used" in samples.notes[-1]
+    assert samples.shown_as == "row"
+    assert samples.shown[1] == "size=3, color=blue, note=b, same=5"
+    assert samples.shown[2] == "color=red, note=c, same=5"
 
 
 def test_texts_of_many_values_are_not_used(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def test_rows_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"left out 2 samples.*'line 3': .*'3': column 'text'"):
         datamodule = load(tmp_path)
     assert datamodule.pool_ids.tolist() == [0, 1, *range(4, 25)]
+    assert datamodule.samples.shown_as == "text"
+    assert datamodule.samples.shown == [*TEXTS[:2], *TEXTS[4:]]
 
 
 @pytest.mark.parametrize(
