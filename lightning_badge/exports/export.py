@@ -63,7 +63,8 @@ def export_ordering(
     Args:
         ordering: What to write.
         path: The file; for ``lightly`` a folder that does not exist yet.
-        to: A format: ``csv``, ``jsonl``, ``label-studio``, ``fiftyone`` or ``lightly``.
+        to: A format: ``csv``, ``jsonl``, ``label-studio``, ``argilla``, ``prodigy``, ``fiftyone``
+            or ``lightly``.
         fields: Further fields of each sample, as templates over its id, such as
             ``{"image": "https://example.org/{sample_id}"}``.
 

@@ -68,7 +68,7 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
         (["order", "--k", "0"], 2, "'--k'"),
         (["order", "--field", "image", "--to", "csv"], 2, "expected NAME=VALUE, got 'image'"),
         (["order"], 1, "expected a pool: FILE, or --penultimate and --logits, or --module"),
-        (["order", "--to", "cvs"], 1, "--to: expected one of csv, fiftyone, jsonl"),
+        (["order", "--to", "cvs"], 1, "--to: expected one of argilla, csv, fiftyone"),
         (["order", "nowhere.parquet"], 1, "nowhere.parquet: expected a file, but there is none"),
         (["order", "--module", "a.B"], 1, "--module, --ckpt and --data together"),
         (["loop", "max_round=2"], 1, "there is no key 'max_round' in the configuration, did you "),

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.exports.export import export_names, export_ordering
 from lightning_badge.ordering import Ordering
+from lightning_badge.sample_ids import as_sample_ids
 
 IDS = ["b/x.png", 'a, "y".png', "ä\n.png"]
 
@@ -28,6 +30,9 @@ def read_folder(path: Path) -> dict[Any, Any]:
 
 
 READ: dict[str, Callable[[Path], dict[Any, Any]]] = {
+    "argilla": lambda path: {
+        record["id"]: record["metadata"]["badge_rank"] for record in json.loads(path.read_text())
+    },
     "csv": lambda path: read_csv(path, "rank"),
     "fiftyone": lambda path: read_csv(path, "badge_rank"),
     "jsonl": lambda path: {
@@ -38,6 +43,10 @@ READ: dict[str, Callable[[Path], dict[Any, Any]]] = {
         for task in json.loads(path.read_text())
     },
     "lightly": read_folder,
+    "prodigy": lambda path: {
+        task["sample_id"]: task["meta"]["rank"]
+        for task in map(json.loads, path.read_text().split("\n")[:-1])
+    },
 }
 
 
@@ -74,6 +83,57 @@ class TestFormat:
                 )
 
 
+ORDERING = Ordering(
+    as_sample_ids([7, 3]),
+    gains=np.array([np.nan, 0.5]),
+    confidence=np.array([0.9, np.nan], dtype=np.float32),
+)
+FIELDS = {"image": "https://example.org/{sample_id}.png"}
+
+
+class TestProdigy:
+    def test_a_task_has_what_prodigy_shows(self, tmp_path: Path) -> None:
+        path = export_ordering(ORDERING, tmp_path / "out.jsonl", "prodigy", fields=FIELDS)
+        first, second = map(json.loads, path.read_text().splitlines())
+        assert first["image"] == "https://example.org/7.png"
+        assert first["sample_id"] == 7
+        assert first["meta"] == {"rank": 0, "confidence": pytest.approx(0.9)}
+        assert second["meta"] == {"rank": 1, "gain": 0.5}
+        assert "text" not in first
+
+    def test_a_row_of_a_table_is_shown_as_text(self, tmp_path: Path) -> None:
+        fields = {"row": "x={sample_id}", "note": "n"}
+        path = export_ordering(ORDERING, tmp_path / "out.jsonl", "prodigy", fields=fields)
+        first = json.loads(path.read_text().splitlines()[0])
+        assert (first["text"], first["row"], first["note"]) == ("x=7", "x=7", "n")
+
+    def test_without_fields_the_text_is_the_id(self, tmp_path: Path) -> None:
+        path = export_ordering(ORDERING, tmp_path / "out.jsonl", "prodigy")
+        assert [json.loads(line)["text"] for line in path.read_text().splitlines()] == ["7", "3"]
+
+
+class TestArgilla:
+    def test_a_record_has_the_keys_that_argilla_reads(self, tmp_path: Path) -> None:
+        path = export_ordering(ORDERING, tmp_path / "out.json", "argilla", fields=FIELDS)
+        first, second = json.loads(path.read_text())
+        assert first == {
+            "id": "7",
+            "fields": {"image": "https://example.org/7.png"},
+            "metadata": {"badge_rank": 0, "badge_confidence": pytest.approx(0.9)},
+            "suggestions": {},
+            "responses": {},
+            "vectors": {},
+        }
+        assert second["metadata"] == {"badge_rank": 1, "badge_gain": 0.5}
+
+    def test_argilla_itself_reads_it(self, tmp_path: Path) -> None:
+        argilla = pytest.importorskip("argilla")
+        path = export_ordering(ORDERING, tmp_path / "out.json", "argilla")
+        records = [argilla.Record.from_dict(record) for record in json.loads(path.read_text())]
+        assert [record.id for record in records] == ["7", "3"]
+        assert [record.metadata["badge_rank"] for record in records] == [0, 1]
+
+
 class TestLightly:
     def test_the_schema_names_the_numbers(self, tmp_path: Path) -> None:
         path = export_ordering(Ordering(sample_ids=["x.png"]), tmp_path / "out", "lightly")
@@ -101,5 +161,5 @@ class TestLightly:
 
 
 def test_an_unknown_format_lists_those_that_exist(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="expected one of csv, fiftyone"):
+    with pytest.raises(ArtifactError, match="expected one of argilla, csv, fiftyone"):
         export_ordering(Ordering(sample_ids=IDS), tmp_path / "out", "xml")

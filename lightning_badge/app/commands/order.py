@@ -53,7 +53,9 @@ _PAIR: dict[str, Any] = {"metavar": "NAME=VALUE"}
 @click.option("--bias", is_flag=True, help="Embed the gradient of the head's bias too.")
 @click.option("--backend", metavar="NAME", default="auto", help="auto, numba, torch, triton")
 @_file("--out", "Default: ordering.parquet, or the suffix of --to.")
-@click.option("--to", metavar="FORMAT", help="csv, fiftyone, jsonl, label-studio, lightly")
+@click.option(
+    "--to", metavar="FORMAT", help="argilla, csv, fiftyone, jsonl, label-studio, lightly, prodigy"
+)
 @click.option("--field", "fields", multiple=True, callback=_pairs, help="For --to.", **_PAIR)
 @click.option("--progress/--no-progress", default=True, help="A bar on a terminal.")
 def command(file: Path | None, out: Path | None, to: str | None, **options: Any) -> None:
