@@ -31,7 +31,7 @@ USERS = {
     "numpy": set(ROWS) - {"exceptions", "namespaces"},
     "PIL": {"datamodule", "examples", "research", "viz"},
     "pyarrow": {"datamodule", "embedding_files", "ordering_file"},
-    "rich": {"loop", "progress"},
+    "rich": {"app", "loop", "progress"},
     "safetensors": {"embedding_files"},
     "scipy": {"examples", "research"},
     "sklearn": {"examples"},

@@ -11,6 +11,7 @@ import click
 
 from lightning_badge.app import commands
 from lightning_badge.app.suggestions import did_you_mean
+from lightning_badge.exceptions import BadgeError
 
 NAME = "lightning-badge"
 USAGE_ERROR = 2
@@ -87,6 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.UsageError as error:
         message = " ".join(error.format_message().split()).rstrip(".")
         _fail(f"{message[:1].lower()}{message[1:]}", error.ctx)
+    except BadgeError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(1)
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         sys.exit(1)

@@ -31,7 +31,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return int(status or 0), printed.out, printed.err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["order", "--help"], ["loop", "--help"]])
+HELPS = [["--help"], *([name, "--help"] for name in ("loop", "order", "status"))]
+
+
+@pytest.mark.parametrize("arguments", HELPS)
 def test_help_fits_a_screen_and_shows_an_example(
     capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
@@ -44,7 +47,7 @@ def test_help_fits_a_screen_and_shows_an_example(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [["--help"], ["order", "--help"], ["loop", "--help"]])
+@pytest.mark.parametrize("arguments", HELPS)
 def test_help_imports_no_torch(arguments: list[str]) -> None:
     code = (
         "import sys\n"
@@ -63,7 +66,11 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "expected"),
     [
-        (["ordr"], 2, "no subcommand 'ordr', did you mean order?; there are loop, order"),
+        (
+            ["ordr"],
+            2,
+            "no subcommand 'ordr', did you mean order?; there are loop, order, ",
+        ),
         (["order", "--kk", "3"], 2, "no option --kk, did you mean --k?"),
         (["order", "--k", "0"], 2, "'--k'"),
         (["order", "--field", "image", "--to", "csv"], 2, "expected NAME=VALUE, got 'image'"),
