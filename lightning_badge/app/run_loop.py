@@ -1,5 +1,6 @@
 """Runs the active learning loop configured by ``configs/al_loop.yaml`` and the command line."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
+from lightning_badge.app.handover.export_run import export_if_ended
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.datamodule.folder import FolderDataModule
 from lightning_badge.labelers import DatasetLabelers, Labelers
 from lightning_badge.labels import Label
 from lightning_badge.loop.active_learning import ActiveLearningLoop
@@ -69,7 +72,7 @@ def _main(config: DictConfig) -> float:
             begun = run_directory.metrics_path(0).exists() or bool(store.answers())
             run_directory.ensure_identity(*identity, begun=begun, upgrade=upgraded)
             store.set_consensus(config.consensus)
-            return ActiveLearningLoop(
+            metric = ActiveLearningLoop(
                 make_model,
                 make_round_trainer,
                 datamodule,
@@ -79,6 +82,10 @@ def _main(config: DictConfig) -> float:
                 run_directory,
                 **{key: config[key] for key in LOOP_KEYS},
             ).run()
+    is_wanted = isinstance(datamodule, FolderDataModule) if config.export is None else config.export
+    if is_wanted and (exported := export_if_ended(run_directory.path)):
+        print(f"labels, model, predictions and report: {exported.path}", file=sys.stderr)
+    return metric
 
 
 def _identify(

@@ -58,6 +58,9 @@ def test_labels_of_all_images_make_a_simulated_run(photos: Path, tmp_path: Path)
         labels = store.labels()
     assert len(labels) == 20  # answers; the 10 initial labels are not asked for
     assert all(label == int(name.startswith("below")) for name, label in labels.items())
+    written = {path.name for path in (tmp_path / "run" / "export").iterdir()}
+    assert written == {"labels.csv", "best.ckpt", "predictions.parquet", "report.html"}
+    assert "labels, model, predictions and report: " in resumed.stderr
     ordering = read_ordering(tmp_path / "run" / "rounds" / "002" / "ordering.parquet")
     assert len(ordering.sample_ids) == COUNT - 30 - 30  # 30 for validation, 30 labeled
     assert not set(ordering.sample_ids.tolist()) & set(labels)

@@ -1,0 +1,1 @@
+"""What a run hands over: labels, the best model, its predictions, and a report."""
