@@ -47,7 +47,7 @@ def run_loop(arguments: Sequence[str] | None = None, *, program: str | None = No
         arguments: Overrides such as ``budget=variable``; those of this process where None.
         program: Name of the command, for completions.
     """
-    run(_main, arguments, program=program, keys=_config_keys)
+    run(_main, arguments, program=program, keys=config_keys)
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="al_loop")
@@ -124,7 +124,7 @@ def _make_trainer(config: DictConfig, round: int, directory: Path) -> Trainer:
     return trainer
 
 
-def _config_keys() -> list[str]:
+def config_keys() -> list[str]:
     """Returns the keys of the default configuration, dotted, and its groups."""
     with hydra.initialize_config_module("lightning_badge.configs", version_base="1.3"):
         config = hydra.compose("al_loop")

@@ -31,7 +31,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return int(status or 0), printed.out, printed.err
 
 
-HELPS = [["--help"], *([name, "--help"] for name in ("export", "loop", "order", "status"))]
+HELPS = [["--help"], *([name, "--help"] for name in ("check", "export", "loop", "order", "status"))]
 
 
 @pytest.mark.parametrize("arguments", HELPS)
@@ -69,7 +69,7 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
         (
             ["ordr"],
             2,
-            "no subcommand 'ordr', did you mean order?; there are export, loop, ",
+            "no subcommand 'ordr', did you mean order?; there are check, export, ",
         ),
         (["order", "--kk", "3"], 2, "no option --kk, did you mean --k?"),
         (["order", "--k", "0"], 2, "'--k'"),

@@ -1,0 +1,1 @@
+"""What is known about data, model and machine before a run begins."""
