@@ -176,8 +176,13 @@ def test_accepting_every_candidate_is_detected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def accept_all(
-        sq_dist: torch.Tensor, limit: torch.Tensor, candidates: Factors, **_: object
+        sq_dist: torch.Tensor,
+        limit: torch.Tensor,
+        rows: Factors,
+        positions: torch.Tensor,
+        **_: object,
     ) -> Accepted:
+        candidates = rows.take(positions)
         distinct = torch.unique(candidates.penultimate, dim=0, return_inverse=True)[1]
         first = torch.tensor([(distinct == d).nonzero()[0, 0] for d in distinct.unique()])
         return Accepted.all_of(first.sort().values, sq_dist[first.sort().values])
