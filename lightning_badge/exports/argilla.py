@@ -6,22 +6,15 @@ the metadata properties ``IntegerMetadataProperty("badge_rank")``, to sort by, a
 ``FloatMetadataProperty("badge_gain")`` and ``FloatMetadataProperty("badge_confidence")``.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from lightning_badge.durable.file import replacing
-from lightning_badge.exports.export import Export, Row
+from lightning_badge.exports.export import Export, Row, write_json_list
 
 
 def write(rows: Iterator[Row], _names: list[str], path: Path) -> None:
     """Writes a JSON list of records, one a line, best first."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for number, row in enumerate(rows):
-            file.write(",\n" if number else "\n")
-            json.dump(_record(row), file, ensure_ascii=False)
-        file.write("\n]\n")
+    write_json_list(map(_record, rows), path)
 
 
 def _record(row: Row) -> Row:

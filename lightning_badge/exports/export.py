@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,23 @@ class Export:
     suffix: str
     write: Callable[[Iterator[Row], list[str], Path], None]
     fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_json_list(records: Iterable[Row], path: Path) -> None:
+    """Writes a JSON list, one record a line; the file is complete or not there."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for number, record in enumerate(records):
+            file.write(",\n" if number else "\n")
+            json.dump(record, file, ensure_ascii=False)
+        file.write("\n]\n")
+
+
+def write_json_lines(records: Iterable[Row], path: Path) -> None:
+    """Writes one JSON object a line; the file is complete or not there."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 @cache

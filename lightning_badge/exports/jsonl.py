@@ -1,19 +1,19 @@
 """JSON Lines: one object a sample, best first."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from lightning_badge.durable.file import replacing
-from lightning_badge.exports.export import Export, Row
+from lightning_badge.exports.export import Export, Row, write_json_lines
 
 
 def write(rows: Iterator[Row], _names: list[str], path: Path) -> None:
     """Writes the columns of the ordering file and the fields of the sample as one object a line."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for row in rows:
-            fields = row.pop("fields")
-            file.write(json.dumps({**row, **fields}, ensure_ascii=False) + "\n")
+    write_json_lines(map(_record, rows), path)
+
+
+def _record(row: Row) -> Row:
+    fields = row.pop("fields")
+    return {**row, **fields}
 
 
 EXPORT = Export("jsonl", ".jsonl", write)

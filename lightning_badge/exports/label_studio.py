@@ -5,24 +5,17 @@ empty prediction whose score is the rank. A project whose task sampling is "Unce
 asks for the lowest score first, so that labelers meet the samples in the order of the ranks.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from lightning_badge.durable.file import replacing
-from lightning_badge.exports.export import Export, Row
+from lightning_badge.exports.export import Export, Row, write_json_list
 
 MODEL_VERSION = "badge"
 
 
 def write(rows: Iterator[Row], _names: list[str], path: Path) -> None:
     """Writes a JSON list of tasks, one a line."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for number, row in enumerate(rows):
-            file.write(",\n" if number else "\n")
-            json.dump(_task(row), file, ensure_ascii=False)
-        file.write("\n]\n")
+    write_json_list(map(_task, rows), path)
 
 
 def _task(row: Row) -> Row:

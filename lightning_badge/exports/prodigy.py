@@ -6,21 +6,17 @@ the text is the field ``row``, or the sample id. ``sample_id`` stays with the an
 uncertainty, ignore the order.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from lightning_badge.durable.file import replacing
-from lightning_badge.exports.export import Export, Row
+from lightning_badge.exports.export import Export, Row, write_json_lines
 
 SHOWN = {"text", "image", "html", "audio", "video"}
 
 
 def write(rows: Iterator[Row], _names: list[str], path: Path) -> None:
     """Writes one task a line, best first."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(_task(row), ensure_ascii=False) + "\n")
+    write_json_lines(map(_task, rows), path)
 
 
 def _task(row: Row) -> Row:
