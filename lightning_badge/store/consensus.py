@@ -42,6 +42,21 @@ def decide(votes: Collection[Answer], consensus: str) -> Answer | None:
     return winners[0][-1] if len(winners) == 1 else None
 
 
+def votes_of(answers: Iterable[Answer]) -> dict[SampleId, dict[str, Answer]]:
+    """Returns the latest answer of each annotator to each sample, without ``UNDO``.
+
+    Args:
+        answers: Answers in the order of commits.
+    """
+    votes: dict[SampleId, dict[str, Answer]] = {}
+    for answer in answers:
+        votes.setdefault(answer.sample_id, {})[answer.annotator] = answer
+    return {
+        sample_id: {name: vote for name, vote in latest.items() if vote.label is not UNDO}
+        for sample_id, latest in votes.items()
+    }
+
+
 def answers_in_force(answers: Iterable[Answer], consensus: str = LATEST) -> dict[SampleId, Answer]:
     """Returns the answer in force of each sample, oldest first.
 
@@ -52,12 +67,6 @@ def answers_in_force(answers: Iterable[Answer], consensus: str = LATEST) -> dict
         answers: Answers in the order of commits.
         consensus: One of `CONSENSUS`.
     """
-    of_annotator: dict[SampleId, dict[str, Answer]] = {}
-    for answer in answers:
-        of_annotator.setdefault(answer.sample_id, {})[answer.annotator] = answer
-    decided = (
-        decide([vote for vote in votes.values() if vote.label is not UNDO], consensus)
-        for votes in of_annotator.values()
-    )
+    decided = (decide(votes.values(), consensus) for votes in votes_of(answers).values())
     in_force = sorted((answer for answer in decided if answer), key=lambda a: a.answer_id)
     return {answer.sample_id: answer for answer in in_force}

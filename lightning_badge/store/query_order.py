@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from lightning_badge.labels import UNDO
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer
+from lightning_badge.store.consensus import votes_of
 
 EVERY = 3  # every third sample is one for validation
 
@@ -28,14 +28,7 @@ def interleaved(ranked: Iterable[SampleId], validation: Iterable[SampleId]) -> I
 
 def unfinished(answers: Iterable[Answer], overlap: int) -> list[SampleId]:
     """Returns the samples that some, but fewer than ``overlap`` annotators have answered."""
-    votes: dict[SampleId, dict[str, Answer]] = {}
-    for answer in answers:
-        votes.setdefault(answer.sample_id, {})[answer.annotator] = answer
-    counts = {
-        sample_id: sum(vote.label is not UNDO for vote in of_sample.values())
-        for sample_id, of_sample in votes.items()
-    }
-    return [sample_id for sample_id, count in counts.items() if 0 < count < overlap]
+    return [sample_id for sample_id, votes in votes_of(answers).items() if 0 < len(votes) < overlap]
 
 
 def _next(waiting: Iterator[SampleId]) -> Iterator[SampleId]:

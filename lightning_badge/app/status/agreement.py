@@ -1,7 +1,7 @@
 """How far annotators agree about the samples that several of them labeled."""
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,6 +9,7 @@ from itertools import combinations
 from lightning_badge.labels import Label, Skip, Undo
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer
+from lightning_badge.store.consensus import votes_of
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,15 @@ def latest_labels(answers: Iterable[Answer]) -> dict[SampleId, dict[str, Label]]
     Args:
         answers: Answers in the order of commits.
     """
-    latest = {(answer.sample_id, answer.annotator): answer.label for answer in answers}
-    labels: dict[SampleId, dict[str, Label]] = defaultdict(dict)
-    for (sample_id, annotator), label in latest.items():
-        if not isinstance(label, Skip | Undo):
-            labels[sample_id][annotator] = label
-    return dict(labels)
+    labels = {
+        sample_id: {
+            annotator: vote.label
+            for annotator, vote in votes.items()
+            if not isinstance(vote.label, Skip | Undo)
+        }
+        for sample_id, votes in votes_of(answers).items()
+    }
+    return {sample_id: of_sample for sample_id, of_sample in labels.items() if of_sample}
 
 
 def agreement(labels: Mapping[SampleId, Mapping[str, Label]]) -> Agreement | None:
