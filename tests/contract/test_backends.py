@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from factors import random_factors, small_integers
 from torch import Tensor
 
 from lightning_badge.kernels import (
@@ -50,20 +51,6 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def device_of(name: str) -> str:
     return DEVICE if name == "triton" else "cpu"
-
-
-def random_factors(
-    n: int, c: int, h: int, seed: int = 0, dtype: torch.dtype = torch.float32
-) -> Factors:
-    generator = torch.Generator().manual_seed(seed)
-    a = torch.randn(n, c, generator=generator).to(dtype)
-    return Factors.of(a, torch.randn(n, h, generator=generator).to(dtype))
-
-
-def small_integers(n: int, c: int, h: int, seed: int = 0) -> Factors:
-    generator = torch.Generator().manual_seed(seed)
-    a = torch.randint(-3, 4, (n, c), generator=generator).float()
-    return Factors.of(a, torch.randint(0, 4, (n, h), generator=generator).float())
 
 
 def expected(rows: Factors, centers: Factors) -> Tensor:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from factors import random_factors, small_integers
 from ptx.launch import Emulator
 from ptx.memory import KernelError, RaceError
 from torch import Tensor
@@ -66,18 +67,6 @@ def emulator(compiler: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Em
     torch.use_deterministic_algorithms(False)
 
 
-def random_factors(n: int, c: int, h: int, seed: int = 0) -> Factors:
-    generator = torch.Generator().manual_seed(seed)
-    a = torch.randn(n, c, generator=generator)
-    return Factors.of(a, torch.randn(n, h, generator=generator))
-
-
-def small_integers(n: int, c: int, h: int, seed: int = 0) -> Factors:
-    generator = torch.Generator().manual_seed(seed)
-    a = torch.randint(-2, 3, (n, c), generator=generator).float()
-    return Factors.of(a, torch.randint(0, 3, (n, h), generator=generator).float())
-
-
 def uniform(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(*shape, generator=generator, dtype=torch.float64)
@@ -92,7 +81,7 @@ def all_pairs(rows: Factors, centers: Factors) -> Tensor:
 class TestAccept:
     @pytest.mark.parametrize("b", [1, 5, 32, 33, 100])
     def test_candidates_are_accepted_in_order(self, emulator: Emulator, b: int) -> None:
-        rows = small_integers(b, 3, 7, seed=b)
+        rows = small_integers(b, 3, 7, seed=b, largest=2)
         positions = (torch.arange(b) * 5) % max(b - b // 4, 1)  # some repeat, others are copies
         sq_dist = torch.arange(b).double() % 37 * 3
         limit = (uniform(b) * sq_dist).round()  # distances may equal limits
@@ -118,7 +107,7 @@ class TestAccept:
         ("b", "cutoff"), [(1, 0.0), (5, 1e9), (32, 0.0), (32, 40.0), (33, 0.0), (70, 40.0)]
     )
     def test_the_farthest_are_picked(self, emulator: Emulator, b: int, cutoff: float) -> None:
-        rows = small_integers(b, 3, 7, seed=b)
+        rows = small_integers(b, 3, 7, seed=b, largest=2)
         sq_dist = (uniform(b) * 90).floor()
         remaining, between, wanted, gains = sq_dist.clone(), all_pairs(rows, rows), [], []
         while remaining.amax() > cutoff:
@@ -181,7 +170,7 @@ class TestCenters:
     def test_rows_are_taken_by_label_and_norm(
         self, emulator: Emulator, m: int, number: int | None
     ) -> None:
-        rows = small_integers(200, 7, 41)  # many equal norms
+        rows = small_integers(200, 7, 41, largest=2)  # many equal norms
         positions = torch.randperm(200, generator=torch.Generator().manual_seed(0))
         slots = torch.arange(m).flip(0)
         known = torch.ones(200, dtype=torch.float64)
@@ -313,7 +302,7 @@ class TestEmbed:
 def test_orderings_run_all_kernels(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(TRITON), "unavailable", lambda self, device, dtype: None)
     emulator.launched.clear()
-    logits, penultimate = small_integers(33, 3, 5).tensors[:2]
+    logits, penultimate = small_integers(33, 3, 5, largest=2).tensors[:2]
     GradientEmbedding.from_logits(penultimate, logits, backend="triton")
     pool = GradientEmbedding.from_dense(penultimate)
     for strategy in ("badge", "coreset"):
@@ -340,16 +329,18 @@ def mutant(module: ModuleType, old: str, new: str, folder: Path, emulator: Emula
 
 def _accept(module: Any, b: int = 20) -> None:
     sq_dist = 90 * uniform(b)
-    module.accept(sq_dist, 0.5 * sq_dist, small_integers(b, 3, 7), torch.arange(b))
+    module.accept(sq_dist, 0.5 * sq_dist, small_integers(b, 3, 7, largest=2), torch.arange(b))
 
 
 def _farthest(module: Any, b: int = 20) -> None:
     limit = torch.tensor(5.0, dtype=torch.float64)
-    module.pick_farthest(90 * uniform(b), limit, small_integers(b, 3, 7), torch.arange(b))
+    module.pick_farthest(
+        90 * uniform(b), limit, small_integers(b, 3, 7, largest=2), torch.arange(b)
+    )
 
 
 def _take(module: Any) -> None:
-    rows = small_integers(40, 1, 2)
+    rows = small_integers(40, 1, 2, largest=2)
     known = torch.ones(40, dtype=torch.float64)
     module.take(known, rows, torch.arange(40), torch.arange(40), None)
 

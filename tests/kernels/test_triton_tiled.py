@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from factors import random_factors, small_integers
 from pretend_gpu import SYNCS
 from tiny import Classifier, loader, make_trainer
 from torch import Tensor
@@ -61,18 +62,6 @@ SHAPES = [
     for h in (1, 41, 300)
     for m in (1, 5, 65)
 ]
-
-
-def random_factors(n: int, c: int, h: int, seed: int = 0) -> Factors:
-    generator = torch.Generator().manual_seed(seed)
-    a = torch.randn(n, c, generator=generator)
-    return Factors.of(a, torch.randn(n, h, generator=generator))
-
-
-def small_integers(n: int, c: int, h: int, seed: int = 0) -> Factors:
-    generator = torch.Generator().manual_seed(seed)
-    a = torch.randint(-3, 4, (n, c), generator=generator).float()
-    return Factors.of(a, torch.randint(0, 4, (n, h), generator=generator).float())
 
 
 def on(device: str, factors: Factors) -> Factors:
