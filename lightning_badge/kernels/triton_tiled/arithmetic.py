@@ -32,6 +32,15 @@ def sq_norms(sq_norm, at, inside, unit):
 
 
 @triton.jit
+def n_valid(m, number):
+    """Returns how many of ``m`` centers are valid: the first ``number`` of them; None: all."""
+    valid = m
+    if number is not None:
+        valid = tl.minimum(m, tl.load(number).to(tl.int32))
+    return valid
+
+
+@triton.jit
 def add_product(
     total, x, x_at, x_stride, x_here, y, y_at, y_stride, y_here, width, scale,
     DEPTH: tl.constexpr, PRECISION: tl.constexpr,

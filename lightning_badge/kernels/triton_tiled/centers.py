@@ -15,6 +15,7 @@ from lightning_badge.kernels.triton_tiled.arithmetic import (
     CLASSES,
     INF,
     launch,
+    n_valid,
     sq_norms,
     with_contiguous_rows,
 )
@@ -67,9 +68,7 @@ def take_kernel(
     """Copies rows, sorted by label, then norm, and sets their distances and ``multiplied`` to 0."""
     if tl.program_id(0) == 0:
         tl.store(multiplied, tl.zeros([], tl.int64))
-    stop = m
-    if number is not None:
-        stop = tl.minimum(m, tl.load(number).to(tl.int32))
+    stop = n_valid(m, number)
     k = tl.program_id(0) * SIDE + tl.arange(0, SIDE)
     here = k < stop
     slot = tl.load(slots + k, here, other=0)
@@ -120,9 +119,7 @@ def bounds_kernel(
 ):
     """Writes the `Bounds` of a tile of centers."""
     tile = tl.program_id(0)
-    stop = m
-    if number is not None:
-        stop = tl.minimum(m, tl.load(number).to(tl.int32))
+    stop = n_valid(m, number)
     j = tile * CENTERS + tl.arange(0, CENTERS)
     there = j < stop
     a_scale, h_scale = tl.load(scale), tl.load(scale + 1)

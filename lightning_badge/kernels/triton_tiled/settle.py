@@ -15,6 +15,7 @@ from lightning_badge.kernels.triton_tiled.arithmetic import (
     INF,
     exact_sq_dist,
     launch,
+    n_valid,
 )
 
 
@@ -49,9 +50,7 @@ def settle_kernel(
     slot = first + tl.arange(0, SIDE)
     here = slot < r
     known = tl.load(min_sq_dist + slot, here, other=0.0)
-    stop = m
-    if number is not None:
-        stop = tl.minimum(m, tl.load(number).to(tl.int32))
+    stop = n_valid(m, number)
     marks = tl.load(doubtful_tiles + first // ROWS)
     start = 0
     while marks != 0:

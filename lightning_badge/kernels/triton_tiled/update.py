@@ -26,6 +26,7 @@ from lightning_badge.kernels.triton_tiled.arithmetic import (
     add_product,
     launch,
     most_registers,
+    n_valid,
     sq_norms,
     with_contiguous_rows,
 )
@@ -167,9 +168,7 @@ def update_kernel(
     g_i = tl.sqrt(n_i)
     a_i = (tl.load(a_norm + row, here, other=0.0) * a_scale).to(tl.float32)
     h_i = g_i / tl.where(a_i > 0, a_i, 1.0)
-    stop = m
-    if number is not None:
-        stop = tl.minimum(m, tl.load(number).to(tl.int32))
+    stop = n_valid(m, number)
     first = 0
     if starts is not None:
         first = tl.min(tl.load(starts + slot, here, other=m), axis=0).to(tl.int32) // CENTERS
