@@ -16,6 +16,7 @@ from lightning_badge.kernels import Backend, Factors
 from lightning_badge.ordering.engine import CENTERS, Counters, MinDistanceEngine
 from lightning_badge.ordering.selector import Selector
 from lightning_badge.ordering.transfer import to_device
+from lightning_badge.ordering.uniforms import Uniforms
 
 FirstCenter: TypeAlias = Literal["uniform", "max_norm"]
 View: TypeAlias = Callable[[GradientEmbedding], Factors]
@@ -60,8 +61,8 @@ class DistanceSelector(Selector):
         super().__init__(embedding)
         self._view = view
         self._first_center = check_first_center(first_center)
-        self._draws = np.random.default_rng(seed)
         rows = view(embedding).contiguous()
+        self._draws = Uniforms(seed, rows.sq_norm.device)
         self._engine = MinDistanceEngine(rows, self.members, backend, prune=prune)
         # Empty by indexing: a slice would keep the pool's current tensors alive after it grows.
         self._labeled = rows.take(self._engine.positions[:0]) if labeled is None else view(labeled)
@@ -96,7 +97,7 @@ class DistanceSelector(Selector):
         engine = self._engine
         slots = engine.remaining_slots()
         if self._first_center == "uniform":
-            first = int(self._draws.integers(len(slots)))
+            first = int(self._draws.generator.integers(len(slots)))
             return slots[first : first + 1], engine.min_sq_dist.new_full((1,), torch.nan)
         sq_norm = engine.rows.sq_norm[engine.positions[slots]]
         largest = (sq_norm == sq_norm.amax()).nonzero()[0]
@@ -116,14 +117,14 @@ class DistanceSelector(Selector):
         return {
             "engine": self._engine.state_dict(),
             "centers": self._centers,
-            "draws": self._draws.bit_generator.state,
+            "draws": self._draws.state,
         }
 
     def _load_pool_state(self, state: dict[str, Any]) -> None:
         self._engine.load_state_dict(state["engine"])
         self._parts = [state["centers"].to(self._engine.positions.device)]
         self._n_chosen = len(state["centers"])
-        self._draws.bit_generator.state = state["draws"]
+        self._draws.state = state["draws"]
 
 
 def check_first_center(first_center: str) -> FirstCenter:

@@ -418,7 +418,8 @@ class TestOrderings:
         with _Counter(monkeypatch) as counted:
             lazy.take(150)
         assert lazy.counters.blocks - blocks >= 2
-        assert counted.calls <= 45 * (lazy.counters.blocks - blocks)
+        copies = 0 if device == "cpu" else 5  # of the issued rows to the card, of the report back
+        assert counted.calls <= (45 + copies) * (lazy.counters.blocks - blocks)
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")

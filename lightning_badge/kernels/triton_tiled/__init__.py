@@ -165,7 +165,8 @@ class TritonBackend(Backend):
 
         drawn, (sq_dist, limit) = draw.draw(mass, uniforms, min_sq_dist, positions)
         _, gains, number, taken = accept.accept(sq_dist, limit, rows, drawn[1], drawn)
-        return Chosen(taken[0], taken[1], gains, number)
+        slots, chosen = taken.unbind()
+        return Chosen(slots, chosen, gains, number)
 
     def report(self, chosen: Chosen, before: Mass, after: Mass) -> Tensor:
         """See `Backend.report`."""

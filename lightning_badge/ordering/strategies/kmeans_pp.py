@@ -28,7 +28,7 @@ from lightning_badge.ordering.distance_selector import (
 from lightning_badge.ordering.registry import strategy
 from lightning_badge.ordering.scatter import Scatter
 from lightning_badge.ordering.selector import Block, Picks, Selector
-from lightning_badge.ordering.transfer import to_device, to_host
+from lightning_badge.ordering.transfer import to_host
 
 SMALLEST_BLOCK = 8
 # From this many rows on, a pass over all rows costs more than a larger block.
@@ -136,9 +136,8 @@ class KMeansPP(DistanceSelector):
     def _drawn_block(self) -> Block | None:
         """Draws a block and returns the accepted candidates; None if none was accepted."""
         engine = self._engine
-        uniforms = self._draws.random((2, self._block_size))
         mass = engine.mass()
-        chosen = engine.choose(to_device(uniforms, engine.positions.device))
+        chosen = engine.choose(self._draws.take(2, self._block_size))
         min_sq_dist = engine.with_centers(chosen.slots, chosen.number)
         # One host sync per block: a single transfer of everything that the host needs.
         report = engine.backend.report(chosen, mass, engine.mass(min_sq_dist)).cpu().numpy()
@@ -181,7 +180,7 @@ class KMeansPP(DistanceSelector):
         """Returns the exact duplicates of centers, in a seeded shuffle."""
         positions = self.members.remaining.nonzero().squeeze(1).cpu().numpy()
         coverage = self._scatter.coverage(np.zeros(1))
-        return Block(Picks.of(self._draws.permutation(positions), 0.0, coverage))
+        return Block(Picks.of(self._draws.generator.permutation(positions), 0.0, coverage))
 
     def _compact_when_due(self) -> None:
         """Sorts the rows once that pays, then again whenever enough listed rows are issued."""
