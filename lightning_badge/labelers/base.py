@@ -32,7 +32,8 @@ class Labelers(Protocol):
 
         The loop commits each batch before it asks for the next one, and may stop at any batch. A
         labeler must not spend effort on an answer before it is requested. An answer that is
-        yielded again after a crash needs the same ``request_id``.
+        yielded again after a crash needs the same ``request_id``. An empty batch says that another
+        process committed answers, or that time passed.
         """
         ...
 

@@ -155,6 +155,11 @@ class AnswerLog:
         """Returns all answers in the order of commits, or only those of one round."""
         return self._answers("round = ?", round)
 
+    def last_answer_id(self) -> int:
+        """Returns the ``answer_id`` of the latest answer; 0 without any."""
+        ((last,),) = self._database.read("SELECT coalesce(max(answer_id), 0) FROM answers")
+        return int(last)
+
     def usable_answers(self, *, after: int) -> list[Answer]:
         """Returns the answers behind an ``answer_id`` that can be used, in the order of commits."""
         return self._accepted(self._answers("answer_id > ?", after))

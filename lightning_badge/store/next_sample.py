@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from lightning_badge.labels import SKIP, UNDO
 from lightning_badge.ordering.ordering import Ordering
 from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.allowance import allow, allowed
 from lightning_badge.store.answer import Answer, as_columns
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.consensus import answers_in_force, decide
@@ -21,7 +22,6 @@ from lightning_badge.store.label_store import Cut, LabelStore
 from lightning_badge.store.query_order import interleaved, unfinished
 
 LEASE_SECONDS = 600.0
-_ALLOWANCE = "allowance"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Progress:
     """What a query has received so far.
 
     Attributes:
-        labels: Ranked samples of this query whose label is in force.
+        labels: Samples, other than validation samples, that have a label in force and had none at
+            the cut, whatever round offered them.
         new_labels: Samples, other than validation samples, whose label is not the one of the cut.
         is_exhausted: Whether no ranked sample is left to ask for.
         has_answers: Whether any answer was received since the cut.
@@ -73,6 +74,7 @@ class Query:
         classes: The classes of the run; None for classes without names.
         validation: Ids of validation samples, in the order in which to ask for them.
         overlap: Number of annotators that answer each sample.
+        initial: Ids of samples whose label is known from the data.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Query:
         classes: ClassList | None = None,
         validation: Iterable[SampleId] = (),
         overlap: int = 1,
+        initial: Iterable[SampleId] = (),
     ) -> None:
         self.store = store
         self.round = cut.round
@@ -98,6 +101,8 @@ class Query:
         before = [answer for answer in log if answer.answer_id <= cut.last_answer_id]
         at_cut = answers_in_force(before, self._consensus)
         self._at_cut = {key: as_columns(answer.label) for key, answer in at_cut.items()}
+        labeled = (key for key, answer in at_cut.items() if answer.label is not SKIP)
+        self._uncounted = self._validation.union(initial, labeled)
         unanswered = (key for key in validation if key not in at_cut)
         others = [key for key in unfinished(before, overlap) if key not in self._rank]
         self._order: list[SampleId] = [*others, *interleaved(self._rank, unanswered)]
@@ -117,12 +122,10 @@ class Query:
         """Permits to hand out samples until the query has this many labels; for the loop alone.
 
         Args:
-            labels: Number of labels of ranked samples; None for no limit.
+            labels: Number of labels, counted as in `Progress`; None for no limit.
         """
-        facts = {"round": self.round, "labels": labels}
-        last = self.store.changes.last(_ALLOWANCE)
-        if last is None or last.facts != facts:
-            self.store.changes.add(_ALLOWANCE, **facts)
+        with self.store.leases.transaction():
+            allow(self.store.changes, self.round, labels)
 
     def lease(
         self,
@@ -217,7 +220,7 @@ class Query:
         self, session: str, count: int, annotator: str | None, held: dict[SampleId, set[str]]
     ) -> Iterator[Offer]:
         """Yields the next samples for a session, given who holds which of the open ones."""
-        permitted = self._permitted() - sum(sample_id in self._rank for sample_id in held)
+        permitted = self._permitted() - sum(map(self._may_count, held))
         own = sum(session in sessions for sessions in held.values())
         for sample_id in self._open():
             if count <= 0 or (permitted <= 0 and not own):
@@ -229,17 +232,21 @@ class Query:
             elif permitted <= 0 or room <= 0 or (annotator is not None and annotator in votes):
                 continue
             else:
-                permitted -= sample_id in self._rank
+                permitted -= self._may_count(sample_id)
             count -= 1
             yield Offer(sample_id, self.round, self._rank.get(sample_id))
 
     def _permitted(self) -> float:
-        """Returns how many further ranked samples the allowance permits."""
-        last = self.store.changes.last(_ALLOWANCE)
-        if last is None or last.facts["round"] != self.round:
+        """Returns how many further labels the allowance permits."""
+        facts = allowed(self.store.changes)
+        if facts is None or facts["round"] != self.round:
             return 0  # the loop has published another query, or none
-        labels = last.facts["labels"]
+        labels = facts["labels"]
         return math.inf if labels is None else labels - len(self._labeled)
+
+    def _may_count(self, sample_id: SampleId) -> bool:
+        """Returns whether a label of a sample would be one more label of the query."""
+        return sample_id not in self._uncounted and sample_id not in self._labeled
 
     def _open(self) -> Iterator[SampleId]:
         yield from sorted(self._tied & self._place.keys(), key=self._place.__getitem__)
@@ -278,8 +285,7 @@ class Query:
 
     def _count(self, sample_id: SampleId, decided: Answer | None) -> None:
         is_label = decided is not None and decided.label is not SKIP
-        of_round = decided is not None and decided.round == self.round
-        _set(self._labeled, sample_id, is_label and of_round and sample_id in self._rank)
+        _set(self._labeled, sample_id, is_label and sample_id not in self._uncounted)
         self._changed.pop(sample_id, None)
         if decided is None or not is_label or sample_id in self._validation:
             return
