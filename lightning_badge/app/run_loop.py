@@ -32,8 +32,12 @@ CONFIGS = "pkg://lightning_badge.configs"
 IDENTITY = ("seed", "initial_labels", "cold_start", "model", "strategy", "budget")
 # The location of the data and the way to load them may change; a fingerprint identifies the data.
 NOT_IDENTITY = {"path", "num_workers"}
-# How a query is written may change.
-NOT_IDENTITY_OF_LABELERS = {"rows", "export", "fields"}
+# How a query is written, or a page is served, may change.
+NOT_IDENTITY_OF_LABELERS = {
+    *("rows", "export", "fields"),
+    *("guess", "guidelines", "host", "port", "certfile", "keyfile", "behind_proxy", "stay"),
+    *("threads", "nearest_labeled"),
+}
 LOOP_KEYS = (
     *("seed", "metric", "max_rounds", "total_labels", "target_metric", "progress"),
     *("cold_start", "overlap", "accept_changes"),

@@ -50,6 +50,20 @@ class Labelers(Protocol):
 
 
 @runtime_checkable
+class PreparedLabelers(Labelers, Protocol):
+    """Labelers who need to know the run before its first round."""
+
+    def prepare(self, *, overlap: int, accept_changes: bool) -> None:
+        """Is called at each start of a run, while the data hold the initial labels.
+
+        Args:
+            overlap: Number of annotators that answer each sample.
+            accept_changes: Whether an answer may name a new class.
+        """
+        ...
+
+
+@runtime_checkable
 class SimulatedLabelers(Labelers, Protocol):
     """Labelers on a virtual clock, who also answer while the next model is trained."""
 

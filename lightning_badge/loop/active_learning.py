@@ -17,7 +17,7 @@ from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError, RunDirectoryError
-from lightning_badge.labelers.base import Labelers, SimulatedLabelers
+from lightning_badge.labelers.base import Labelers, PreparedLabelers, SimulatedLabelers
 from lightning_badge.labels import Label, Skip, Undo
 from lightning_badge.loop.answer_check import AnswerCheck
 from lightning_badge.loop.budget import Budget
@@ -174,6 +174,8 @@ class ActiveLearningLoop:
                 "ends, not by the best ones; %s is nan, and no learning curve is written",
                 self.metric,
             )
+        if isinstance(self.labelers, PreparedLabelers):
+            self.labelers.prepare(overlap=self.overlap, accept_changes=self._classes.accept_changes)
         finished = self._finished_rounds()
         for report in finished:
             # The orderings of finished rounds are read only to report damaged files.
