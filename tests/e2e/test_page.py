@@ -224,7 +224,7 @@ def test_two_people_label_while_three_rounds_train_and_both_processes_are_killed
     # Nobody waits for a training, but in the last round, from which no model would learn.
     *trained, last = late_counts(place, 4)
     assert min(trained) > 0
-    assert last == 0
+    assert last <= 6, "people answer the three samples that they hold"
     waited = {at[:2] for person in people for at in person.seen if not at[2]}
     assert waited <= {("training", 2), ("allowance_used", 2)}
     out, err = place.printed()
