@@ -172,6 +172,10 @@ class AnswerLog:
         ((last,),) = self._database.read("SELECT coalesce(max(answer_id), 0) FROM answers")
         return int(last)
 
+    def answers_to(self, sample_id: SampleId) -> list[Answer]:
+        """Returns all answers to a sample in the order of commits."""
+        return self._answers("sample_id = ?", sample_id)
+
     def usable_answers(self, *, after: int) -> list[Answer]:
         """Returns the answers behind an ``answer_id`` that can be used, in the order of commits."""
         return self._accepted(self._answers("answer_id > ?", after))
@@ -253,7 +257,7 @@ class AnswerLog:
             )
         return [answer for answer in answers if answer.answer_id not in refused]
 
-    def _answers(self, where: str, value: int | None) -> list[Answer]:
+    def _answers(self, where: str, value: SampleId | None) -> list[Answer]:
         rows = self._database.read(
             f"SELECT {', '.join(COLUMNS)} FROM answers "
             f"WHERE {'? IS NULL' if value is None else where} ORDER BY answer_id",

@@ -24,15 +24,22 @@ class Child:
         arguments: Returns the subcommand and its arguments, at each start.
         shown: Lines of its output that were shown already and are not shown again; None shows its
             output as it comes.
+        program: What takes the arguments.
     """
 
     def __init__(
-        self, name: str, arguments: Callable[[], Sequence[str]], *, shown: set[str] | None = None
+        self,
+        name: str,
+        arguments: Callable[[], Sequence[str]],
+        *,
+        shown: set[str] | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "lightning_badge"),
     ) -> None:
         self.name = name
         self.starts = 0
         self._arguments = arguments
         self._shown = shown
+        self._program = program
         self._process: subprocess.Popen[str] | None = None
         self._started_at = 0.0
         self._pause_s = 1.0
@@ -50,7 +57,7 @@ class Child:
             return
         # A session of its own: Ctrl-C at the terminal reaches the supervisor alone.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lightning_badge", *self._arguments()],
+            [*self._program, *self._arguments()],
             env={**os.environ, VARIABLE: "1"},
             stdin=subprocess.PIPE,
             stdout=None if self._shown is None else subprocess.PIPE,
