@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,15 @@ from page_client import Browser, RefusedError, given
 
 pytestmark = pytest.mark.slow
 NAMES = ["top", "middle", "bottom"]
+PHOTOS = ("data.path=photos", f"data.classes=[{','.join(NAMES)}]", "data.image_size=16")
 COMMAND = [
-    *("data=folder", "data.path=photos", f"data.classes=[{','.join(NAMES)}]", "data.image_size=16"),
-    *("labelers=page", "logger=none", "run_dir=run", "trainer.accelerator=cpu"),
-    *("trainer.max_steps=60", "trainer.val_check_interval=30", "export=false"),
+    *("data=folder", "labelers=page", "logger=none", "run_dir=run"),
+    *(
+        "trainer.accelerator=cpu",
+        "trainer.max_steps=60",
+        "trainer.val_check_interval=30",
+        "export=false",
+    ),
 ]
 
 
@@ -51,6 +56,7 @@ class Person:
 
     url: str
     name: str
+    label_of: Callable[[dict[str, Any]], int] = label_of
     pause_s: float = 0.2
     confirmed: dict[str, tuple[str, int]] = field(default_factory=dict)
     seen: list[tuple[str, int | None, bool]] = field(default_factory=list)
@@ -72,7 +78,7 @@ class Person:
                 if not items:
                     reply = self._call("next", want=3)
                     continue
-                answer = given(items[0], label_of(items[0]))
+                answer = given(items[0], self.label_of(items[0]))
                 reply = self._call("answer", want=3, answers=[answer])
                 assert reply["confirmed"] == [answer["request"]], reply["refused"]
                 self.confirmed[answer["request"]] = (items[0]["id"], answer["label"])
@@ -137,7 +143,7 @@ class Place:
         return process
 
     def loop(self, *more: str) -> "subprocess.Popen[str]":
-        return self.start("loop", *COMMAND, *self.overrides, *more)
+        return self.start("loop", *COMMAND, *PHOTOS, *self.overrides, *more)
 
     def printed(self, number: int = -1) -> tuple[str, str]:
         number %= len(self.processes)
@@ -181,16 +187,17 @@ def place(tmp_path: Path) -> Iterator[Place]:
     place.close()
 
 
-def check_answers(place: Place, people: list[Person]) -> None:
+def check_answers(place: Place, people: list[Person], labels: dict[str, int] | None = None) -> None:
     """Each confirmed answer is in the store, right and once, and there are no others."""
     confirmed = {key: value for person in people for key, value in person.confirmed.items()}
     with LabelStore(place.run.labels_path) as store:
         answers = store.answers()
-    assert {a.request_id: (a.sample_id, a.label) for a in answers} == confirmed
+    assert {a.request_id: (str(a.sample_id), a.label) for a in answers} == confirmed
     assert len(answers) == len(confirmed)
     repeated = [key for key, n in Counter(a.sample_id for a in answers).items() if n > 1]
     assert not repeated
-    assert all(label == int(name[:3]) % 3 for name, label in confirmed.values())
+    right = labels or {name: int(name[:3]) % 3 for name, _ in confirmed.values()}
+    assert all(label == right[name] for name, label in confirmed.values())
 
 
 def late_counts(place: Place, rounds: int) -> list[int]:
@@ -235,3 +242,116 @@ def test_two_people_label_while_three_rounds_train_and_both_processes_are_killed
     loop.send_signal(signal.SIGINT)
     assert loop.wait() == 0
     assert place.pid("run.lock") is place.pid("page/server.lock") is None
+
+
+def test_a_configuration_error_is_one_line_and_ends_everything(place: Place) -> None:
+    loop = place.loop("labelers.guidelines=missing.md")
+    assert loop.wait() == 1
+    out, err = place.printed()
+    assert out == ""
+    assert err.splitlines() == [line for line in err.splitlines() if line.startswith("error: ")]
+    assert "expected a Markdown file in UTF-8 at missing.md" in err
+    assert not place.run.path.exists()
+
+
+def test_each_process_goes_on_alone_and_the_loop_uses_a_server_that_runs(place: Place) -> None:
+    place.overrides = ("budget=fixed", "budget.k=6", "max_rounds=2", "labelers.stay=false")
+    first = place.loop()
+    url = place.url()
+    place.until(lambda: place.run.metrics_path(0).exists())
+    first.kill()
+    first.wait()
+    while place.pid("run.lock") or place.pid("page/server.lock"):
+        time.sleep(0.05)
+    page = place.start("label", "run")
+    assert place.url() == url, "address and token stay the same"
+    served_by = place.pid("page/server.lock")
+    assert served_by == page.pid
+    person = Person(url, "ann")
+    loop = place.loop()
+    assert loop.wait() == 0
+    out, err = place.printed()
+    assert f"the page is served by process {page.pid} on" in err
+    assert "label at " not in out
+    assert "run ended: max_rounds=2 is reached" in out
+    person.thread.join()
+    person.go_home()
+    check_answers(place, [person])
+    with LabelStore(place.run.labels_path) as store:
+        assert [finished.query_size for finished in store.rounds()] == [6]
+    assert place.pid("page/server.lock") == page.pid
+    page.terminate()
+    assert page.wait() == 143
+
+
+class Rows(Place):
+    """The same for a table whose rows are low or high."""
+
+    def __init__(self, folder: Path, *overrides: str, count: int = 3000) -> None:
+        self.folder, self.overrides = folder, overrides
+        self.run = RunDirectory(folder / "run")
+        self.processes = []
+        values = np.random.default_rng(0).normal(size=(count, 3))
+        lines = [",".join(f"{value:.4f}" for value in row) for row in values]
+        (folder / "table.csv").write_text("\n".join(["a,b,c", *lines]))
+        self.labels = {str(n): int(a > 0) for n, a in enumerate(values[:, 0])}
+
+    def loop(self, *more: str) -> "subprocess.Popen[str]":
+        own = ("data.path=table.csv", "data.classes=[low,high]")
+        return self.start("loop", *COMMAND, *own, *self.overrides, *more)
+
+
+@pytest.mark.long
+def test_many_kills_lose_no_answer_and_a_correction_is_in_the_next_cut(tmp_path: Path) -> None:
+    place = Rows(tmp_path, "budget=on_demand", "budget.at_least=20", "max_rounds=8")
+    try:
+        loop = place.loop()
+        url = place.url()
+        people = [
+            Person(url, name, label_of=lambda item: place.labels[item["id"]], pause_s=0.5)
+            for name in ("ann", "bob", "eve")
+        ]
+        rng = np.random.default_rng(1)
+        kills = Counter[str]()
+        while "the page stays" not in place.printed()[1]:
+            assert loop.poll() is None, place.printed()
+            time.sleep(rng.uniform(0.5, 6))
+            lock = ("run.lock", "page/server.lock")[int(rng.integers(4) > 0)]
+            if kills.total() < 40 and (pid := place.pid(lock)):
+                os.kill(pid, signal.SIGKILL)
+                kills[lock] += 1
+        assert min(kills.values()) >= 3, kills
+        for person in people:
+            person.thread.join()
+            person.go_home()
+        check_answers(place, people, place.labels)
+        ten = list(people[0].confirmed.values())[:10]
+        corrected = {name: 1 - label for name, label in ten}
+        correct(people[0], corrected)
+        loop.terminate()
+        loop.wait()
+        place.overrides = ("budget=on_demand", "budget.at_least=20", "max_rounds=9")
+        loop = place.loop("labelers.stay=false")
+        person = Person(place.url(), "eve", label_of=lambda item: place.labels[item["id"]])
+        assert loop.wait() == 0
+        person.stop.set()
+        with LabelStore(place.run.labels_path) as store:
+            cut = store.cuts(8)[-1].last_answer_id
+            labels = {str(key): label for key, label in store.labels(up_to=cut).items()}
+        assert {name: labels[name] for name in corrected} == corrected
+    finally:
+        place.close()
+
+
+def correct(person: Person, labels: dict[str, int]) -> None:
+    """Corrects answers in the review, as one call."""
+    reply = person.browser.call("review", by="annotator", value=person.name, offset=0, count=100)
+    items = {row["item"]["id"]: row["item"] for row in reply["rows"]}
+    for offset in range(100, reply["total"], 100):
+        more = person.browser.call(
+            "review", by="annotator", value=person.name, offset=offset, count=100
+        )
+        items |= {row["item"]["id"]: row["item"] for row in more["rows"]}
+    answers = [given({**items[name], "round": 0}, label) for name, label in labels.items()]
+    found = person.browser.call("answer", want=0, answers=answers)
+    assert sorted(found["confirmed"]) == sorted(answer["request"] for answer in answers)
