@@ -39,7 +39,7 @@ def command(
       lightning-badge label RUN_DIR --host 0.0.0.0 --certfile cert.pem --keyfile key.pem
       lightning-badge label RUN_DIR --port 9000 --behind-proxy https://labels.example.org
     """  # noqa: D301 - click's mark for text that stays as it is
-    from lightning_badge.app.supervise.child_side import end_with_supervisor
+    from lightning_badge.app.supervise.child_side import crash_status, end_with_supervisor
     from lightning_badge.exceptions import BadgeError
 
     end_with_supervisor()
@@ -49,4 +49,5 @@ def command(
         raise BadgeError(
             f"the labeling page needs {error.name}: pip install 'lightning-badge[page]'"
         ) from error
-    serve(run_dir, Binding(host, port, certfile, keyfile, behind_proxy))
+    with crash_status():
+        serve(run_dir, Binding(host, port, certfile, keyfile, behind_proxy))
