@@ -16,14 +16,15 @@ _BY_SIGNAL = {130, 143}  # exit status of commands that say so: 128 + SIGINT, 12
 class Child:
     """A subcommand in a process of its own.
 
-    After a signal or a crash it is started again, 1, 2, 4, ... at most 60 seconds later; after a
-    minute without a crash the count begins anew.
+    After a signal or a crash it is started again, 1, 2, 4, ... at most 60 seconds later; after
+    ``steady_s`` without a crash the count begins anew.
 
     Args:
         name: Name in messages.
         arguments: Returns the subcommand and its arguments, at each start.
         shown: Lines of its output that were shown already and are not shown again; None shows its
             output as it comes.
+        steady_s: Seconds after which it counts as running well.
         program: What takes the arguments.
     """
 
@@ -33,12 +34,14 @@ class Child:
         arguments: Callable[[], Sequence[str]],
         *,
         shown: set[str] | None = None,
+        steady_s: float = 60.0,
         program: Sequence[str] = (sys.executable, "-m", "lightning_badge"),
     ) -> None:
         self.name = name
         self.starts = 0
         self._arguments = arguments
         self._shown = shown
+        self._steady_s = steady_s
         self._program = program
         self._process: subprocess.Popen[str] | None = None
         self._started_at = 0.0
@@ -80,7 +83,7 @@ class Child:
 
     def start_again(self) -> float:
         """Plans its next start after a crash; returns the seconds until then."""
-        if time.monotonic() - self._started_at >= _LONGEST_PAUSE_S:
+        if time.monotonic() - self._started_at >= self._steady_s:
             self._pause_s = 1.0
         pause_s = self._pause_s
         self._start_at = time.monotonic() + pause_s

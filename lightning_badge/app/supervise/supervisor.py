@@ -21,6 +21,7 @@ from lightning_badge.store.run_directory import RunDirectory
 
 STOPPED = 143  # as of the loop itself
 _LOOK_S = 0.1
+_SERVER_STEADY_S = 5.0  # it starts in one, and people wait for it
 
 
 class Supervisor:
@@ -36,7 +37,10 @@ class Supervisor:
         self._arguments = list(arguments)
         self._trainer = Child("trainer", self._trainer_arguments)
         self._server = Child(
-            "server", lambda: ["label", str(plan.run_path), *plan.options], shown=set()
+            "server",
+            lambda: ["label", str(plan.run_path), *plan.options],
+            shown=set(),
+            steady_s=_SERVER_STEADY_S,
         )
         self._folder = _identity(plan.run_path)
         self._page = _identity(_page_of(plan))
