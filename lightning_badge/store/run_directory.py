@@ -30,6 +30,7 @@ class RunDirectory:
         config.yaml  labels.db  learning_curve.csv  learning_curve.png  queries.csv  run.lock
         rounds/000/  ordering.parquet  metrics.json  best.ckpt
         query.csv  answers/  (with labelers=files)
+        page/  rounds/000/review.parquet  (with labelers=page)
 
     Args:
         path: The folder; entering creates it and its parents. A ``run.lock`` in it marks a run
