@@ -44,7 +44,7 @@ export function emptyText(progress) {
     case "starting":
       return ["Getting ready", "The samples are being ordered. The first one appears by itself."];
     case "allowance_used":
-      return ["That is all for today", `All labels of this round are given. More samples come with the next round.${thanks}`];
+      return ["That is all for today", `All labels that may be given now are given. More samples appear by themselves.${thanks}`];
     case "ended":
       return ["The run is complete", `${progress.reason ? `${sentence(progress.reason)} ` : ""}${thanks}`.trim()];
     case "exhausted":

@@ -49,7 +49,7 @@ export class Review {
     $("label-view").hidden = true;
     $("review-view").hidden = false;
     $("review-title").focus();
-    await this.#load(0);
+    await this.#load(0, true);
   }
 
   close() {
@@ -143,7 +143,7 @@ export class Review {
     const amount = this.#selected.size;
     $("review-selected").textContent = amount ? `${counted(amount, "sample")} selected: choose the right class` : "Select samples, then choose the right class";
     $("review-undo").disabled = !this.#corrections.length;
-    $("review-details").disabled = !this.#rows.length;
+    for (const name of ["all", "details"]) $(`review-${name}`).disabled = !this.#rows.length;
   }
 
   #toggle(number) {
