@@ -16,7 +16,16 @@ PACKAGE, SCRIPTS = ROOT / "lightning_badge", ROOT / "scripts"
 # From the top down: a row may import the rows below it.
 ROWS = (
     *("__main__", "app", "examples", "research", "callback", "loop", "labelers", "store"),
-    *("datamodule", "encoders", "capture", "order_files", "exports", "ordering_file", "viz"),
+    *(
+        "datamodule",
+        "encoders",
+        "capture",
+        "order_files",
+        "exports",
+        "ordering_file",
+        "review_file",
+    ),
+    "viz",
     *("ordering", "embedding_files", "embedding", "kernels", "metrics", "durable", "pool_batch"),
     *("sample_ids", "labels", "found_by_file", "progress", "namespaces", "exceptions"),
 )
@@ -31,7 +40,9 @@ USERS = {
     "numpy": set(ROWS) - {"exceptions", "namespaces"},
     "PIL": {"app", "datamodule", "examples", "research", "viz"},
     "jinja2": {"app"},
-    "pyarrow": {"app", "datamodule", "embedding_files", "ordering_file"},
+    "pyarrow": {
+        *("app", "datamodule", "embedding_files", "labelers", "ordering_file", "review_file"),
+    },
     "rich": {"app", "loop", "progress"},
     "safetensors": {"embedding_files"},
     "scipy": {"examples", "research"},
@@ -44,7 +55,8 @@ USERS = {
     "yaml": {"app", "store"},
 }
 STDLIB_AND_NUMPY = (
-    *("loop/budget/", "labelers/", "store/answer", "store/changes.py", "store/consensus.py"),
+    *("loop/budget/", "labelers/base.py", "labelers/dataset.py", "labelers/files/"),
+    *("store/answer", "store/changes.py", "store/consensus.py"),
     *("store/label_store.py", "store/leases.py", "store/next_sample.py", "store/query_order.py"),
 )
 OPTIONAL = {

@@ -16,8 +16,8 @@ from lightning_badge.kernels import Backend
 from lightning_badge.kernels.registry import resolve_backend
 from lightning_badge.ordering.ordering import Ordering, check_coverage
 from lightning_badge.ordering.posterior import check_posterior
-from lightning_badge.ordering.registry import check_strategy
 from lightning_badge.ordering.selector import Picks, Selector
+from lightning_badge.ordering.strategies import check_strategy
 from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, positions_of
 
 

@@ -117,13 +117,25 @@ class AnswerLog:
         for answer in given:
             answer.check()
         ids: list[SampleId] = as_sample_ids((a.sample_id for a in given), unique=False).tolist()
-        labels = [a.label if isinstance(a.label, Skip | Undo) else as_label(a.label) for a in given]
+        labels = [_plain(answer.label) for answer in given]
         for sample_id, label in zip(ids, labels, strict=True):
             if reason := self.refusal(sample_id, label):
                 raise LabelError(f"{self._database.path}: {reason}; it is not stored")
         with self._database.transaction():
             self._check_type(ids)
             return sum(map(self._insert, ids, labels, given))
+
+    def add_each(self, answers: Iterable[NewAnswer]) -> list[bool | str]:
+        """Adds answers that do not depend on each other; call it in a transaction of this store.
+
+        Returns:
+            For each answer, whether it is new (False if its ``request_id`` is in the log), or why
+            it is refused.
+
+        Raises:
+            LabelError: The store cannot be read or written.
+        """
+        return [self._add_one(answer) for answer in answers]
 
     def labels(self, *, up_to: int | None = None) -> dict[SampleId, Label]:
         """Returns the labels in force, by sample id, oldest answer first.
@@ -159,30 +171,41 @@ class AnswerLog:
         """Returns the answers behind an ``answer_id`` that can be used, in the order of commits."""
         return self._accepted(self._answers("answer_id > ?", after))
 
+    def _add_one(self, given: NewAnswer) -> bool | str:
+        try:
+            given.check()
+            (sample_id,) = as_sample_ids([given.sample_id], unique=False).tolist()
+            label = _plain(given.label)
+        except LabelError as error:
+            return str(error)
+        self._check_type([sample_id])
+        reason = self.refusal(sample_id, label) or self._contradiction(sample_id, label, given)
+        return reason or self._insert(sample_id, label, given)
+
+    def _contradiction(
+        self, sample_id: SampleId, label: Label | Skip | Undo, given: NewAnswer
+    ) -> str | None:
+        """Returns why an answer contradicts the log; None if it does not."""
+        stored = self._of_request(given)
+        if stored and stored != [(sample_id, given.annotator, *as_columns(label))]:
+            return (
+                f"request_id {given.request_id!r} belongs to another answer, to sample "
+                f"{stored[0][0]!r}; use a new id for each request"
+            )
+        if label is UNDO and not self._of_annotator(sample_id, given.annotator):
+            return (
+                f"{given.annotator!r} has not answered sample {sample_id!r}; there is nothing to "
+                "undo"
+            )
+        return None
+
     def _insert(self, sample_id: SampleId, label: Label | Skip | Undo, given: NewAnswer) -> bool:
+        if reason := self._contradiction(sample_id, label, given):
+            raise LabelError(f"{self._database.path}: {reason}")
+        if self._of_request(given):
+            return False
         status, text = as_columns(label)
-        if given.request_id is not None:
-            before = self._database.read(
-                "SELECT sample_id, annotator, status, label FROM answers WHERE request_id = ?",
-                (given.request_id,),
-            )
-            if before and before != [(sample_id, given.annotator, status, text)]:
-                raise LabelError(
-                    f"{self._database.path}: request_id {given.request_id!r} belongs to another "
-                    f"answer, to sample {before[0][0]!r}; use a new id for each request"
-                )
-            if before:
-                return False
-        before = self._database.read(
-            "SELECT status, label, round FROM answers WHERE (sample_id, annotator) = (?, ?) "
-            "ORDER BY answer_id",
-            (sample_id, given.annotator),
-        )
-        if label is UNDO and not before:
-            raise LabelError(
-                f"{self._database.path}: {given.annotator!r} has not answered sample "
-                f"{sample_id!r}; there is nothing to undo"
-            )
+        before = self._of_annotator(sample_id, given.annotator)
         of_round = [row[:2] for row in before if row[2] == given.round]
         is_repeated = of_round[-1:] == [(status, text)] and (
             label is UNDO or before[-1][0] != "undo"
@@ -197,6 +220,22 @@ class AnswerLog:
             ),
         )
         return True
+
+    def _of_request(self, given: NewAnswer) -> list[Any]:
+        """Returns the stored answer with the same request id; empty if there is none."""
+        if given.request_id is None:
+            return []
+        return self._database.read(
+            "SELECT sample_id, annotator, status, label FROM answers WHERE request_id = ?",
+            (given.request_id,),
+        )
+
+    def _of_annotator(self, sample_id: SampleId, annotator: str) -> list[Any]:
+        return self._database.read(
+            "SELECT status, label, round FROM answers WHERE (sample_id, annotator) = (?, ?) "
+            "ORDER BY answer_id",
+            (sample_id, annotator),
+        )
 
     def _accepted(self, answers: list[Answer]) -> list[Answer]:
         reasons = {a.answer_id: self.refusal(a.sample_id, a.label) for a in answers}
@@ -225,3 +264,7 @@ class AnswerLog:
                 f"{self._database.path}: expected sample ids of type "
                 f"{type(stored[0][0]).__name__} like those in the store, got {name_ids(ids)}"
             )
+
+
+def _plain(label: Any) -> Label | Skip | Undo:
+    return label if isinstance(label, Skip | Undo) else as_label(label)

@@ -7,6 +7,27 @@ from contextlib import AbstractContextManager
 from lightning_badge.durable.database import Database
 from lightning_badge.sample_ids import SampleId
 
+_OF_TAB = "#"
+
+
+def session_of(annotator: str, tab: str) -> str:
+    """Returns the name of one of several sessions of an annotator.
+
+    Args:
+        annotator: The annotator.
+        tab: Tells the sessions of an annotator apart; without ``#``.
+
+    Example:
+        >>> session_of("ann", "7f3a"), annotator_of(session_of("ann", "7f3a"))
+        ('ann#7f3a', 'ann')
+    """
+    return f"{annotator}{_OF_TAB}{tab}"
+
+
+def annotator_of(session: str) -> str:
+    """Returns who works in a session: the annotator of `session_of`, else the session's name."""
+    return session.rpartition(_OF_TAB)[0] or session
+
 
 class Leases:
     """The table of leases; `Query` decides who gets which sample.
@@ -44,6 +65,14 @@ class Leases:
             values = (sample_id, session, expires_at)
             self._database.write("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", values)
 
+    def renew(self, session: str, *, now: float, expires_at: float) -> None:
+        """Prolongs all leases of a session that have not expired, in one transaction."""
+        with self.transaction():
+            self._database.write(
+                "UPDATE leases SET expires_at = ? WHERE session = ? AND expires_at > ?",
+                (expires_at, session, now),
+            )
+
     def release(self, session: str, sample_ids: Iterable[SampleId] | None = None) -> None:
         """Ends leases of a session in one transaction.
 
@@ -54,8 +83,12 @@ class Leases:
         with self.transaction():
             if sample_ids is None:
                 self._database.write("DELETE FROM leases WHERE session = ?", (session,))
-                return
-            for sample_id in sample_ids:
-                self._database.write(
-                    "DELETE FROM leases WHERE (session, sample_id) = (?, ?)", (session, sample_id)
-                )
+            else:
+                self.end(session, sample_ids)
+
+    def end(self, session: str, sample_ids: Iterable[SampleId]) -> None:
+        """Ends leases of a session; call it in ``transaction``."""
+        for sample_id in sample_ids:
+            self._database.write(
+                "DELETE FROM leases WHERE (session, sample_id) = (?, ?)", (session, sample_id)
+            )

@@ -7,17 +7,18 @@ asked for more than the allowance, which the loop alone writes.
 
 import math
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from lightning_badge.labels import SKIP, UNDO
 from lightning_badge.ordering.ordering import Ordering
 from lightning_badge.sample_ids import SampleId
-from lightning_badge.store.answer import Answer, as_columns
+from lightning_badge.store.answer import Answer, NewAnswer, as_columns
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.consensus import answers_in_force, decide
 from lightning_badge.store.label_store import Cut, LabelStore
+from lightning_badge.store.leases import annotator_of
 from lightning_badge.store.query_order import interleaved, unfinished
 
 LEASE_SECONDS = 600.0
@@ -31,6 +32,19 @@ class Offer:
     sample_id: SampleId
     round: int
     rank: int | None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of answers, and what their session holds now.
+
+    Attributes:
+        outcomes: For each answer, whether it is new, or why it is refused; see ``add_each``.
+        offers: The samples that the session holds, in the order to show them.
+    """
+
+    outcomes: list[bool | str]
+    offers: list[Offer]
 
 
 @dataclass(frozen=True)
@@ -102,6 +116,15 @@ class Query:
         others = [key for key in unfinished(before, overlap) if key not in self._rank]
         self._order: list[SampleId] = [*others, *interleaved(self._rank, unanswered)]
         self._place = {sample_id: place for place, sample_id in enumerate(self._order)}
+        self._length = len(self._order)
+        self._forget()
+        self._take_in(log)
+
+    def _forget(self) -> None:
+        """Forgets all answers; the next ``refresh`` reads them anew."""
+        for sample_id in self._order[self._length :]:
+            del self._place[sample_id]
+        del self._order[self._length :]
         self._first = 0  # all places before it are closed
         self._votes: dict[SampleId, dict[str, Answer]] = {}
         self._answered: dict[tuple[SampleId, str], Answer] = {}
@@ -111,7 +134,6 @@ class Query:
         self._open_ranks = len(self._rank)
         self._closed: set[SampleId] = set()
         self._seen = 0
-        self._take_in(log)
 
     def allow(self, labels: int | None) -> None:
         """Permits to hand out samples until the query has this many labels; for the loop alone.
@@ -136,8 +158,7 @@ class Query:
         """Hands out the next samples to a session, in one transaction.
 
         Samples that the session holds already are among them, with a new time. A lease ends when
-        the sample needs no further answer, or when a session that has the name of its annotator
-        answers; other sessions release it.
+        the sample needs no further answer, or when the session's annotator answers it.
 
         Args:
             session: The labeling session.
@@ -148,17 +169,44 @@ class Query:
         """
         now = time.time() if now is None else now
         with self.store.leases.transaction():
-            self.refresh()
-            held = {
-                sample_id: open_sessions
-                for sample_id, sessions in self.store.leases.unexpired(now).items()
-                if sample_id in self._place and sample_id not in self._closed
-                if (open_sessions := sessions - self._votes.get(sample_id, {}).keys())
-            }
-            offers = list(self._choose(session, count, annotator, held))
-            given = [offer.sample_id for offer in offers]
-            self.store.leases.grant(session, given, now=now, expires_at=now + seconds)
-        return offers
+            return self._lease(session, count, annotator, now, seconds)
+
+    def answer(
+        self,
+        session: str,
+        answers: Sequence[NewAnswer],
+        count: int,
+        *,
+        annotator: str,
+        seconds: float = LEASE_SECONDS,
+        now: float | None = None,
+    ) -> Answered:
+        """Commits answers of a session, ends their leases and hands out the next samples.
+
+        All of it is one transaction. A sample whose answer is undone is leased to the session
+        again, if nobody else holds it.
+
+        Args:
+            session: The labeling session.
+            answers: Its answers; those that are refused do not concern the others.
+            count: Largest number of samples to hand out, as in ``lease``.
+            annotator: Who answers.
+            seconds: As in ``lease``.
+            now: As in ``lease``.
+        """
+        now = time.time() if now is None else now
+        try:
+            with self.store.leases.transaction():
+                outcomes = self.store.add_each(answers)
+                new = [a for a, is_new in zip(answers, outcomes, strict=True) if is_new is True]
+                self.store.leases.end(session, [answer.sample_id for answer in new])
+                undone = [a.sample_id for a in answers if a.label is UNDO]
+                offers = self._lease(session, count, annotator, now, seconds, again=undone)
+        except BaseException:
+            # Answers that were read back within the transaction are not committed.
+            self._forget()
+            raise
+        return Answered(outcomes, offers)
 
     def release(self, session: str, sample_ids: Iterable[SampleId] | None = None) -> None:
         """Ends leases of a session, all of them if its labeler goes home."""
@@ -213,25 +261,68 @@ class Query:
         """Returns whether an annotator answered a sample, even if the answer was undone."""
         return (sample_id, annotator) in self._answered
 
+    def _lease(
+        self,
+        session: str,
+        count: int,
+        annotator: str | None,
+        now: float,
+        seconds: float,
+        again: Collection[SampleId] = (),
+    ) -> list[Offer]:
+        self.refresh()
+        held = {
+            sample_id: open_sessions
+            for sample_id, sessions in self.store.leases.unexpired(now).items()
+            if sample_id in self._place and sample_id not in self._closed
+            if (open_sessions := self._still_at_work(sample_id, sessions))
+        }
+        for sample_id in again:
+            if sample_id in self._place and sample_id not in self._closed:
+                held.setdefault(sample_id, {session})
+        offers = list(self._choose(session, count, annotator, held))
+        given = [offer.sample_id for offer in offers]
+        self.store.leases.grant(session, given, now=now, expires_at=now + seconds)
+        return offers
+
+    def _still_at_work(self, sample_id: SampleId, sessions: set[str]) -> set[str]:
+        votes = self._votes.get(sample_id, {})
+        return {session for session in sessions if annotator_of(session) not in votes}
+
     def _choose(
         self, session: str, count: int, annotator: str | None, held: dict[SampleId, set[str]]
-    ) -> Iterator[Offer]:
-        """Yields the next samples for a session, given who holds which of the open ones."""
+    ) -> list[Offer]:
+        """Returns the next samples for a session, given who holds which of the open ones.
+
+        Those that the session holds come before others, within ``count``.
+        """
+        own = [sample_id for sample_id, sessions in held.items() if session in sessions]
+        chosen = sorted(own, key=self._turn)[: max(count, 0)]
         permitted = self._permitted() - sum(sample_id in self._rank for sample_id in held)
-        own = sum(session in sessions for sessions in held.values())
         for sample_id in self._open():
-            if count <= 0 or (permitted <= 0 and not own):
-                return
-            votes, sessions = self._votes.get(sample_id, {}), held.get(sample_id, set())
-            room = max(self._overlap - len(votes), sample_id in self._tied) - len(sessions)
-            if session in sessions:
-                own -= 1
-            elif permitted <= 0 or room <= 0 or (annotator is not None and annotator in votes):
-                continue
-            else:
+            if len(chosen) >= count or permitted <= 0:
+                break
+            if self._has_room(sample_id, session, annotator, held.get(sample_id, set())):
                 permitted -= sample_id in self._rank
-            count -= 1
-            yield Offer(sample_id, self.round, self._rank.get(sample_id))
+                chosen.append(sample_id)
+        chosen.sort(key=self._turn)
+        return [Offer(sample_id, self.round, self._rank.get(sample_id)) for sample_id in chosen]
+
+    def _has_room(
+        self, sample_id: SampleId, session: str, annotator: str | None, sessions: set[str]
+    ) -> bool:
+        """Returns whether a sample may be handed to one more session."""
+        votes = self._votes.get(sample_id, {})
+        if max(self._overlap - len(votes), sample_id in self._tied) <= len(sessions):
+            return False
+        if annotator is None:
+            return session not in sessions
+        return annotator not in votes and annotator not in map(annotator_of, sessions)
+
+    def _turn(self, sample_id: SampleId) -> tuple[bool, int]:
+        """Returns what open samples are sorted by."""
+        is_first = sample_id in self._tied or self._place[sample_id] >= self._length
+        return not is_first, self._place[sample_id]
 
     def _permitted(self) -> float:
         """Returns how many further ranked samples the allowance permits."""
@@ -242,10 +333,13 @@ class Query:
         return math.inf if labels is None else labels - len(self._labeled)
 
     def _open(self) -> Iterator[SampleId]:
-        yield from sorted(self._tied & self._place.keys(), key=self._place.__getitem__)
-        while self._first < len(self._order) and self._order[self._first] in self._closed:
+        """Yields the open samples: tied ones, ones undone since the cut, then all others."""
+        reopened = (key for key in self._order[self._length :] if key not in self._closed)
+        first = {*(self._tied & self._place.keys()), *reopened}
+        yield from sorted(first, key=self._place.__getitem__)
+        while self._first < self._length and self._order[self._first] in self._closed:
             self._first += 1
-        for place in range(self._first, len(self._order)):
+        for place in range(self._first, self._length):
             sample_id = self._order[place]
             if sample_id not in self._closed and sample_id not in self._tied:
                 yield sample_id
@@ -267,13 +361,17 @@ class Query:
         _set(self._tied, sample_id, bool(votes) and decided is None)
         self._count(sample_id, decided)
         if sample_id not in self._place:
-            return
+            if votes or sample_id not in self._at_cut:
+                return
+            # It is in no ordering before the next cut, because it was labeled at this one.
+            self._place[sample_id] = len(self._order)
+            self._order.append(sample_id)
         was_closed = sample_id in self._closed
         is_closed = decided is not None and len(votes) >= self._overlap
         _set(self._closed, sample_id, is_closed)
         if sample_id in self._rank:
             self._open_ranks += was_closed - is_closed
-        if not is_closed:
+        if not is_closed and self._place[sample_id] < self._length:
             self._first = min(self._first, self._place[sample_id])
 
     def _count(self, sample_id: SampleId, decided: Answer | None) -> None:
