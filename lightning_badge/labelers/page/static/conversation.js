@@ -37,14 +37,15 @@ export class Conversation {
     return this.#labeler;
   }
 
-  get run() {
-    return this.#run;
+  /** Who answers: run, name and session. */
+  get author() {
+    return { run: this.#run, labeler: this.#labeler, session: this.#session };
   }
 
   /** Starts, or goes on under another name with a session of its own. */
   startAs(labeler) {
     const isFirst = this.#labeler === null;
-    if (!isFirst) this.release();
+    if (!isFirst && !this.#outbox.hasOf(this.#session)) this.release();
     this.#labeler = labeler;
     this.#session = randomName();
     this.#mustOpen = true;
@@ -76,8 +77,8 @@ export class Conversation {
   }
 
   /** Gives all samples back, also while the page closes. */
-  release() {
-    const body = { labeler: this.#labeler, session: this.#session };
+  release({ labeler, session } = this.author) {
+    const body = { labeler, session };
     call("release", body, { keepalive: true }).catch(() => {}); // else the leases expire
   }
 
@@ -163,17 +164,19 @@ export class Conversation {
 
   async #send(count = BATCH) {
     await this.#outbox.stored;
-    const { labeler, answers } = this.#outbox.first(count);
-    const isMine = labeler === this.#labeler;
-    const session = isMine ? this.#session : randomName();
+    const { labeler, session, answers } = this.#outbox.first(count);
+    const isMine = session === this.#session; // else it was given before a reload or a new name
     const want = isMine && !document.hidden ? WANT : 0;
     try {
       const reply = await call("answer", { labeler, session, want, answers });
       const refused = reply.refused ?? [];
       await this.#outbox.remove([...reply.confirmed, ...refused.map((one) => one.request)]);
       if (refused.length) this.#on.refused(refused.map((one) => one.reason));
-      if (isMine && session === this.#session && want) this.#on.reply(reply);
-      else if (isMine && want) this.ask();
+      if (want && session === this.#session) this.#on.reply(reply);
+      else if (!isMine && !this.#outbox.hasOf(session)) {
+        this.release({ labeler, session });
+        this.ask();
+      }
     } catch (error) {
       if (!error.isFinal) throw error;
       if (answers.length > 1) return this.#send(1); // find the one that cannot be accepted

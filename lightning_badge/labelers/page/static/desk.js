@@ -23,7 +23,7 @@ export class Desk {
   #hiddenFor = 0; // milliseconds in which the page was hidden meanwhile
   #hiddenAt = null;
 
-  /** @param on functions: sent(), shown(item); labeler() is the name, round() the current one */
+  /** @param on functions: sent(), shown(item); author() is who answers, round() the current one */
   constructor(outbox, pad, on) {
     this.#outbox = outbox;
     this.#pad = pad;
@@ -38,7 +38,7 @@ export class Desk {
     this.#page = page;
     if (!isOther) return;
     const kept = JSON.parse(sessionStorage.getItem(HISTORY) ?? "{}");
-    this.held.history = kept.run === page.run && kept.labeler === this.#on.labeler() ? kept.history : [];
+    this.held.history = kept.run === page.run && kept.labeler === this.#on.author().labeler ? kept.history : [];
   }
 
   /** Another person labels in this tab. */
@@ -93,10 +93,11 @@ export class Desk {
   #send(item, answer) {
     const { key, rank = null } = item;
     const round = item.round ?? this.#on.round(); // samples that no round offered have none
-    this.#outbox.add(this.#page.run, this.#on.labeler(), { request: requestId(), key, round, rank, ...answer });
+    this.#outbox.add(this.#on.author(), { request: requestId(), key, round, rank, ...answer });
     this.#on.sent();
-    const history = { run: this.#page.run, labeler: this.#on.labeler(), history: this.held.history };
-    setTimeout(() => sessionStorage.setItem(HISTORY, JSON.stringify(history)));
+    const { run, labeler } = this.#on.author();
+    const kept = { run, labeler, history: this.held.history };
+    setTimeout(() => sessionStorage.setItem(HISTORY, JSON.stringify(kept)));
   }
 
   /** Shows the first of the samples that are held, unless it is on screen already. */

@@ -23,7 +23,7 @@ const pad = new ClassPad($("pad"), {
   add: (name) => (name === null ? desk.current && askClass(addClass) : addClass(name)),
 });
 const desk = new Desk(outbox, pad, {
-  labeler: () => conversation.labeler,
+  author: () => conversation.author,
   round: () => progress?.round ?? 0,
   sent: () => conversation.wake(),
   shown: (item) => {
@@ -184,7 +184,7 @@ addEventListener("hashchange", () => {
 });
 document.addEventListener("visibilitychange", () => !document.hidden && conversation.labeler && conversation.ask());
 addEventListener("pageshow", (event) => event.persisted && conversation.ask());
-addEventListener("pagehide", () => conversation.labeler && !outbox.size && conversation.release());
+addEventListener("pagehide", () => conversation.labeler && !outbox.hasOf(conversation.author.session) && conversation.release());
 addEventListener("beforeunload", (event) => !outbox.isKept && outbox.size && event.preventDefault());
 setInterval(refreshProgress, 5000);
 const name = sessionStorage.getItem(NAME); // this tab goes on after a reload

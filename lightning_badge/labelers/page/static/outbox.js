@@ -14,7 +14,7 @@ function settled(request) {
   });
 }
 
-function openDatabase() {
+async function openDatabase() {
   const request = indexedDB.open("lightning_badge", 1);
   request.onupgradeneeded = () =>
     request.result.createObjectStore(STORE, { keyPath: "number", autoIncrement: true });
@@ -23,7 +23,7 @@ function openDatabase() {
 
 export class Outbox {
   #database = null;
-  #entries = []; // {number, run, tab, labeler, answer}, oldest first
+  #entries = []; // {number, run, tab, labeler, session, answer}, oldest first
   #stored = Promise.resolve();
 
   /** False where the browser keeps nothing: then the page must stay open until all is sent. */
@@ -44,8 +44,8 @@ export class Outbox {
   }
 
   /** Keeps an answer; it may be sent once `stored` has been awaited. */
-  add(run, labeler, answer) {
-    const entry = { run, labeler, tab: TAB, answer };
+  add({ run, labeler, session }, answer) {
+    const entry = { run, labeler, session, tab: TAB, answer };
     this.#entries.push(entry);
     this.#stored = this.#stored.then(() => this.#put(entry)).catch(() => this.#forgetful());
   }
@@ -62,12 +62,17 @@ export class Outbox {
     return this.#stored;
   }
 
-  /** The oldest answers of one annotator, at most `count`. */
+  /** The oldest answers of one session, at most `count`. */
   first(count) {
-    const labeler = this.#entries[0]?.labeler;
-    const other = this.#entries.findIndex((entry) => entry.labeler !== labeler);
+    const { labeler, session } = this.#entries[0];
+    const other = this.#entries.findIndex((entry) => entry.session !== session);
     const end = other < 0 ? count : Math.min(count, other);
-    return { labeler, answers: this.#entries.slice(0, end).map((entry) => entry.answer) };
+    return { labeler, session, answers: this.#entries.slice(0, end).map((entry) => entry.answer) };
+  }
+
+  /** Whether answers of a session wait. */
+  hasOf(session) {
+    return this.#entries.some((entry) => entry.session === session);
   }
 
   /** The latest status that waits for a sample: label, skip, undo; or undefined. */
