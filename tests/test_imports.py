@@ -38,7 +38,7 @@ USERS = {
     "matplotlib": {"callback", "metrics", "research", "viz"},
     "numba": {"kernels"},
     "numpy": set(ROWS) - {"exceptions", "namespaces"},
-    "PIL": {"app", "datamodule", "examples", "research", "viz"},
+    "PIL": {"app", "datamodule", "examples", "labelers", "research", "viz"},
     "jinja2": {"app"},
     "pyarrow": {
         *("app", "datamodule", "embedding_files", "labelers", "ordering_file", "review_file"),
@@ -47,11 +47,13 @@ USERS = {
     "safetensors": {"embedding_files"},
     "scipy": {"examples", "research"},
     "sklearn": {"examples"},
+    "starlette": {"labelers"},
     "tokenizers": {"examples"},
     "torch": {*COMPUTING, "app", "embedding_files", "encoders", "examples", "loop", "research"},
     "torchmetrics": {"examples", "loop", "metrics"},
     "transformers": {"examples"},
     "triton": {"kernels"},
+    "uvicorn": {"labelers"},
     "yaml": {"app", "store"},
 }
 STDLIB_AND_NUMPY = (
@@ -61,11 +63,15 @@ STDLIB_AND_NUMPY = (
 )
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),
-    *("transformers", "triton"),
+    *("starlette", "transformers", "triton", "uvicorn"),
 }
-# Compilers, and the only folder whose modules may import each of them. These modules are imported
-# on first use. The folder's __init__ is always imported, so it must not import the compiler.
-ALONE = {"numba": "kernels/numba_pruned", "triton": "kernels/triton_tiled"}
+# Compilers and web packages, and the only folder whose modules may import each of them. These
+# modules are imported on first use. The folder's __init__ must not import the package.
+ALONE = {
+    "numba": "kernels/numba_pruned",
+    "triton": "kernels/triton_tiled",
+    **dict.fromkeys(("starlette", "uvicorn"), "labelers/page"),
+}
 # Folders whose modules must not import each other, with the exceptions: shared modules that all
 # modules of the folder may import.
 KINDS = {
@@ -190,8 +196,12 @@ def is_alone(path: Path, folder: str) -> bool:
 
 
 @pytest.mark.parametrize(("package", "folder"), ALONE.items())
-def test_compilers_are_imported_in_one_folder_only(package: str, folder: str) -> None:
-    users = [file for file in MODULES.values() if package in imports(TREES[file])]
+def test_some_packages_are_imported_in_one_folder_only(package: str, folder: str) -> None:
+    users = [
+        file
+        for file in MODULES.values()
+        if package in {name.split(".")[0] for name in imports(TREES[file])}
+    ]
     assert users
     assert all(is_alone(file, folder) for file in users)
 

@@ -93,6 +93,14 @@ class LabelStore(AnswerLog):
         )
         return [Cut(*row) for row in rows]
 
+    def newest_cut(self) -> Cut | None:
+        """Returns the cut of the latest round that began; None before the first."""
+        rows = self._database.read(
+            "SELECT round, attempt, last_answer_id FROM cuts ORDER BY round DESC, attempt DESC "
+            "LIMIT 1"
+        )
+        return Cut(*rows[0]) if rows else None
+
     def finish_round(self, round: int, *, query_size: int, **facts: Any) -> None:
         """Marks a round as finished, in its own transaction.
 

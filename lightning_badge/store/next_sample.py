@@ -200,7 +200,11 @@ class Query:
                 outcomes = self.store.add_each(answers)
                 new = [a for a, is_new in zip(answers, outcomes, strict=True) if is_new is True]
                 self.store.leases.end(session, [answer.sample_id for answer in new])
-                undone = [a.sample_id for a in answers if a.label is UNDO]
+                undone = [
+                    answer.sample_id
+                    for answer, outcome in zip(answers, outcomes, strict=True)
+                    if answer.label is UNDO and not isinstance(outcome, str)
+                ]
                 offers = self._lease(session, count, annotator, now, seconds, again=undone)
         except BaseException:
             # Answers that were read back within the transaction are not committed.
@@ -256,6 +260,18 @@ class Query:
         if earlier is not None:
             return Offer(sample_id, earlier.round, earlier.rank)
         return Offer(sample_id, self.round, self._rank.get(sample_id))
+
+    def rank_of(self, sample_id: SampleId) -> int | None:
+        """Returns the rank of a sample in this ordering; None if it has none."""
+        return self._rank.get(sample_id)
+
+    def left(self) -> float:
+        """Returns how many further labels the allowance permits; ``math.inf`` without a limit."""
+        return self._permitted()
+
+    def has_open(self) -> bool:
+        """Returns whether any sample needs an answer, whatever the allowance is."""
+        return next(self._open(), None) is not None
 
     def has_answered(self, sample_id: SampleId, annotator: str) -> bool:
         """Returns whether an annotator answered a sample, even if the answer was undone."""
