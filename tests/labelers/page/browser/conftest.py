@@ -109,6 +109,21 @@ class Person:
         self.page.keyboard.press("Enter")
         return self
 
+    def counts_calls(self) -> list[int]:
+        """Returns a list that gets, at the start of each call, how many are under way."""
+        under_way: set[Any] = set()
+        counts: list[int] = []
+
+        def begin(request: Any) -> None:
+            if "/api/" in request.url:
+                under_way.add(request)
+                counts.append(len(under_way))
+
+        self.page.on("request", begin)
+        self.page.on("requestfinished", lambda request: under_way.discard(request))
+        self.page.on("requestfailed", lambda request: under_way.discard(request))
+        return counts
+
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)

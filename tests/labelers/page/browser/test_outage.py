@@ -1,6 +1,5 @@
 """No answer is lost or counted twice, whatever happens between browser and store."""
 
-from pathlib import Path
 from typing import Any
 
 from lightning_badge.labels import UNDO
@@ -127,7 +126,6 @@ def test_answers_of_another_run_are_not_sent(site: Any, person: Any) -> None:
     ana.label("2")
     ana.has_saved(1)
     assert second.given() == [("0000", 2)]
-    assert ana.page.evaluate("import('/static/outbox.js').then(() => 1)") == 1
 
 
 def test_a_browser_that_keeps_nothing_says_so(site: Any, person: Any) -> None:
@@ -151,5 +149,4 @@ def test_without_the_cookie_the_page_says_what_to_do(site: Any, person: Any) -> 
     ana.sees("#notices", "Open the address that the terminal shows. 1 answer kept in this browser")
     ana.page.goto(run.url)
     ana.has_saved(1)
-    assert Path(run.path / "page" / "token").exists()
     assert run.given() == [("0000", 0)]
