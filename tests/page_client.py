@@ -5,7 +5,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,14 @@ def given(item: Mapping[str, Any], label: Any = 0, **more: Any) -> dict[str, Any
         "seconds": 1.5,
         **more,
     }
+
+
+def waits_until(is_so: Callable[[], object], *, at_most_s: float = 60.0) -> None:
+    """Returns when something that another thread or process does has happened."""
+    deadline = time.monotonic() + at_most_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 @contextmanager

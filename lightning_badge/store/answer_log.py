@@ -167,6 +167,10 @@ class AnswerLog:
         """Returns all answers in the order of commits, or only those of one round."""
         return self._answers("round = ?", round)
 
+    def answers_to(self, sample_id: SampleId) -> list[Answer]:
+        """Returns all answers to a sample in the order of commits."""
+        return self._answers("sample_id = ?", sample_id)
+
     def usable_answers(self, *, after: int) -> list[Answer]:
         """Returns the answers behind an ``answer_id`` that can be used, in the order of commits."""
         return self._accepted(self._answers("answer_id > ?", after))
@@ -248,7 +252,7 @@ class AnswerLog:
             )
         return [answer for answer in answers if answer.answer_id not in refused]
 
-    def _answers(self, where: str, value: int | None) -> list[Answer]:
+    def _answers(self, where: str, value: SampleId | None) -> list[Answer]:
         rows = self._database.read(
             f"SELECT {', '.join(COLUMNS)} FROM answers "
             f"WHERE {'? IS NULL' if value is None else where} ORDER BY answer_id",

@@ -128,7 +128,7 @@ class Desk:
     def _lease(
         self, query: Query | None, session: str, labeler: str, want: int
     ) -> list[dict[str, Any]]:
-        if query is None:
+        if query is None or self._run.has_ended():
             return []
         offers = query.lease(
             session, want, annotator=labeler, seconds=LEASE_SECONDS, now=self._clock()
@@ -144,7 +144,7 @@ class Desk:
         return query.answer(
             session,
             answers,
-            want,
+            0 if self._run.has_ended() else want,
             annotator=labeler,
             seconds=LEASE_SECONDS,
             now=self._clock(),

@@ -12,6 +12,7 @@ from lightning_badge.labelers.page.samples import read_run
 from lightning_badge.labelers.page.tally import Tally
 from lightning_badge.labels import SKIP, Label, Skip, Undo
 from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.changes import Change
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Offer, Query
@@ -71,6 +72,10 @@ class OpenRun:
         allowance = self.store.changes.last("allowance")
         return 0 if allowance is None else int(allowance.facts["round"])
 
+    def has_ended(self) -> bool:
+        """Returns whether the loop has ended, and no newer allowance continues it."""
+        return self._end() is not None
+
     def class_names(self) -> tuple[str, ...]:
         """Returns the classes, with those that answers added."""
         names = self.classes.names()
@@ -124,8 +129,8 @@ class OpenRun:
         }
 
     def _state(self, query: Query | None) -> tuple[str, str | None]:
-        allowance, end = (self.store.changes.last(kind) for kind in ("allowance", "end"))
-        if end is not None and (allowance is None or end.change_id > allowance.change_id):
+        allowance, end = self.store.changes.last("allowance"), self._end()
+        if end is not None:
             return "ended", str(end.facts["reason"])
         if query is None or allowance is None:
             return "starting", None
@@ -135,6 +140,12 @@ class OpenRun:
         if not query.has_open():
             return "exhausted", None
         return ("labeling" if query.left() > 0 else "allowance_used"), None
+
+    def _end(self) -> Change | None:
+        allowance, end = (self.store.changes.last(kind) for kind in ("allowance", "end"))
+        if end is None or (allowance is not None and allowance.change_id > end.change_id):
+            return None
+        return end
 
     def _add_example(self, sample_id: SampleId, label: Label) -> None:
         for number in classes_of(label):

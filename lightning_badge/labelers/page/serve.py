@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,11 +94,40 @@ def serve(run_path: Path, binding: Binding) -> None:
             is_encrypted=binding.certificate is not None,
             proxy=binding.proxy,
         )
-        office = Office(run_path, address.run_id)
+        own = _identity(run_path)
+
+        def is_ours() -> bool:
+            return own == _identity(run_path)
+
+        office = Office(run_path, address.run_id, is_ours=is_ours)
         stack.callback(office.close)
-        server = uvicorn.Server(server_config(make_app(office, address), binding))
         _announce(run_path, address)
+        server = _Server(server_config(make_app(office, address), binding))
+        server.is_ours = is_ours
         server.run(sockets=[bound])
+        if not is_ours():
+            raise RunDirectoryError(
+                f"{run_path}: expected the run that is served, got another one, because the loop "
+                "has started over; run the same command again"
+            )
+
+
+class _Server(uvicorn.Server):
+    """Ends when the run directory is no longer the one that it serves."""
+
+    is_ours: Callable[[], bool]
+
+    async def on_tick(self, counter: int) -> bool:
+        """Returns whether to end; called ten times a second."""
+        return await super().on_tick(counter) or (counter % 10 == 0 and not self.is_ours())
+
+
+def _identity(run_path: Path) -> int | None:
+    """Returns what tells a run directory from one that has taken its place."""
+    try:
+        return (page_path(run_path) / "token").stat().st_ino
+    except OSError:
+        return None
 
 
 def _checked(run_path: Path) -> Path:
