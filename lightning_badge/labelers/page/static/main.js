@@ -41,7 +41,7 @@ const review = new Review({
   read: (name, body) => call(name, { labeler: conversation.labeler, ...body }),
   correct: (item, status, label) => desk.correct(item, status, label),
   annotator: () => conversation.labeler,
-  close: () => (location.hash = ""),
+  close: () => showReview(false),
 });
 
 const actions = {
@@ -54,7 +54,7 @@ const actions = {
     conversation.reopen(); // there may be more examples now
   },
   why: () => why.toggle(desk.held.current ?? null, page.classes),
-  review: () => (location.hash = "review"),
+  review: () => showReview(true),
   help: () => showHelp(page),
 };
 
@@ -70,7 +70,7 @@ function opened(answer) {
   showExamples(page);
   reply(answer);
   focusSearch();
-  if (location.hash === "#review" && !review.isOpen) review.open(page);
+  showReview(location.hash === "#review");
 }
 
 /** Takes what a reply says: samples that are held, and progress. */
@@ -125,6 +125,16 @@ function flag(item) {
   });
 }
 
+/** Opens or closes the review, at once; it has an address, so that the browser's Back closes it. */
+function showReview(isWanted) {
+  const hash = isWanted ? "#review" : "";
+  if (location.hash !== hash) location.hash = hash;
+  if (isWanted === review.isOpen) return;
+  if (isWanted) review.open(page);
+  else review.close();
+  focusSearch();
+}
+
 /** People who type names begin at once; on a touch screen that would open the keyboard. */
 function focusSearch() {
   const isTouch = matchMedia("(pointer: coarse)").matches;
@@ -175,13 +185,7 @@ $("open-review").addEventListener("click", actions.review);
 $("open-help").addEventListener("click", actions.help);
 $("name").addEventListener("click", () => askName(false, (name) => name !== conversation.labeler && startAs(name)));
 addEventListener("keydown", keyed);
-addEventListener("hashchange", () => {
-  if (location.hash === "#review") review.open(page);
-  else if (review.isOpen) {
-    review.close();
-    focusSearch();
-  }
-});
+addEventListener("hashchange", () => showReview(location.hash === "#review"));
 document.addEventListener("visibilitychange", () => !document.hidden && conversation.labeler && conversation.ask());
 addEventListener("pageshow", (event) => event.persisted && conversation.ask());
 addEventListener("pagehide", () => conversation.labeler && !outbox.hasOf(conversation.author.session) && conversation.release());

@@ -120,7 +120,7 @@ export class Review {
     if (row.guess && $("review-by").value === "contradiction") {
       card.append(make("span", { className: "model" }, `model: ${guessText(row.guess, this.#page.classes)}`));
     }
-    for (const flag of row.flags ?? []) card.append(make("span", { className: "comment" }, `${flag.annotator}: ${flag.comment}`));
+    for (const flag of row.flags) card.append(make("span", { className: "comment" }, `${flag.annotator}: ${flag.comment}`));
     card.addEventListener("click", () => this.#toggle(number));
     card.addEventListener("dblclick", () => this.#details());
     card.addEventListener("focus", () => (this.#at = number));
@@ -134,8 +134,7 @@ export class Review {
       if (!row) return;
       const label = row.now === undefined ? row.label : row.now;
       card.querySelector(".label").textContent = labelText(label, this.#page.classes);
-      const people = new Set(row.answers?.map((answer) => answer.annotator) ?? [row.annotator]);
-      card.querySelector(".by").textContent = row.now === undefined ? [...people].join(", ") : "corrected by you";
+      card.querySelector(".by").textContent = row.now === undefined ? this.#saidBy(row) : "corrected by you";
       card.classList.toggle("corrected", row.now !== undefined);
       card.setAttribute("aria-selected", this.#selected.has(number));
       card.tabIndex = number === this.#at ? 0 : -1;
@@ -144,6 +143,15 @@ export class Review {
     $("review-selected").textContent = amount ? `${counted(amount, "sample")} selected: choose the right class` : "Select samples, then choose the right class";
     $("review-undo").disabled = !this.#corrections.length;
     for (const name of ["all", "details"]) $(`review-${name}`).disabled = !this.#rows.length;
+  }
+
+  /** Who labeled a sample, and what each said if they disagree. */
+  #saidBy({ answers }) {
+    const latest = new Map(answers.map((answer) => [answer.annotator, answer])); // the last one counts
+    const votes = [...latest.values()].filter((answer) => answer.status !== "undo");
+    const texts = votes.map((vote) => (vote.status === "label" ? labelText(vote.label, this.#page.classes) : "skipped"));
+    if (new Set(texts).size < 2) return votes.map((vote) => vote.annotator).join(", ") || "from the data";
+    return votes.map((vote, at) => `${vote.annotator}: ${texts[at]}`).join(", ");
   }
 
   #toggle(number) {
@@ -186,10 +194,9 @@ export class Review {
   /** Takes the last correction back: an earlier label of one's own comes into force again. */
   undo() {
     for (const { row, before } of this.#corrections.pop() ?? []) {
-      const mine = row.answers?.findLast((answer) => answer.annotator === this.#host.annotator() && answer.status === "label");
-      const label = before ?? mine?.label;
-      if (label === undefined || label === null) this.#host.correct(row.item, "undo", null);
-      else this.#host.correct(row.item, "label", label);
+      const mine = row.answers.findLast((answer) => answer.annotator === this.#host.annotator());
+      if (before !== undefined) this.#host.correct(row.item, "label", before);
+      else this.#host.correct(row.item, mine?.status ?? "undo", mine?.label ?? null);
       row.now = before;
     }
     this.#refresh();
@@ -202,9 +209,9 @@ export class Review {
     place.dataset.key = row.item.key;
     $("details-heading").textContent = `Sample ${row.item.id}`;
     showSample(place, { ...row.item });
-    const said = (row.answers ?? []).map((answer) =>
+    const said = row.answers.map((answer) =>
       make("li", {}, `${answer.annotator}: ${answer.status === "label" ? labelText(answer.label, this.#page.classes) : answer.status}`, answer.at ? make("small", {}, ` ${new Date(answer.at).toLocaleString()}`) : null));
-    const flags = (row.flags ?? []).map((flag) => make("li", {}, `${flag.annotator}: ${flag.comment}`));
+    const flags = (row.flags).map((flag) => make("li", {}, `${flag.annotator}: ${flag.comment}`));
     const guess = row.guess ? make("p", {}, `The model's guess: ${guessText(row.guess, this.#page.classes)}.`) : null;
     $("details-text").replaceChildren(...[make("h3", {}, "Answers"), make("ul", {}, ...said), guess,
       flags.length ? make("h3", {}, "Flags") : null, flags.length ? make("ul", {}, ...flags) : null].filter(Boolean));

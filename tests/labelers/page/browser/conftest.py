@@ -156,7 +156,7 @@ class Person:
         )
 
     def waits_for(self, condition: str) -> None:
-        self.page.wait_for_function(condition)
+        self.page.wait_for_function(f"() => {condition}")  # a text would need eval
 
 
 @pytest.fixture

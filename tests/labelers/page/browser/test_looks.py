@@ -1,4 +1,4 @@
-"""Readable contrast, names for screen readers, sizes for fingers, and nothing wider than a phone."""
+"""Readable contrast, names for screen readers, sizes for fingers; it fits a phone."""
 
 from typing import Any
 
@@ -21,27 +21,32 @@ CONTRASTS = """() => {
     return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255]);
   };
   const light = (rgb) => {
-    const [r, g, b] = rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = rgb.map((v) => linear(v / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const found = [];
   const open = document.querySelector("dialog[open]") ?? document.body;
   for (const element of open.querySelectorAll("*")) {
-    const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    const texts = [...element.childNodes].filter((node) => node.nodeType === 3);
+    const hasText = texts.some((node) => node.textContent.trim());
     const isField = element.matches("input:not([type=checkbox]), textarea, select");
     const style = getComputedStyle(element);
-    if (!(hasText || isField) || !element.checkVisibility() || element.closest(".unseen, option, :disabled")) continue;
+    if (!(hasText || isField) || !element.checkVisibility()) continue;
+    if (element.closest(".unseen, option, :disabled")) continue;
     const back = behind(element);
     const [a, b] = [light(over(parse(style.color), back)), light(back)].sort((x, y) => y - x);
     found.push([(a + 0.05) / (b + 0.05), element.textContent.trim().slice(0, 40), element.tagName]);
   }
   return found;
 }"""
-NAMELESS = """() => [...document.querySelectorAll("button, input, select, textarea, img, [role=listbox]")]
+FIELDS = "button, input, select, textarea, img, [role=listbox]"
+NAMELESS = f"""() => [...document.querySelectorAll("{FIELDS}")]
   .filter((one) => one.checkVisibility())
   .filter((one) => !(one.textContent.trim() || one.ariaLabel || one.alt || one.labels?.length))
   .map((one) => one.outerHTML)"""
-SMALL = """() => [...document.querySelectorAll("button, select, li.class, input:not([type=checkbox])")]
+TOUCHED = "button, select, li.class, input:not([type=checkbox])"
+SMALL = f"""() => [...document.querySelectorAll("{TOUCHED}")]
   .filter((one) => one.checkVisibility())
   .map((one) => [one.textContent, one.getBoundingClientRect()])
   .filter(([, box]) => box.height < 40 || box.width < 40)
@@ -58,7 +63,8 @@ def is_readable(ana: Any) -> None:
 def is_narrow(ana: Any) -> None:
     """Nothing is wider than the screen, and all buttons are large enough for a finger."""
     widest = ana.page.evaluate(
-        "Math.max(...[...document.querySelectorAll('header *, main *, dialog[open], dialog[open] *')]"
+        "Math.max(...[...document.querySelectorAll('header, main, dialog[open]')]"
+        ".flatMap((one) => [one, ...one.querySelectorAll('*')])"
         ".filter((one) => one.checkVisibility() && !one.closest('#review-tools'))"
         ".map((one) => one.getBoundingClientRect().right))"
     )
