@@ -13,6 +13,7 @@ import { Review } from "./review.js";
 import { Why } from "./why.js";
 
 const NAME = "lightning_badge_name";
+const IN_REVIEW = ["help", "guidelines"]; // commands that the review has, too
 const page = { title: "Label", classes: [], multilabel: false, acceptChanges: false, examples: {}, guidelines: null, run: null, isSearch: false };
 let progress = null; // as the server sent it last
 
@@ -157,8 +158,8 @@ function keyed(event) {
   const typed = pad.searchBox && document.activeElement === pad.searchBox ? pad.searchBox.value : "";
   if (!singleKeys.isOn && !["Enter", "Escape", "ArrowDown", "ArrowUp"].includes(event.key)) return;
   if (event.repeat && !typed) return event.preventDefault(); // a key that is held down answers once
-  if (review.isOpen) return review.key(event) && event.preventDefault();
   const command = typed ? undefined : commandOf(event);
+  if (review.isOpen && !IN_REVIEW.includes(command?.name)) return review.key(event) && event.preventDefault();
   if (command) return act(command.name, event);
   if (event.key === "Escape" && !typed) return leave(event);
   if (pad.key(event)) event.preventDefault();

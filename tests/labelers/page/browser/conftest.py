@@ -1,16 +1,20 @@
 """Headless Chromium, people who label in it, and runs to label that were built without training."""
 
+import io
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from page_client import serving
 from page_run import begin_run, publish, store_of
+from PIL import Image
 
+from lightning_badge.labelers.page.page_files import ShownSample, read_page, write_page
 from lightning_badge.store.answer import Answer
 
 HERE = Path(__file__).parent
@@ -53,8 +57,23 @@ class Site:
     def __init__(self, path: Path, count: int = 30, **options: Any) -> None:
         self.path = path
         self.ids = begin_run(path, count, **options)
+        self.digits: dict[str, int] = {}
         self.url = ""
         self._server = ExitStack()
+
+    def show_digits(self) -> None:
+        """Shows scikit-learn's digits instead of noise; ``digits`` says which."""
+        from sklearn.datasets import load_digits
+
+        data = load_digits()
+        self.digits = dict(zip(self.ids, data.target.tolist(), strict=False))
+        pictures = [png_of(image / 16) for image in data.images[: len(self.ids)]]
+        samples = [ShownSample(*row) for row in zip(self.ids, self.ids, pictures, strict=True)]
+        self.show("Digits", samples)
+
+    def show(self, title: str, samples: list[ShownSample]) -> None:
+        """Shows other samples for the same ids."""
+        write_page(self.path, replace(read_page(self.path), title=title), samples)
 
     def start(self) -> "Site":
         self.url = self._server.enter_context(serving(self.path))
@@ -86,6 +105,13 @@ class Site:
     def labels(self) -> dict[Any, Any]:
         with store_of(self.path) as store:
             return store.labels()
+
+
+def png_of(image: Any) -> bytes:
+    """Returns the picture of gray values in [0, 1]."""
+    file = io.BytesIO()
+    Image.fromarray((255 * image).astype("uint8")).save(file, "PNG")
+    return file.getvalue()
 
 
 class Person:
@@ -164,8 +190,12 @@ def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Returns a function that begins to serve a run with an ordering."""
     with ExitStack() as stack:
 
-        def begin(name: str = "run", *, allowed: int | None = None, **options: Any) -> Site:
+        def begin(
+            name: str = "run", *, allowed: int | None = None, digits: bool = False, **options: Any
+        ) -> Site:
             made = Site(tmp_path / name, **options)
+            if digits:
+                made.show_digits()
             made.publish(0, made.ids, allowed)
             stack.callback(made.stop)
             return made.start()
