@@ -44,8 +44,8 @@ export async function call(name, body, { keepalive = false } = {}) {
       signal: keepalive ? undefined : AbortSignal.timeout(TIMEOUT),
     });
     content = await reply.json();
-  } catch (error) {
-    if (!reply || reply.ok) throw new CallError(`no answer from the server (${error.name})`, 0);
+  } catch {
+    if (!reply || reply.ok) throw new CallError("the server does not answer", 0);
   }
   if (!reply.ok) throw new CallError(content.error ?? `error ${reply.status}`, reply.status);
   return content;

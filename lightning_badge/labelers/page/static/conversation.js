@@ -77,14 +77,13 @@ export class Conversation {
   }
 
   /** Gives all samples back, also while the page closes. */
-  release({ labeler, session } = this.author) {
-    const body = { labeler, session };
-    call("release", body, { keepalive: true }).catch(() => {}); // else the leases expire
+  release(author = this.author) {
+    call("release", author, { keepalive: true }).catch(() => {}); // else the leases expire
   }
 
-  /** A call that changes nothing that is held. */
+  /** A call by this session; the server refuses it if it serves another run now. */
   async read(name, body) {
-    return call(name, { labeler: this.#labeler, session: this.#session, ...body });
+    return call(name, { ...this.author, ...body });
   }
 
   async #converse() {
@@ -136,7 +135,7 @@ export class Conversation {
     this.#mustOpen = false;
     try {
       const labeler = this.#labeler;
-      const reply = await this.read("open", { want: WANT });
+      const reply = await this.read("open", { run: undefined, want: WANT });
       if (labeler !== this.#labeler) return;
       this.#run = reply.run;
       this.#heartbeat = Math.max(1000, Math.min(5000, (reply.lease_seconds * 1000) / 3));
@@ -168,13 +167,13 @@ export class Conversation {
     const isMine = session === this.#session; // else it was given before a reload or a new name
     const want = isMine && !document.hidden ? WANT : 0;
     try {
-      const reply = await call("answer", { labeler, session, want, answers });
+      const reply = await call("answer", { run: this.#run, labeler, session, want, answers });
       const refused = reply.refused ?? [];
       await this.#outbox.remove([...reply.confirmed, ...refused.map((one) => one.request)]);
       if (refused.length) this.#on.refused(refused.map((one) => one.reason));
       if (want && session === this.#session) this.#on.reply(reply);
       else if (!isMine && !this.#outbox.hasOf(session)) {
-        this.release({ labeler, session });
+        this.release({ run: this.#run, labeler, session });
         this.ask();
       }
     } catch (error) {

@@ -1,6 +1,5 @@
 // Wires the page: keys and buttons to the desk and the review, replies of the server to both.
 
-import { call } from "./calls.js";
 import { ClassPad } from "./class_pad.js";
 import { COMMANDS, commandOf, isElsewhere, singleKeys } from "./commands.js";
 import { Conversation } from "./conversation.js";
@@ -37,9 +36,9 @@ const conversation = new Conversation(outbox, {
   isEmpty: () => !desk.held.current,
   dropUnseen: () => desk.held.dropUnseen(),
 });
-const why = new Why((name, body) => call(name, { labeler: conversation.labeler, ...body }));
+const why = new Why((name, body) => conversation.read(name, body));
 const review = new Review({
-  read: (name, body) => call(name, { labeler: conversation.labeler, ...body }),
+  read: (name, body) => conversation.read(name, body),
   correct: (item, status, label) => desk.correct(item, status, label),
   annotator: () => conversation.labeler,
   close: () => showReview(false),
@@ -105,7 +104,7 @@ function refused(reasons) {
 }
 
 function trouble(error) {
-  const waiting = outbox.size ? ` ${counted(outbox.size, "answer")} kept in this browser; sent as soon as the server answers.` : "";
+  const waiting = outbox.size ? ` ${counted(outbox.size, "answer")} kept in this browser, to be sent.` : "";
   let text = null;
   if (error?.status === 401) text = "This address is not valid any more. Open the address that the terminal shows.";
   else if (error) text = `Not connected: ${error.message}.`;

@@ -32,7 +32,7 @@ export function showProgress(progress, perMinute) {
   $("bar").value = labels;
   $("labels").textContent = `${count(labels)} of ${count(samples)} labeled`;
   $("mine").textContent = `${count(mine)} by you`;
-  $("pace").textContent = perMinute === null ? "" : `${Math.round(perMinute)} a minute`;
+  $("pace").textContent = perMinute === null ? "" : `${Math.round(perMinute)}/min`;
   const rest = left === null || left === undefined ? "" : `, ${counted(left, "label")} left`;
   $("round").textContent = round === null ? "" : `round ${round}${rest}`;
 }

@@ -146,11 +146,11 @@ export class Review {
   }
 
   /** Who labeled a sample, and what each said if they disagree. */
-  #saidBy({ answers }) {
+  #saidBy({ answers, label }) {
     const latest = new Map(answers.map((answer) => [answer.annotator, answer])); // the last one counts
     const votes = [...latest.values()].filter((answer) => answer.status !== "undo");
     const texts = votes.map((vote) => (vote.status === "label" ? labelText(vote.label, this.#page.classes) : "skipped"));
-    if (new Set(texts).size < 2) return votes.map((vote) => vote.annotator).join(", ") || "from the data";
+    if (new Set(texts).size < 2) return votes.map((vote) => vote.annotator).join(", ") || (label === null ? "" : "from the data");
     return votes.map((vote, at) => `${vote.annotator}: ${texts[at]}`).join(", ");
   }
 
@@ -211,7 +211,7 @@ export class Review {
     showSample(place, { ...row.item });
     const said = row.answers.map((answer) =>
       make("li", {}, `${answer.annotator}: ${answer.status === "label" ? labelText(answer.label, this.#page.classes) : answer.status}`, answer.at ? make("small", {}, ` ${new Date(answer.at).toLocaleString()}`) : null));
-    const flags = (row.flags).map((flag) => make("li", {}, `${flag.annotator}: ${flag.comment}`));
+    const flags = row.flags.map((flag) => make("li", {}, `${flag.annotator}: ${flag.comment}`));
     const guess = row.guess ? make("p", {}, `The model's guess: ${guessText(row.guess, this.#page.classes)}.`) : null;
     $("details-text").replaceChildren(...[make("h3", {}, "Answers"), make("ul", {}, ...said), guess,
       flags.length ? make("h3", {}, "Flags") : null, flags.length ? make("ul", {}, ...flags) : null].filter(Boolean));

@@ -1,6 +1,9 @@
 """Headless Chromium, people who label in it, and runs to label that were built without training."""
 
 import io
+import itertools
+import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +22,7 @@ from lightning_badge.store.answer import Answer
 
 HERE = Path(__file__).parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+PORTS = itertools.count(20000 + 100 * (os.getpid() % 100))
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {
     "viewport": {"width": 390, "height": 844},
@@ -54,12 +58,19 @@ def chromium() -> Iterator[Any]:
 class Site:
     """A run of the ids 0000, 0001, ... in this order, and the server of its page."""
 
-    def __init__(self, path: Path, count: int = 30, **options: Any) -> None:
+    def __init__(
+        self, path: Path, count: int = 30, *, address: Path | None = None, **options: Any
+    ) -> None:
         self.path = path
         self.ids = begin_run(path, count, **options)
         self.digits: dict[str, int] = {}
         self.url = ""
         self._server = ExitStack()
+        # A port that no other test takes while the server is away; or that of another run.
+        text = json.dumps({"host": "127.0.0.1", "port": next(PORTS)})
+        if address is not None:
+            text = (address / "page" / "address.json").read_text()
+        (path / "page" / "address.json").write_text(text)
 
     def show_digits(self) -> None:
         """Shows scikit-learn's digits instead of noise; ``digits`` says which."""

@@ -131,6 +131,7 @@ def test_several_classes_a_sample(site: Any, person: Any) -> None:
     assert run.labels() == {"0000": [0, 1, 1], "0001": [0, 0, 0], "0002": [1, 0, 0]}
 
 
+@pytest.mark.long
 def test_several_of_many_classes(site: Any, person: Any) -> None:
     run = site(multilabel=True, kind="texts", classes=INTENTS)
     ana = person(run)
@@ -158,6 +159,7 @@ def test_a_new_class(site: Any, person: Any) -> None:
     ben.sees("#pad .class", "grey goose")
 
 
+@pytest.mark.long
 def test_a_guess_is_shown_if_the_server_sends_it(site: Any, person: Any) -> None:
     ana = person(site(guess=True))
     ana.label("0")
@@ -241,6 +243,7 @@ def test_the_help_lists_the_keys(site: Any, person: Any) -> None:
     assert ana.page.text_content("[data-command=undo] span") == "Undo “other”"
 
 
+@pytest.mark.long
 def test_two_people_never_have_the_same_sample(site: Any, person: Any) -> None:
     run = site(count=24)
     ana, ben = person(run), person(run, "Ben")
@@ -255,6 +258,7 @@ def test_two_people_never_have_the_same_sample(site: Any, person: Any) -> None:
     assert sorted(people.values()) == ["Ana"] * 8 + ["Ben"] * 8
 
 
+@pytest.mark.long
 def test_another_person_goes_on_in_the_same_tab(site: Any, person: Any) -> None:
     run = site()
     ana = person(run)

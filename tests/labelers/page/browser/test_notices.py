@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+import pytest
+
 
 def test_a_better_ordering_comes_while_one_labels(site: Any, person: Any) -> None:
     run = site()
@@ -56,6 +58,7 @@ def test_the_run_is_complete(site: Any, person: Any) -> None:
     assert "The run is complete" in ana.page.text_content("#announcer")
 
 
+@pytest.mark.long
 def test_a_model_trains_and_nothing_may_be_labeled(site: Any, person: Any) -> None:
     run = site(allowed=1)
     run.cut(1)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from lightning_badge.labels import UNDO
 
 
@@ -43,6 +45,7 @@ def test_answers_outlive_a_reload(site: Any, person: Any) -> None:
     assert run.labels() == {"0000": 0, "0001": 1, "0002": 1}
 
 
+@pytest.mark.long
 def test_another_tab_sends_what_a_closed_one_could_not(site: Any, person: Any) -> None:
     run = site()
     ana = person(run)
@@ -95,6 +98,7 @@ def test_an_answer_that_is_refused_is_named(site: Any, person: Any) -> None:
     ana.waits_for("!document.querySelector('[data-notice=refused]')")
 
 
+@pytest.mark.long
 def test_a_call_that_can_never_succeed_does_not_hold_up_the_others(site: Any, person: Any) -> None:
     run = site()
     ana = person(run)
@@ -110,24 +114,31 @@ def test_a_call_that_can_never_succeed_does_not_hold_up_the_others(site: Any, pe
     assert [label for _, label in run.given()] == [0, 2]
 
 
-def test_answers_of_another_run_are_not_sent(site: Any, person: Any) -> None:
-    """Another run may have the same address, and samples with the same ids."""
+@pytest.mark.parametrize("is_open", [True, False])
+def test_answers_of_another_run_are_not_sent(site: Any, person: Any, is_open: bool) -> None:
+    """Another run may take the address, and have samples with the same ids."""
     first = site("first")
     ana = person(first)
     ana.page.route("**/api/answer", lambda route: route.abort())
     ana.label("0")
     ana.sees("#notices", "1 answer kept")
     first.stop()
-    second = site("second")  # takes the port
+    second = site("second", address=first.path)
     assert first.url.split("?")[0] == second.url.split("?")[0]
+    ben = person(second, "Ben", context=ana.page.context)  # the browser has the new cookie, too
     ana.page.unroute("**/api/answer")
-    ana.page.goto(second.url)
-    ana.sees_sample("0000")
-    ana.label("2")
-    ana.has_saved(1)
+    if is_open:
+        ana.sees("#notices", "this page belongs to another run")
+    else:
+        ana.page.close()
+        ben.page.reload()
+    ben.sees_sample("0000")
+    ben.label("2")
+    ben.has_saved(1)
     assert second.given() == [("0000", 2)]
 
 
+@pytest.mark.long
 def test_a_browser_that_keeps_nothing_says_so(site: Any, person: Any) -> None:
     run = site()
     ana = person(run, init="indexedDB.open = () => { throw new Error('not here'); };")

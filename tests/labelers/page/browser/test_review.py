@@ -101,6 +101,7 @@ def test_a_correction_is_taken_back(run: Any, ana: Any) -> None:
     assert UNDO not in [answer.label for answer in run.answers()]
 
 
+@pytest.mark.long
 def test_details_show_all_answers(run: Any, ana: Any) -> None:
     ana.press(",")
     cards(ana, 4)
@@ -116,6 +117,7 @@ def test_details_show_all_answers(run: Any, ana: Any) -> None:
     ana.sees("#details-sample img")
 
 
+@pytest.mark.long
 def test_several_classes_are_corrected_from_those_there_are(site: Any, person: Any) -> None:
     run = site(multilabel=True)
     ana = person(run)
@@ -130,6 +132,7 @@ def test_several_classes_are_corrected_from_those_there_are(site: Any, person: A
     assert run.labels() == {"0000": [1, 1, 0], "0001": [0, 0, 0]}
 
 
+@pytest.mark.long
 def test_many_classes_are_searched_in_the_review(site: Any, person: Any) -> None:
     run = site(kind="texts", classes=[f"class {number:02}" for number in range(30)])
     ana = person(run)
