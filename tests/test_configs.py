@@ -201,8 +201,11 @@ def test_budgets(composed: Compose, budget: str) -> None:
 def test_labelers_are_built_for_a_datamodule_and_a_run_directory(
     composed: Compose, tmp_path: Path, labelers: str
 ) -> None:
-    data = [([float(n)], n % 2) for n in range(9)]
-    datamodule = ActiveLearningDataModule(data, initial_labeled=3, labels=[n % 2 for n in range(9)])
+    labels = [n % 2 for n in range(9)]
+    data = [(torch.full((1, 4, 4), n / 9), label) for n, label in enumerate(labels)]
+    datamodule = ActiveLearningDataModule(
+        data, initial_labeled=3, labels=labels, class_names=["even", "odd"]
+    )
     built = instantiate(composed(f"labelers={labelers}").labelers)(datamodule, tmp_path)
     assert callable(built.publish)
     assert list(built.collect()) == []

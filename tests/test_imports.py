@@ -58,8 +58,8 @@ USERS = {
 }
 STDLIB_AND_NUMPY = (
     *("loop/budget/", "labelers/base.py", "labelers/dataset.py", "labelers/files/"),
-    *("store/answer", "store/changes.py", "store/consensus.py"),
-    *("store/label_store.py", "store/leases.py", "store/next_sample.py", "store/query_order.py"),
+    *("store/allowance.py", "store/answer", "store/changes.py", "store/consensus.py"),
+    *("store/label_store.py", "store/leases.py", "store/next_sample.py", "store/query_"),
 )
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),

@@ -4,21 +4,18 @@ import os
 import re
 import sys
 import warnings
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
+from lightning_badge.app.hydra_options import searched_first
 from lightning_badge.app.suggestions import did_you_mean
+from lightning_badge.app.supervise.child_side import is_supervised
 from lightning_badge.exceptions import BadgeError
 
 STOPPED = 143  # the exit status of a process ended by SIGTERM: 128 + 15
@@ -33,12 +30,6 @@ _FALSE_ALARMS = (
     r"`ModelCheckpoint\(monitor=.*could not find the monitored key",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # caused by Lightning's use of torch
 )
-# Hydra's own options that commands take beside overrides.
-_HYDRA_OPTIONS = {
-    *("--help", "-h", "--hydra-help", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
-    *("--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name"),
-    *("-cn", "--config-dir", "-cd", "--info", "-i", "--version", "--experimental-rerun"),
-}
 
 
 @contextmanager
@@ -63,7 +54,8 @@ def one_line_errors(keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]
         sys.exit(f"error: {_plain(' '.join(text.split()), keys)}")
     except (KeyboardInterrupt, SIGTERMException):
         # Lightning's own exit would print nothing and return 0.
-        print("stopped; run the same command again to continue", file=sys.stderr)
+        if not is_supervised():  # else the supervisor says it
+            print("stopped; run the same command again to continue", file=sys.stderr)
         sys.exit(STOPPED)
 
 
@@ -87,7 +79,7 @@ def run(
         warnings.filterwarnings("ignore", message)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv = [program or sys.argv[0], *_searched_first(arguments)]
+    sys.argv = [program or sys.argv[0], *searched_first(arguments)]
     # Otherwise Hydra itself reports errors of composing the configuration, in many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -99,37 +91,6 @@ def run(
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
-
-
-def _searched_first(arguments: Sequence[str]) -> list[str]:
-    """Takes ``--config-dir`` out of the arguments and puts its folder before all others."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False, prefix_chars="-")
-    parser.add_argument("--config-dir", "-cd", default=None)
-    known, others = parser.parse_known_args(arguments)
-    for argument in others:
-        option = argument.partition("=")[0]
-        if option.startswith("-") and not option[1:2].isdigit() and option not in _HYDRA_OPTIONS:
-            name = option.lstrip("-").replace("-", "_")
-            sys.exit(
-                f"error: unknown option {option}{did_you_mean(option, _HYDRA_OPTIONS)}; "
-                f"values are set by {name}=..., without dashes"
-            )
-    if known.config_dir is not None:
-        folder = Path(known.config_dir)
-        if not folder.is_dir():
-            sys.exit(f"error: --config-dir: expected a folder, but there is none at {folder}")
-        _search_first(folder.resolve())
-    return others
-
-
-def _search_first(folder: Path) -> None:
-    class Before(SearchPathPlugin):
-        """Hydra itself would search the folder last, so that it could not replace anything."""
-
-        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            search_path.prepend(provider="lightning-badge", path=f"file://{folder}")
-
-    Plugins.instance().register(Before)
 
 
 def _plain(text: str, keys: Callable[[], Sequence[str]]) -> str:

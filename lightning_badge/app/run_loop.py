@@ -1,5 +1,6 @@
 """Runs the active learning loop configured by ``configs/al_loop.yaml`` and the command line."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -9,6 +10,9 @@ from typing import Any
 from lightning_badge.app.command_line import one_line_errors, run
 
 import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -16,8 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
 from lightning_badge.app.handover.export_run import export_if_ended
+from lightning_badge.app.supervise.child_side import is_supervised
+from lightning_badge.app.supervise.plan import PAGE
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.datamodule.folder import FolderDataModule
+from lightning_badge.exceptions import LabelError
 from lightning_badge.labelers import DatasetLabelers, Labelers
 from lightning_badge.labels import Label
 from lightning_badge.loop.active_learning import ActiveLearningLoop
@@ -32,8 +39,12 @@ CONFIGS = "pkg://lightning_badge.configs"
 IDENTITY = ("seed", "initial_labels", "cold_start", "model", "strategy", "budget")
 # The location of the data and the way to load them may change; a fingerprint identifies the data.
 NOT_IDENTITY = {"path", "num_workers"}
-# How a query is written may change.
-NOT_IDENTITY_OF_LABELERS = {"rows", "export", "fields"}
+# How a query is written, or a page is served, may change.
+NOT_IDENTITY_OF_LABELERS = {
+    *("rows", "export", "fields"),
+    *("guess", "guidelines", "host", "port", "certfile", "keyfile", "behind_proxy", "stay"),
+    *("threads", "nearest_labeled"),
+}
 LOOP_KEYS = (
     *("seed", "metric", "max_rounds", "total_labels", "target_metric", "progress"),
     *("cold_start", "overlap", "accept_changes"),
@@ -54,6 +65,7 @@ def run_loop(arguments: Sequence[str] | None = None, *, program: str | None = No
 @one_line_errors()
 def _main(config: DictConfig) -> float:
     """Runs the loop and returns the metric of its last round."""
+    _check_page(config)
     datamodule = instantiate(config.data)
     check_consensus(config.consensus)
     check_cold_start(config.cold_start)
@@ -86,6 +98,17 @@ def _main(config: DictConfig) -> float:
     if is_wanted and (exported := export_if_ended(run_directory.path)):
         print(f"labels, model, predictions and report: {exported.path}", file=sys.stderr)
     return metric
+
+
+def _check_page(config: DictConfig) -> None:
+    """Checks the keys of a run with a page, and leaves the page a core if both were started."""
+    if config.labelers.get("_target_") == PAGE and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise LabelError("labelers=page: expected one run, got several (-m); start one at a time")
+    threads = config.labelers.get("threads")
+    if threads is not None and (isinstance(threads, bool) or threads < 1):
+        raise LabelError(f"labelers.threads: expected 1 or more, or null, got {threads!r}")
+    if is_supervised():
+        torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))
 
 
 def _identify(

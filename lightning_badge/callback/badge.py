@@ -30,6 +30,7 @@ from lightning_badge.kernels.registry import check_backend
 from lightning_badge.namespaces import join_namespaces
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import write_ordering
+from lightning_badge.review_file import NAME, write_review
 
 
 class BadgeCallback(Callback):
@@ -81,6 +82,10 @@ class BadgeCallback(Callback):
         strategy_args: The strategy's own arguments, such as ``{"depth": 40}`` of ``batchbald``.
         keep_embedding: Whether to keep ``embedding`` on the model's device until the next ordering.
             It is as large as the activations and logits of the whole pool.
+        nearest_labeled: With 1 or more, also writes ``review.parquet`` beside the ordering: the
+            model's prediction for each sample of the pool and of the datamodule's
+            ``labeled_dataloader()``, and this many nearest labeled samples of each sample of the
+            pool, by the activations that enter the head. Costs a pass over the labeled set.
 
     Attributes:
         ordering: The last ordering, None before the first one.
@@ -121,6 +126,7 @@ class BadgeCallback(Callback):
         log_pictures: bool = True,
         strategy_args: dict[str, Any] | None = None,
         keep_embedding: bool = False,
+        nearest_labeled: int = 0,
     ) -> None:
         join_namespaces(BadgeCallback, "Callback")
         super().__init__()
@@ -130,6 +136,7 @@ class BadgeCallback(Callback):
         check_choice("when", when, WHEN)
         check_integer("every_n", every_n, least=1)
         check_integer("posterior_samples", posterior_samples, least=1)
+        check_integer("nearest_labeled", nearest_labeled, least=0)
         try:
             self.strategy_args = check_strategy_args(
                 strategy, strategy_args, first_center=first_center
@@ -153,6 +160,7 @@ class BadgeCallback(Callback):
         self.round = round
         self.log_pictures = log_pictures
         self.keep_embedding = keep_embedding
+        self.nearest_labeled = nearest_labeled
         self.ordering: Ordering | None = None
         self.embedding: GradientEmbedding | None = None
         self.last_ordering_path: Path | None = None
@@ -268,7 +276,10 @@ class BadgeCallback(Callback):
         self.embedding = ordered.embedding if self.keep_embedding else None
         self.n_orderings += 1
         if not is_trial(trainer):
-            self.last_ordering_path = write_ordering(self.ordering, self.ordering_path(trainer))
+            path = self.ordering_path(trainer)
+            if ordered.review is not None:
+                write_review(ordered.review, path.with_name(NAME))
+            self.last_ordering_path = write_ordering(self.ordering, path)
         announce_ordering(trainer, self.ordering, self.last_ordering_path, ordered.seconds)
         log_numbers(trainer, ordered.embedding, self.ordering, ordered.seconds)
         if self.log_pictures:

@@ -17,6 +17,7 @@ from lightning_badge.callback.context import strategy_context
 from lightning_badge.callback.duration import tell_duration
 from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
+from lightning_badge.callback.review import check_labeled, review_of
 from lightning_badge.callback.schedule import Schedule
 from lightning_badge.callback.trainer_checks import reject_backend, reject_several_processes
 from lightning_badge.callback.trial import try_first_batch
@@ -31,6 +32,7 @@ from lightning_badge.capture.reader import loader_generators, pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.kernels import Loss
 from lightning_badge.ordering import STRATEGIES, Ordering, order
+from lightning_badge.review_file import Review
 from lightning_badge.sample_ids import SampleIds
 
 
@@ -52,6 +54,7 @@ class Arguments(Protocol):
     sample_id_key: EntryKey | None
     backend: str
     pool: Any
+    nearest_labeled: int
     told: set[str]
 
 
@@ -65,6 +68,7 @@ class OrderedPool:
         loader: Loader of the pool.
         sample_ids: Sample ids of the pool in the loader's order.
         seconds: Seconds of capture and ordering, by name.
+        review: What people need to review labels; None if it is not asked for.
     """
 
     ordering: Ordering
@@ -72,6 +76,7 @@ class OrderedPool:
     loader: Iterable[Any]
     sample_ids: SampleIds
     seconds: dict[str, float]
+    review: Review | None = None
 
 
 def check_can_order(trainer: Trainer, pl_module: LightningModule, arguments: Arguments) -> None:
@@ -87,6 +92,7 @@ def check_can_order(trainer: Trainer, pl_module: LightningModule, arguments: Arg
     reject_backend(trainer, arguments.backend)
     pool_source(trainer, pl_module, arguments.pool)
     labeled_loader(trainer, rule)
+    check_labeled(trainer, arguments.nearest_labeled)
     if "posterior" in rule.uses:
         dropout_layers(pl_module)
 
@@ -143,6 +149,16 @@ def _order_batches(
         samples=arguments.posterior_samples,
         seed=arguments.seed,
     )
+    review = None
+    if arguments.nearest_labeled:
+        review = review_of(
+            trainer,
+            pl_module,
+            captured,
+            loss=loss.name,
+            nearest_labeled=arguments.nearest_labeled,
+            sample_id_key=key,
+        )
     captured_at = time.perf_counter()
     ordering = _order(trainer, embedding, context, arguments)
     ordered_at = time.perf_counter()
@@ -160,6 +176,7 @@ def _order_batches(
         loader,
         captured.sample_ids,
         {"capture": captured_at - started, "ordering": ordered_at - captured_at},
+        review,
     )
 
 

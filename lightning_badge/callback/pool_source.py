@@ -68,9 +68,8 @@ def labeled_loader(trainer: Trainer, strategy: Registered) -> Any:
     """
     if "labeled" not in strategy.uses:
         return None
-    datamodule = getattr(trainer, "datamodule", None)
-    if callable(getattr(datamodule, "labeled_dataloader", None)):
-        return _ask(datamodule, "labeled_dataloader")
+    if (loader := labeled_of(trainer)) is not None:
+        return loader
     if "labeled" in strategy.needs:
         raise MisconfigurationException(
             "BadgeCallback: this strategy needs the labeled set, but the datamodule has no "
@@ -78,6 +77,13 @@ def labeled_loader(trainer: Trainer, strategy: Registered) -> Any:
             "strategy that does not need it"
         )
     return None
+
+
+def labeled_of(trainer: Trainer) -> Any:
+    """Returns the loader of the labeled set; None if the datamodule has none."""
+    datamodule = getattr(trainer, "datamodule", None)
+    has_it = callable(getattr(datamodule, "labeled_dataloader", None))
+    return _ask(datamodule, "labeled_dataloader") if has_it else None
 
 
 def _method_of(owner: object, method: str) -> PoolSource:

@@ -315,6 +315,12 @@ class ActiveLearningDataModule(LightningDataModule):
         """Returns the labeled set as `PoolBatch`, in the order of `labeled_ids`."""
         return self._with_ids(self._is_training)
 
+    def evaluation_items(self) -> WithSampleIds:
+        """Returns all samples with their ids, in their order, as pool and labeled batches do."""
+        return WithSampleIds(
+            self._view(self._evaluation_view, np.ones_like(self._is_labeled)), self._ids
+        )
+
     @property
     def _is_training(self) -> npt.NDArray[np.bool_]:
         return self._is_labeled & ~self._is_validation

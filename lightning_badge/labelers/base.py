@@ -32,7 +32,8 @@ class Labelers(Protocol):
 
         The loop commits each batch before it asks for the next one, and may stop at any batch. A
         labeler must not spend effort on an answer before it is requested. An answer that is
-        yielded again after a crash needs the same ``request_id``.
+        yielded again after a crash needs the same ``request_id``. An empty batch says that another
+        process committed answers, or that time passed.
         """
         ...
 
@@ -45,6 +46,20 @@ class Labelers(Protocol):
 
     def close(self) -> None:
         """Releases what the labelers hold, at the end of a run or after an error."""
+        ...
+
+
+@runtime_checkable
+class PreparedLabelers(Labelers, Protocol):
+    """Labelers who need to know the run before its first round."""
+
+    def prepare(self, *, overlap: int, accept_changes: bool) -> None:
+        """Is called at each start of a run, while the data hold the initial labels.
+
+        Args:
+            overlap: Number of annotators that answer each sample.
+            accept_changes: Whether an answer may name a new class.
+        """
         ...
 
 

@@ -16,8 +16,8 @@ from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.exceptions import BudgetError, LabelError, RunDirectoryError
-from lightning_badge.labelers.base import Labelers, SimulatedLabelers
+from lightning_badge.exceptions import LabelError, RunDirectoryError
+from lightning_badge.labelers.base import Labelers, PreparedLabelers, SimulatedLabelers
 from lightning_badge.labels import Label, Skip, Undo
 from lightning_badge.loop.answer_check import AnswerCheck
 from lightning_badge.loop.budget import Budget
@@ -25,12 +25,15 @@ from lightning_badge.loop.cold_start import ColdStart, check_cold_start, order_c
 from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
+from lightning_badge.loop.meanwhile import labels_meanwhile, labels_since
 from lightning_badge.loop.origin import AGAIN, check_origin
 from lightning_badge.loop.query import ask, commit_late_answers
+from lightning_badge.loop.query_size import has_size, needs_ordering, query_size
 from lightning_badge.loop.round_report import RoundReport, RoundTable
 from lightning_badge.loop.train_round import train_round
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
+from lightning_badge.store.allowance import allowed, end
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import Cut, LabelStore
 from lightning_badge.store.next_sample import Query
@@ -57,7 +60,10 @@ class ActiveLearningLoop:
     An attempt at a round trains on exactly the answers up to its cut, which is committed before its
     training starts. Later answers, corrections, skips and undone answers take effect at the next
     cut, in a running and in a resumed run. The store refuses answers that the datamodule cannot
-    use, and ignores those that it already holds.
+    use, and ignores those that it already holds. The cut comes with an allowance: while a round is
+    trained, labelers may go on with the ordering before it, as far as the budget of the round goes,
+    and what they answer counts for that round. A budget that needs the new ordering makes them
+    wait, and nobody labels while the last round is trained.
 
     All state is in the label store and the run directory, and every random draw is a function of
     the seed and the round. A run killed at any time and restarted therefore ends with the same
@@ -139,6 +145,7 @@ class ActiveLearningLoop:
         self.cold_start = check_cold_start(cold_start)
         self.overlap = overlap
         self.progress = progress
+        self._initial = datamodule.labeled_ids.tolist()
         self._labeled_set = LabeledSet(datamodule)
         self._classes = ClassList(
             store,
@@ -167,21 +174,25 @@ class ActiveLearningLoop:
                 "ends, not by the best ones; %s is nan, and no learning curve is written",
                 self.metric,
             )
+        if isinstance(self.labelers, PreparedLabelers):
+            self.labelers.prepare(overlap=self.overlap, accept_changes=self._classes.accept_changes)
         finished = self._finished_rounds()
         for report in finished:
             # The orderings of finished rounds are read only to report damaged files.
             if (path := self.run_directory.ordering_path(report.round)).exists():
                 read_ordering(path)
             self._table.add(report, earlier=True)
-        round, end = len(finished), None
+        round, reason = len(finished), None
         try:
-            while end is None:
+            while reason is None:
                 report = self.run_round(round)
                 self._table.add(report)
-                round, end = round + 1, report.end
+                round, reason = round + 1, report.end
         finally:
             self.labelers.close()
-        self._table.end(end, to_do=report.to_do)
+        if not report.to_do:
+            end(self.store.changes, report.round, reason)
+        self._table.end(reason, to_do=report.to_do)
         return report.value(self.metric)
 
     def run_round(self, round: int) -> RoundReport:
@@ -199,12 +210,19 @@ class ActiveLearningLoop:
         self._take_late_answers(report)
         ordering = self._read_ordering(report)
         self._write_curve(report)
-        if end := self._end(report):
-            return replace(report, end=end)
-        query_size = self._query_size(report, ordering)
-        if not query_size:
+        if reason := self._end(report):
+            return replace(report, end=reason)
+        size = query_size(
+            self.budget,
+            self.limits,
+            round=report.round,
+            labeled=report.labeled,
+            pool=report.pool,
+            ordering=ordering,
+        )
+        if not size:
             return replace(report, end="the budget asks for no more labels")
-        return self._ask(report, ordering, query_size)
+        return self._ask(report, ordering, size)
 
     def _write_curve(self, report: RoundReport) -> None:
         answers: dict[int, list[Label | Skip | Undo]] = defaultdict(list)
@@ -223,10 +241,10 @@ class ActiveLearningLoop:
         cuts = self.store.cuts(report.round)
         return next((cut for cut in cuts if cut.attempt == report.attempt), None)
 
-    def _apply(self, cut: Cut) -> None:
-        """Sets the datamodule to the initial labels, and the answers and classes up to a cut."""
-        self.datamodule.class_names = self._classes.names(up_to=cut.last_answer_id)
-        self._labeled_set.apply(self.store.in_force(up_to=cut.last_answer_id).values())
+    def _apply(self, up_to: int) -> None:
+        """Sets the datamodule to the initial labels, and answers and classes up to an answer."""
+        self.datamodule.class_names = self._classes.names(up_to=up_to)
+        self._labeled_set.apply(self.store.in_force(up_to=up_to).values())
 
     def _trained(self, round: int) -> RoundReport | None:
         """Returns the report of training by an earlier process; None if it is incomplete."""
@@ -240,14 +258,13 @@ class ActiveLearningLoop:
         cut = self._cut_of(report)
         if cut is None:
             return None
-        self._apply(cut)
+        self._apply(cut.last_answer_id)
         is_ordered = self.run_directory.ordering_path(round).exists()
         return report if is_ordered or not len(self.datamodule.pool_ids) else None
 
     def _train(self, round: int) -> RoundReport:
         directory = self.run_directory.clear_round(round)
-        cut = self.store.cut(round)
-        self._apply(cut)
+        cut = self._cut(round)
         if isinstance(self.datamodule, ColdStart) and not len(self.datamodule.labeled_ids):
             report = order_cold(
                 round,
@@ -272,6 +289,36 @@ class ActiveLearningLoop:
         self.run_directory.write_metrics(round, {"round": round, **report.facts()})
         return report
 
+    def _cut(self, round: int) -> Cut:
+        """Commits the cut of a round, with what labelers may do while it is trained."""
+        last = self.store.last_answer_id()
+        self._apply(last)
+        cut = self.store.cut(round, up_to=last, allowed=self._allowed_meanwhile(round, last))
+        if cut.last_answer_id != last:  # its ordering was published
+            self._apply(cut.last_answer_id)
+        return cut
+
+    def _allowed_meanwhile(self, round: int, last: int) -> tuple[int, int | None] | None:
+        """Returns round and labels of the allowance for the training of a round on ``last``."""
+        now = allowed(self.store.changes)
+        if now is None or now["round"] != round - 1 or needs_ordering(self.budget):
+            return None
+        more = labels_meanwhile(
+            self.budget,
+            self.limits,
+            round=round,
+            labeled=len(self.datamodule.labeled_ids),
+            pool=len(self.datamodule.pool_ids),
+        )
+        before = self._cut_of(self._finished_rounds()[round - 1])
+        if more is None or before is None:
+            return round - 1, more
+        not_counted = [*self._initial, *self.datamodule.validation_ids.tolist()]
+        received = labels_since(
+            self.store, cut=before.last_answer_id, until=last, not_counted=not_counted
+        )
+        return round - 1, received + more
+
     def _read_ordering(self, report: RoundReport) -> Ordering:
         """Returns the round's ordering; an empty one if the pool is empty."""
         pool = self.datamodule.pool_ids
@@ -295,31 +342,23 @@ class ActiveLearningLoop:
             rounds=report.round + 1, labeled=report.labeled, value=report.value(self.metric)
         )
 
-    def _query_size(self, report: RoundReport, ordering: Ordering) -> int:
-        asked = self.budget.query_size(
-            round=report.round, labeled=report.labeled, pool=report.pool, ordering=ordering
-        )
-        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
-            raise BudgetError(f"budget: expected a query size of 0 or more, got {asked!r}")
-        return min(asked, self.limits.remaining_labels(report.labeled, report.pool))
-
-    def _ask(self, report: RoundReport, ordering: Ordering, query_size: int) -> RoundReport:
+    def _ask(self, report: RoundReport, ordering: Ordering, size: int) -> RoundReport:
         """Asks for labels and finishes the round, unless its query is not complete."""
         query = self._query(report, ordering)
-        has_size = not hasattr(self.budget, "is_complete")
-        query.allow(query_size if has_size or query_size < report.pool else None)
-        received, is_complete = ask(query, self.labelers, self.budget, query_size)
+        is_sized = has_size(self.budget)
+        query.allow(size if is_sized or size < report.pool else None)
+        received, is_complete = ask(query, self.labelers, self.budget, size)
         if not is_complete and (to_do := self.labelers.to_do()):
             return replace(report, end="waiting for labels", to_do=to_do)
         if not received.has_answers:
             return replace(report, end="the labelers have no answers; run again to ask again")
-        if has_size and received.labels < query_size and len(ordering) < report.pool:
+        if is_sized and received.labels < size and len(ordering) < report.pool:
             _log.warning(
                 "round %d: got %d labels instead of %d because its ordering has only %d of %d pool "
                 "samples; order more of the pool (callbacks.badge.k)",
-                *(report.round, received.labels, query_size, len(ordering), report.pool),
+                *(report.round, received.labels, size, len(ordering), report.pool),
             )
-        size = query_size if has_size else received.new_labels
+        size = size if is_sized else received.new_labels
         self.store.finish_round(report.round, query_size=size, **report.facts())
         return replace(report, query_size=size)
 
@@ -333,6 +372,7 @@ class ActiveLearningLoop:
             classes=self._classes,
             validation=self.datamodule.validation_ids.tolist(),
             overlap=self.overlap,
+            initial=self._initial,
         )
 
     def _take_late_answers(self, report: RoundReport) -> None:

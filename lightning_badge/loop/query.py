@@ -18,7 +18,7 @@ def ask(query: Query, labelers: Labelers, budget: Budget, query_size: int) -> tu
         query: The samples to ask for.
         labelers: Who answers.
         budget: Decides when the query is complete.
-        query_size: Number of labels of ranked samples that completes the query in any case.
+        query_size: Number of labels that completes the query in any case.
 
     Returns:
         What the query has received, and whether it is complete. It is not if labelers stopped
@@ -34,7 +34,8 @@ def ask(query: Query, labelers: Labelers, budget: Budget, query_size: int) -> tu
     answers: Any = labelers.collect()
     with closing(answers):
         for batch in answers:
-            query.store.add(batch)
+            if batch:  # else they were committed elsewhere, or time passed
+                query.store.add(batch)
             progress = query.progress()
             if is_complete(budget, progress, query_size):
                 return progress, True

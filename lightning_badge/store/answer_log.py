@@ -171,6 +171,11 @@ class AnswerLog:
         """Returns all answers to a sample in the order of commits."""
         return self._answers("sample_id = ?", sample_id)
 
+    def last_answer_id(self) -> int:
+        """Returns the ``answer_id`` of the latest answer; 0 without any."""
+        ((last,),) = self._database.read("SELECT coalesce(max(answer_id), 0) FROM answers")
+        return int(last)
+
     def usable_answers(self, *, after: int) -> list[Answer]:
         """Returns the answers behind an ``answer_id`` that can be used, in the order of commits."""
         return self._accepted(self._answers("answer_id > ?", after))

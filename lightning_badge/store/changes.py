@@ -1,6 +1,7 @@
 """The append-only log of a run's decisions that are not answers, by kind."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,11 +42,23 @@ class ChangeLog:
         Raises:
             LabelError: A fact is not a JSON value.
         """
-        text = as_json(as_plain(facts, error=LabelError))
         with self._database.transaction():
-            self._database.write(
-                "INSERT INTO changes (kind, facts, made_at) VALUES (?, ?, ?)", (kind, text, now())
-            )
+            self.write(kind, facts)
+
+    def write(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Writes a decision; call it in a transaction, with which it is committed.
+
+        Args:
+            kind: Its kind.
+            facts: Small JSON values.
+
+        Raises:
+            LabelError: A fact is not a JSON value.
+        """
+        text = as_json(as_plain(facts, error=LabelError))
+        self._database.write(
+            "INSERT INTO changes (kind, facts, made_at) VALUES (?, ?, ?)", (kind, text, now())
+        )
 
     def of(self, kind: str) -> list[Change]:
         """Returns the decisions of a kind in the order of commits."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import as_plain
+from lightning_badge.store.allowance import allow
 from lightning_badge.store.answer import as_json, check_round, now
 from lightning_badge.store.answer_log import AnswerLog
 
@@ -61,11 +62,19 @@ class LabelStore(AnswerLog):
         ({7: 'cat'}, [3])
     """
 
-    def cut(self, round: int) -> Cut:
+    def cut(
+        self, round: int, *, up_to: int | None = None, allowed: tuple[int, int | None] | None = None
+    ) -> Cut:
         """Commits the cut of a new attempt at a round: it trains on all answers until now.
 
         If the log holds answers to the round, its ordering was published. Then the cut of that
         ordering is returned, so that an ordering whose file was lost is computed again as it was.
+
+        Args:
+            round: The round.
+            up_to: The ``answer_id`` that it trains up to; None for that of the latest answer.
+            allowed: Round and labels of an allowance for the time of the training, which is
+                committed with a new cut; None leaves it as it is.
         """
         check_round(round)
         with self._database.transaction():
@@ -78,11 +87,14 @@ class LabelStore(AnswerLog):
             ((attempt,),) = self._database.read(
                 "SELECT coalesce(max(attempt) + 1, 0) FROM cuts WHERE round = ?", (round,)
             )
+            last = self.last_answer_id() if up_to is None else up_to
             self._database.write(
-                "INSERT INTO cuts SELECT ?, ?, coalesce((SELECT max(answer_id) FROM answers), 0), "
+                "INSERT INTO cuts SELECT ?, ?, ?, "
                 "coalesce((SELECT max(sequence) FROM samples), 0), ?",
-                (round, attempt, now()),
+                (round, attempt, last, now()),
             )
+            if allowed is not None:
+                allow(self.changes, *allowed)
             return self.cuts(round)[-1]
 
     def cuts(self, round: int) -> list[Cut]:

@@ -7,22 +7,21 @@ asked for more than the allowance, which the loop alone writes.
 
 import math
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from lightning_badge.labels import SKIP, UNDO
+from lightning_badge.labels import UNDO
 from lightning_badge.ordering.ordering import Ordering
 from lightning_badge.sample_ids import SampleId
-from lightning_badge.store.answer import Answer, NewAnswer, as_columns
+from lightning_badge.store.allowance import allow, allowed
+from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.class_list import ClassList
-from lightning_badge.store.consensus import answers_in_force, decide
 from lightning_badge.store.label_store import Cut, LabelStore
 from lightning_badge.store.leases import annotator_of
-from lightning_badge.store.query_order import interleaved, unfinished
+from lightning_badge.store.query_samples import QuerySamples
 
 LEASE_SECONDS = 600.0
-_ALLOWANCE = "allowance"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,8 @@ class Progress:
     """What a query has received so far.
 
     Attributes:
-        labels: Ranked samples of this query whose label is in force.
+        labels: Samples, other than validation samples, that have a label in force and had none at
+            the cut, whatever round offered them.
         new_labels: Samples, other than validation samples, whose label is not the one of the cut.
         is_exhausted: Whether no ranked sample is left to ask for.
         has_answers: Whether any answer was received since the cut.
@@ -87,6 +87,7 @@ class Query:
         classes: The classes of the run; None for classes without names.
         validation: Ids of validation samples, in the order in which to ask for them.
         overlap: Number of annotators that answer each sample.
+        initial: Ids of samples whose label is known from the data.
     """
 
     def __init__(
@@ -98,53 +99,24 @@ class Query:
         classes: ClassList | None = None,
         validation: Iterable[SampleId] = (),
         overlap: int = 1,
+        initial: Iterable[SampleId] = (),
     ) -> None:
         self.store = store
         self.round = cut.round
         self.ordering = ordering
         self.classes = ClassList(store, None) if classes is None else classes
-        self._overlap = overlap
-        self._consensus = store.consensus
-        self._rank = {sample_id: rank for rank, sample_id in enumerate(ordering)}
-        self._validation = frozenset(validation := list(validation))
-        log = store.usable_answers(after=0)
-        self._last_of_cut = cut.last_answer_id
-        before = [answer for answer in log if answer.answer_id <= cut.last_answer_id]
-        at_cut = answers_in_force(before, self._consensus)
-        self._at_cut = {key: as_columns(answer.label) for key, answer in at_cut.items()}
-        unanswered = (key for key in validation if key not in at_cut)
-        others = [key for key in unfinished(before, overlap) if key not in self._rank]
-        self._order: list[SampleId] = [*others, *interleaved(self._rank, unanswered)]
-        self._place = {sample_id: place for place, sample_id in enumerate(self._order)}
-        self._length = len(self._order)
-        self._forget()
-        self._take_in(log)
-
-    def _forget(self) -> None:
-        """Forgets all answers; the next ``refresh`` reads them anew."""
-        for sample_id in self._order[self._length :]:
-            del self._place[sample_id]
-        del self._order[self._length :]
-        self._first = 0  # all places before it are closed
-        self._votes: dict[SampleId, dict[str, Answer]] = {}
-        self._answered: dict[tuple[SampleId, str], Answer] = {}
-        self._tied: set[SampleId] = set()
-        self._labeled: set[SampleId] = set()
-        self._changed: dict[SampleId, datetime] = {}
-        self._open_ranks = len(self._rank)
-        self._closed: set[SampleId] = set()
-        self._seen = 0
+        self._samples = QuerySamples(
+            store, cut, ordering, validation=validation, overlap=overlap, initial=initial
+        )
 
     def allow(self, labels: int | None) -> None:
         """Permits to hand out samples until the query has this many labels; for the loop alone.
 
         Args:
-            labels: Number of labels of ranked samples; None for no limit.
+            labels: Number of labels, counted as in `Progress`; None for no limit.
         """
-        facts = {"round": self.round, "labels": labels}
-        last = self.store.changes.last(_ALLOWANCE)
-        if last is None or last.facts != facts:
-            self.store.changes.add(_ALLOWANCE, **facts)
+        with self.store.leases.transaction():
+            allow(self.store.changes, self.round, labels)
 
     def lease(
         self,
@@ -208,7 +180,7 @@ class Query:
                 offers = self._lease(session, count, annotator, now, seconds, again=undone)
         except BaseException:
             # Answers that were read back within the transaction are not committed.
-            self._forget()
+            self._samples.forget()
             raise
         return Answered(outcomes, offers)
 
@@ -224,7 +196,7 @@ class Query:
         """
         self.refresh()
         has_size = self._permitted() < math.inf
-        return list(self._choose("", len(self._order) if has_size else count, None, {}))
+        return self._choose("", self._samples.count if has_size else count, None, {})
 
     def guess(self, offer: Offer) -> str | None:
         """Returns the class that the model predicts for a sample; None if it is not known."""
@@ -236,17 +208,18 @@ class Query:
 
     def refresh(self) -> None:
         """Takes in the answers that were committed since the last call."""
-        self._take_in(self.store.usable_answers(after=self._seen))
+        self._samples.refresh()
 
     def progress(self) -> Progress:
         """Returns what the query has received so far."""
         self.refresh()
+        samples = self._samples
         return Progress(
-            labels=len(self._labeled),
-            new_labels=len(self._changed),
-            is_exhausted=not self._open_ranks,
-            has_answers=self._seen > self._last_of_cut,
-            received_at=self._changed.values(),
+            labels=len(samples.labeled),
+            new_labels=len(samples.changed),
+            is_exhausted=not samples.open_ranks,
+            has_answers=samples.has_answers,
+            received_at=samples.changed.values(),
         )
 
     def origin(self, sample_id: SampleId, annotator: str) -> Offer:
@@ -256,14 +229,14 @@ class Query:
             sample_id: Any sample.
             annotator: Who answers; a correction belongs to the round of the answer it corrects.
         """
-        earlier = self._answered.get((sample_id, annotator))
+        earlier = self._samples.answered.get((sample_id, annotator))
         if earlier is not None:
             return Offer(sample_id, earlier.round, earlier.rank)
-        return Offer(sample_id, self.round, self._rank.get(sample_id))
+        return Offer(sample_id, self.round, self.rank_of(sample_id))
 
     def rank_of(self, sample_id: SampleId) -> int | None:
         """Returns the rank of a sample in this ordering; None if it has none."""
-        return self._rank.get(sample_id)
+        return self._samples.rank.get(sample_id)
 
     def left(self) -> float:
         """Returns how many further labels the allowance permits; ``math.inf`` without a limit."""
@@ -271,11 +244,11 @@ class Query:
 
     def has_open(self) -> bool:
         """Returns whether any sample needs an answer, whatever the allowance is."""
-        return next(self._open(), None) is not None
+        return next(self._samples.open(), None) is not None
 
     def has_answered(self, sample_id: SampleId, annotator: str) -> bool:
         """Returns whether an annotator answered a sample, even if the answer was undone."""
-        return (sample_id, annotator) in self._answered
+        return (sample_id, annotator) in self._samples.answered
 
     def _lease(
         self,
@@ -287,22 +260,22 @@ class Query:
         again: Collection[SampleId] = (),
     ) -> list[Offer]:
         self.refresh()
+        samples = self._samples
         held = {
-            sample_id: open_sessions
+            sample_id: at_work
             for sample_id, sessions in self.store.leases.unexpired(now).items()
-            if sample_id in self._place and sample_id not in self._closed
-            if (open_sessions := self._still_at_work(sample_id, sessions))
+            if samples.is_open(sample_id)
+            if (at_work := self._at_work(sample_id, sessions))
         }
-        for sample_id in again:
-            if sample_id in self._place and sample_id not in self._closed:
-                held.setdefault(sample_id, {session})
-        offers = list(self._choose(session, count, annotator, held))
+        for sample_id in filter(samples.is_open, again):
+            held.setdefault(sample_id, {session})
+        offers = self._choose(session, count, annotator, held)
         given = [offer.sample_id for offer in offers]
         self.store.leases.grant(session, given, now=now, expires_at=now + seconds)
         return offers
 
-    def _still_at_work(self, sample_id: SampleId, sessions: set[str]) -> set[str]:
-        votes = self._votes.get(sample_id, {})
+    def _at_work(self, sample_id: SampleId, sessions: set[str]) -> set[str]:
+        votes = self._samples.votes_on(sample_id)
         return {session for session in sessions if annotator_of(session) not in votes}
 
     def _choose(
@@ -312,94 +285,34 @@ class Query:
 
         Those that the session holds come before others, within ``count``.
         """
+        samples = self._samples
         own = [sample_id for sample_id, sessions in held.items() if session in sessions]
-        chosen = sorted(own, key=self._turn)[: max(count, 0)]
-        permitted = self._permitted() - sum(sample_id in self._rank for sample_id in held)
-        for sample_id in self._open():
+        chosen = sorted(own, key=samples.turn)[: max(count, 0)]
+        permitted = self._permitted() - sum(map(samples.may_count, held))
+        for sample_id in samples.open():
             if len(chosen) >= count or permitted <= 0:
                 break
             if self._has_room(sample_id, session, annotator, held.get(sample_id, set())):
-                permitted -= sample_id in self._rank
+                permitted -= samples.may_count(sample_id)
                 chosen.append(sample_id)
-        chosen.sort(key=self._turn)
-        return [Offer(sample_id, self.round, self._rank.get(sample_id)) for sample_id in chosen]
+        chosen.sort(key=samples.turn)
+        return [Offer(sample_id, self.round, self.rank_of(sample_id)) for sample_id in chosen]
 
     def _has_room(
         self, sample_id: SampleId, session: str, annotator: str | None, sessions: set[str]
     ) -> bool:
         """Returns whether a sample may be handed to one more session."""
-        votes = self._votes.get(sample_id, {})
-        if max(self._overlap - len(votes), sample_id in self._tied) <= len(sessions):
+        if self._samples.missing(sample_id) <= len(sessions):
             return False
         if annotator is None:
             return session not in sessions
+        votes = self._samples.votes_on(sample_id)
         return annotator not in votes and annotator not in map(annotator_of, sessions)
 
-    def _turn(self, sample_id: SampleId) -> tuple[bool, int]:
-        """Returns what open samples are sorted by."""
-        is_first = sample_id in self._tied or self._place[sample_id] >= self._length
-        return not is_first, self._place[sample_id]
-
     def _permitted(self) -> float:
-        """Returns how many further ranked samples the allowance permits."""
-        last = self.store.changes.last(_ALLOWANCE)
-        if last is None or last.facts["round"] != self.round:
+        """Returns how many further labels the allowance permits."""
+        facts = allowed(self.store.changes)
+        if facts is None or facts["round"] != self.round:
             return 0  # the loop has published another query, or none
-        labels = last.facts["labels"]
-        return math.inf if labels is None else labels - len(self._labeled)
-
-    def _open(self) -> Iterator[SampleId]:
-        """Yields the open samples: tied ones, ones undone since the cut, then all others."""
-        reopened = (key for key in self._order[self._length :] if key not in self._closed)
-        first = {*(self._tied & self._place.keys()), *reopened}
-        yield from sorted(first, key=self._place.__getitem__)
-        while self._first < self._length and self._order[self._first] in self._closed:
-            self._first += 1
-        for place in range(self._first, self._length):
-            sample_id = self._order[place]
-            if sample_id not in self._closed and sample_id not in self._tied:
-                yield sample_id
-
-    def _take_in(self, answers: list[Answer]) -> None:
-        for answer in answers:
-            self._seen = answer.answer_id
-            self._answered[answer.sample_id, answer.annotator] = answer
-            votes = self._votes.setdefault(answer.sample_id, {})
-            votes[answer.annotator] = answer
-            if answer.label is UNDO:
-                del votes[answer.annotator]
-        for sample_id in dict.fromkeys(answer.sample_id for answer in answers):
-            self._decide(sample_id)
-
-    def _decide(self, sample_id: SampleId) -> None:
-        votes = self._votes[sample_id]
-        decided = decide(votes.values(), self._consensus)
-        _set(self._tied, sample_id, bool(votes) and decided is None)
-        self._count(sample_id, decided)
-        if sample_id not in self._place:
-            if votes or sample_id not in self._at_cut:
-                return
-            # It is in no ordering before the next cut, because it was labeled at this one.
-            self._place[sample_id] = len(self._order)
-            self._order.append(sample_id)
-        was_closed = sample_id in self._closed
-        is_closed = decided is not None and len(votes) >= self._overlap
-        _set(self._closed, sample_id, is_closed)
-        if sample_id in self._rank:
-            self._open_ranks += was_closed - is_closed
-        if not is_closed and self._place[sample_id] < self._length:
-            self._first = min(self._first, self._place[sample_id])
-
-    def _count(self, sample_id: SampleId, decided: Answer | None) -> None:
-        is_label = decided is not None and decided.label is not SKIP
-        of_round = decided is not None and decided.round == self.round
-        _set(self._labeled, sample_id, is_label and of_round and sample_id in self._rank)
-        self._changed.pop(sample_id, None)
-        if decided is None or not is_label or sample_id in self._validation:
-            return
-        if as_columns(decided.label) != self._at_cut.get(sample_id):
-            self._changed[sample_id] = decided.received_at
-
-
-def _set(members: set[SampleId], sample_id: SampleId, is_member: bool) -> None:
-    (members.add if is_member else members.discard)(sample_id)
+        labels = facts["labels"]
+        return math.inf if labels is None else labels - len(self._samples.labeled)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_badge.callback.badge import BadgeCallback
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import CaptureError
 
 pytestmark = LIGHTNING_WARNINGS
@@ -172,6 +173,20 @@ def test_drawing_in_the_method_that_makes_the_pool_is_no_exception(tmp_path: Pat
         return model.seen
 
     assert train_with(BadgeCallback(when="every_validation")) == train_with()
+
+
+def test_a_review_of_the_labeled_set_is_no_exception(tmp_path: Path) -> None:
+    def train_with(*callbacks: Any) -> list[Any]:
+        seed_everything(1, verbose=False)
+        model = Noisy()
+        data = ActiveLearningDataModule(blobs(64), blobs(16), initial_labeled=40)
+        trainer = make_trainer(tmp_path, callbacks=list(callbacks), max_epochs=3)
+        trainer.fit(model, datamodule=data)
+        return [model.seen, str(model.state_dict()), random.random(), torch.rand(1).item()]
+
+    review = BadgeCallback(when="every_validation", nearest_labeled=3, dirpath=tmp_path)
+    assert train_with(review) == train_with()
+    assert (tmp_path / "review.parquet").exists()
 
 
 def test_the_saved_weights_and_optimizer_are_the_same(tmp_path: Path) -> None:

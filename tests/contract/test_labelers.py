@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.labelers import Labelers
 from lightning_badge.ordering import Ordering
-from lightning_badge.store.answer import NewAnswer
+from lightning_badge.store.answer import Answer, NewAnswer
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
 
@@ -21,12 +22,17 @@ COUNT = 30
 
 
 class Site:
-    """A run whose labelers answer with ``n % 2``; where people answer, files stand in for them."""
+    """A run whose labelers answer with ``n % 2``.
+
+    Where people answer, files stand in for them, and at the page answers of another process.
+    """
 
     def __init__(self, option: str, path: Path) -> None:
         self.path = path
+        self.option = option
+        self.seen = 0  # the last answer that `commit` returned
         labels = [n % 2 for n in range(COUNT)]
-        data = [([float(n)], label) for n, label in enumerate(labels)]
+        data = [(torch.full((1, 4, 4), n / COUNT), label) for n, label in enumerate(labels)]
         self.datamodule = ActiveLearningDataModule(
             data, initial_labeled=[], labels=labels, class_names=["even", "odd"]
         )
@@ -48,6 +54,10 @@ class Site:
 
     def people_answer(self, offers: Any) -> None:
         """Answers as people do who were asked for these samples."""
+        if self.option == "page":
+            rows = [NewAnswer(o.sample_id, o.sample_id % 2, "ann", o.round, o.rank) for o in offers]
+            self.store.add(rows)
+            return
         answers = self.path / "answers"
         answers.mkdir(exist_ok=True)
         rows = [f"{offer.sample_id},{offer.sample_id % 2}" for offer in offers]
@@ -62,11 +72,14 @@ def site(request: Any, tmp_path: Path) -> Any:
     site.store.close()
 
 
-def commit(site: Site, labelers: Labelers) -> list[NewAnswer]:
-    found = []
+def commit(site: Site, labelers: Labelers) -> list[Answer]:
+    """Collects until labelers have no more; returns the answers since the last call."""
     for batch in labelers.collect():
+        if not batch:
+            break
         assert site.store.add(batch) == len(batch)
-        found += batch
+    found = site.store.usable_answers(after=site.seen)
+    site.seen = site.store.last_answer_id()
     return found
 
 

@@ -35,6 +35,7 @@ from lightning_badge.loop.active_learning import ActiveLearningLoop
 from lightning_badge.loop.answer_check import AnswerCheck
 from lightning_badge.loop.budget import (
     Budget,
+    CoverageBudget,
     FixedBudget,
     OnDemandBudget,
     ScheduleBudget,
@@ -46,6 +47,7 @@ from lightning_badge.loop.train_round import round_seed
 from lightning_badge.ordering import Ordering, order
 from lightning_badge.ordering_file import read_ordering, write_ordering
 from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.allowance import allowed, ended
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import LabelStore
@@ -446,9 +448,11 @@ class TestVirtualClock:
                 sum(a.answer_id > cuts[round + 1] for a in store.answers(round))
                 for round in range(3)
             ]
-        assert late == [8, 8, 8]  # two annotators, four labels an hour, one hour
+        # Two annotators, four labels an hour, one hour; no model would learn from answers that come
+        # while the last one is trained.
+        assert late == [8, 8, 0]
         # Those answers are enough for the next training, so that nobody is asked in between.
-        assert len(answers) == cuts[-1] + 8
+        assert len(answers) == cuts[-1]
 
     def test_a_killed_run_ends_as_one_that_was_not(self, run: Run, tmp_path: Path) -> None:
         whole = Run(tmp_path / "whole")
@@ -690,7 +694,8 @@ class TestCuts:
         else:
             run.go(max_rounds=3)
         round_1, round_2 = answering.seen[1], answering.seen[2]
-        assert run.trained[:3] == [6, 11, 16]
+        # The skipped sample left the labeled set; the late one is the first of the five of round 1.
+        assert run.trained[:3] == [6, 11, 15]
         assert round_1[asked[0]] == asked[0] % CLASSES
         assert asked[1] in round_1
         assert asked[-1] not in round_1
@@ -734,6 +739,122 @@ class TestCuts:
         answer(run, (initial, SKIP))
         run.go(max_rounds=2)
         assert run.trained[-1] == 10
+
+
+class Allowances(Callback):
+    """Notes what labelers may do while each round is trained."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.seen: list[tuple[int, int | None] | None] = []
+        self.left: list[int] = []
+
+    def on_train_start(self, trainer: Trainer, *args: Any) -> None:
+        with LabelStore(self.run.directory.labels_path) as store:
+            facts = allowed(store.changes)
+            self.seen.append(facts and (facts["round"], facts["labels"]))
+            if facts is None:
+                return
+            round = facts["round"]
+            path = self.run.directory.ordering_path(round)
+            if not path.exists():
+                return
+            initial = self.run.datamodule().labeled_ids.tolist()
+            query = Query(store, store.cuts(round)[-1], read_ordering(path), initial=initial)
+            self.left.append(len(query.lease("eve", 99)))
+            query.release("eve")
+
+
+class TestMeanwhile:
+    def go(self, run: Run, budget: Budget, **limits: Any) -> Allowances:
+        run.budget = budget
+        noted = Allowances(run)
+        run.extra_callbacks = [noted]
+        run.go(**limits)
+        return noted
+
+    def test_people_may_go_on_as_far_as_the_next_query(self, run: Run) -> None:
+        noted = self.go(run, ScheduleBudget([5, 7, 2]))
+        assert noted.seen == [None, (0, 12), (1, 9), (2, 2)]
+        assert noted.left == [7, 2, 0]
+
+    def test_the_last_round_needs_no_labels(self, run: Run) -> None:
+        noted = self.go(run, FixedBudget(5), max_rounds=3)
+        assert noted.seen == [None, (0, 10), (1, 5)]
+        assert noted.left == [5, 0]
+
+    def test_a_budget_without_a_size_sets_no_limit(self, run: Run) -> None:
+        noted = self.go(run, OnDemandBudget(at_least=4), max_rounds=4)
+        assert noted.seen == [None, (0, None), (1, None), (2, 4)]
+        assert noted.left == [POOL - INITIAL - 4, POOL - INITIAL - 8, 0]
+
+    @pytest.mark.parametrize("budget", [FixedBudget(5), OnDemandBudget(at_least=5)])
+    def test_a_limit_of_labels_holds(self, run: Run, budget: Budget) -> None:
+        noted = self.go(run, budget, total_labels=13)
+        assert noted.seen == [None, (0, 7), (1, 2)]
+        assert noted.left == [2, 0]
+
+    def test_a_budget_that_needs_the_new_ordering_makes_people_wait(self, run: Run) -> None:
+        noted = self.go(run, CoverageBudget(coverage=0.2, high=9), max_rounds=3)
+        assert [seen and seen[0] for seen in noted.seen] == [None, 0, 1]
+        assert noted.left == [0, 0]
+
+    def test_a_new_attempt_allows_as_much_beyond_what_came_meanwhile(self, run: Run) -> None:
+        late = run.datamodule().pool_ids[-1].item()
+        noted = Allowances(run)
+        answering = Answering(run, 11, (late, 0))
+        run.extra_callbacks = [noted, answering, StopOnce(labels=11)]
+        with pytest.raises(Killed):
+            run.go(max_rounds=3)
+        run.go(max_rounds=3)
+        assert run.trained == [6, 11, 12, 17]
+        assert noted.seen == [None, (0, 10), (0, 11), (1, 5)]
+        assert noted.left == [5, 5, 0]
+
+    def test_an_ordering_that_was_published_keeps_its_allowance(self, run: Run) -> None:
+        run.labelers = GoesHome(run, 2)
+        run.go(max_rounds=2)
+        run.labelers = StoppingLabelers(run.datamodule().held_back_labels())
+        run.labelers.until_kill = 2
+        with pytest.raises(Killed):
+            run.go(max_rounds=3)
+        run.directory.ordering_path(1).unlink()
+        run.labelers = None
+        noted = self.go(run, run.budget, max_rounds=3)
+        assert noted.seen == [(1, 5), (1, 5)]
+
+    def test_the_end_is_in_the_store_until_a_limit_is_raised(self, run: Run) -> None:
+        def end_of() -> Any:
+            with LabelStore(run.directory.labels_path) as store:
+                found = ended(store.changes)
+                return found and (found.facts, len(store.changes.of("end")))
+
+        run.go(max_rounds=2)
+        reached = {"round": 1, "reason": "max_rounds=2 is reached"}
+        assert end_of() == (reached, 1)
+        run.go(max_rounds=2)
+        assert end_of() == (reached, 1)
+        run.labelers = StoppingLabelers(run.datamodule().held_back_labels())
+        run.labelers.until_kill = 2
+        with pytest.raises(Killed):
+            run.go(max_rounds=3)
+        assert end_of() is None
+
+    def test_a_query_that_is_asked_again_is_not_at_its_end(self, run: Run) -> None:
+        seen = []
+
+        class Looking(GoesHome):
+            def collect(self) -> Iterator[list[NewAnswer]]:
+                with LabelStore(run.directory.labels_path) as store:
+                    seen.append(ended(store.changes))
+                yield from ()
+
+        for _ in range(2):
+            run.labelers = Looking(run, 0)
+            run.go()
+            with LabelStore(run.directory.labels_path) as store:
+                assert ended(store.changes)
+        assert seen == [None, None]
 
 
 class TestAnswersThatCannotBeUsed:

@@ -18,6 +18,7 @@ from lightning_badge.loop.budget import (
     ScheduleBudget,
     VariableBudget,
 )
+from lightning_badge.loop.query_size import needs_ordering
 
 
 def ask(budget: Budget, *, round: int = 0, pool: int = 10_000) -> int:
@@ -139,3 +140,25 @@ def test_on_demand_a_round_ends_by_number_or_by_age(
 def test_on_demand_an_age_that_is_no_time_is_an_error(wrong: Any) -> None:
     with pytest.raises(BudgetError, match=r"budget\.at_most_old: expected a positive number"):
         OnDemandBudget(at_least=5, at_most_old=wrong)
+
+
+@pytest.mark.parametrize(
+    ("budget", "needs"),
+    [
+        (FixedBudget(5), False),
+        (ScheduleBudget([5]), False),
+        (VariableBudget(1, 5), False),
+        (OnDemandBudget(5), False),
+        (CoverageBudget(0.5, 9), True),
+        (SimpleNamespace(query_size=lambda **_: 5), True),
+    ],
+)
+def test_budgets_say_whether_they_need_the_ordering_of_their_round(
+    budget: Any, needs: bool
+) -> None:
+    assert needs_ordering(budget) == needs
+    if not needs:
+        arguments = {"round": 0, "labeled": 3, "pool": 50}
+        assert budget.query_size(ordering=(), **arguments) == budget.query_size(
+            ordering=range(50), **arguments
+        )

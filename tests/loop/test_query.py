@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_badge.exceptions import BudgetError
@@ -148,6 +148,7 @@ class Stopping(DatasetLabelers):
         return self.labels[sample_id]
 
 
+@settings(deadline=None)
 @given(
     skips=st.sets(st.integers(0, 19)),
     query_size=st.integers(1, 25),

@@ -39,8 +39,10 @@ def command(
       lightning-badge label RUN_DIR --host 0.0.0.0 --certfile cert.pem --keyfile key.pem
       lightning-badge label RUN_DIR --port 9000 --behind-proxy https://labels.example.org
     """  # noqa: D301 - click's mark for text that stays as it is
+    from lightning_badge.app.supervise.child_side import end_with_supervisor
     from lightning_badge.exceptions import BadgeError
 
+    end_with_supervisor()
     try:
         from lightning_badge.labelers.page.serve import Binding, serve
     except ModuleNotFoundError as error:

@@ -12,6 +12,8 @@ HELP = """Usage: lightning-badge loop [KEY=VALUE]... [HYDRA OPTIONS]
 
 Examples:
   lightning-badge loop budget=variable max_rounds=2
+  lightning-badge loop data=folder data.path=photos data.classes=[cat,dog] labelers=page \
+      budget=on_demand
   lightning-badge loop data=folder data.path=photos data.classes=[cat,dog] labelers=files
   lightning-badge loop data=huggingface data.path=FOLDER strategy=coreset budget.k=100
   lightning-badge loop -m seed=1,2,3 strategy=badge,random
@@ -41,9 +43,24 @@ def command(context: click.Context, overrides: tuple[str, ...]) -> None:
     if {"-h", "--help"} & set(overrides):
         click.echo(HELP.format(groups=_groups()), nl=False)
         return
-    from lightning_badge.app.run_loop import run_loop
+    from lightning_badge.app.supervise.child_side import (
+        crash_status,
+        end_with_supervisor,
+        is_supervised,
+        work_behind,
+    )
+    from lightning_badge.app.supervise.plan import plan_of
 
-    run_loop(overrides, program=context.find_root().info_name)
+    if not is_supervised() and (plan := plan_of(overrides)):
+        from lightning_badge.app.supervise.supervisor import supervise
+
+        supervise(plan, overrides)
+    end_with_supervisor()
+    work_behind()
+    with crash_status():
+        from lightning_badge.app.run_loop import run_loop
+
+        run_loop(overrides, program=context.find_root().info_name)
 
 
 def _groups() -> str:

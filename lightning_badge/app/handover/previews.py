@@ -1,17 +1,14 @@
 """What people see of a sample: a picture, a text, or a row of a table."""
 
 import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.datamodule.folder.samples import Samples
+from lightning_badge.datamodule.pictures import encoded, input_of, is_image, picture_of
 from lightning_badge.sample_ids import SampleId
 
 SIDE = 160  # pixels of the longer side of a picture
@@ -61,14 +58,12 @@ def _of_shown(shown: str, shown_as: str) -> Preview:
 
 def _inputs(datamodule: ActiveLearningDataModule, wanted: set[SampleId]) -> dict[SampleId, Any]:
     """Returns the inputs of samples, the first entry of their items."""
-    inputs: dict[SampleId, Any] = {}
-    for loader in (datamodule.pool_dataloader(), datamodule.labeled_dataloader()):
-        dataset: Any = loader.dataset
-        for row, sample_id in enumerate(dataset.sample_ids.tolist()):
-            if sample_id in wanted:
-                item = dataset[row][1]
-                inputs[sample_id] = item[0] if isinstance(item, tuple | list) else None
-    return inputs
+    items = datamodule.evaluation_items()
+    return {
+        sample_id: input_of(items[row][1])
+        for row, sample_id in enumerate(items.sample_ids.tolist())
+        if sample_id in wanted
+    }
 
 
 def _of_file(path: Path) -> str | None:
@@ -82,31 +77,23 @@ def _of_file(path: Path) -> str | None:
             upright.thumbnail((SIDE, SIDE))
     except (OSError, ValueError, SyntaxError):
         return None
-    return _encoded(upright, "JPEG")
+    return _as_uri(upright, "JPEG")
 
 
 def _of_tensor(pixels: Any) -> str | None:
     """Returns the picture of an image tensor; None for other inputs, or without Pillow."""
-    if not isinstance(pixels, Tensor) or pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
+    if not is_image(pixels):
         return None
     try:
         from PIL import Image
     except ImportError:
         return None
-    if pixels.dtype != torch.uint8:
-        low, high = float(pixels.min()), float(pixels.max())
-        if low < 0 or high > 1:  # normalized
-            pixels = (pixels - low) / max(high - low, 1e-12)
-        pixels = (pixels * 255).round().to(torch.uint8)
-    array = pixels.permute(1, 2, 0).expand(-1, -1, 3).contiguous().numpy()
-    image = Image.fromarray(array)
+    image = picture_of(pixels)
     scale = max(SIDE // max(image.size), 1)
     enlarged = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
-    return _encoded(enlarged, "PNG")
+    return _as_uri(enlarged, "PNG")
 
 
-def _encoded(image: Any, format: str) -> str:
-    file = io.BytesIO()
-    image.save(file, format, quality=80)
-    content = base64.b64encode(file.getvalue()).decode()
+def _as_uri(image: Any, format: str) -> str:
+    content = base64.b64encode(encoded(image, format)).decode()
     return f"data:image/{format.lower()};base64,{content}"

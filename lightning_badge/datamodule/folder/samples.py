@@ -35,6 +35,7 @@ class Samples:
         shown_as: What people see of a sample: ``path``, ``text`` or ``row``.
         source: Name of the folder or file.
         shown: That of each sample, ``[n]``; empty if it is not known.
+        columns: Values of each column of a table as its file has them, ``[n]`` each.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Samples:
     source: str = ""
     shown_as: str = "path"
     shown: Sequence[str] = ()
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,6 +54,7 @@ def table_of(file: Path, rows: Rows) -> Samples:
         *("tables", rows.sample_ids, inputs, rows.left_out, notes, rows.labels),
         shown_as="row",
         shown=_as_texts(rows),
+        columns=rows.columns,
     )
 
 

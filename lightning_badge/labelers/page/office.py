@@ -56,6 +56,10 @@ class Office:
         self._opener = ThreadPoolExecutor(1, "opener")
         self._opening: Future[tuple[OpenRun, Mapping[str, Any]]] | None = None
 
+    def begin(self) -> None:
+        """Begins to open the run, before anybody calls."""
+        self._sessions.submit(self._refresh)
+
     def close(self) -> None:
         """Ends the threads and closes the run."""
         self._opener.shutdown(wait=True)

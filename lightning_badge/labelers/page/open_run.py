@@ -12,7 +12,7 @@ from lightning_badge.labelers.page.samples import read_run
 from lightning_badge.labelers.page.tally import Tally
 from lightning_badge.labels import SKIP, Label, Skip, Undo
 from lightning_badge.sample_ids import SampleId
-from lightning_badge.store.changes import Change
+from lightning_badge.store.allowance import ALLOWANCE, allowed, ended
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Offer, Query
@@ -64,17 +64,17 @@ class OpenRun:
 
     def refresh(self) -> Query | None:
         """Returns the query that is handed out now, by what is committed; None before the first."""
-        self.query = self._published.query(self.store.changes.last("allowance"))
+        self.query = self._published.query(self.store.changes.last(ALLOWANCE))
         return self.query
 
     def newest_round(self) -> int:
         """Returns the latest round that may have offered a sample."""
-        allowance = self.store.changes.last("allowance")
-        return 0 if allowance is None else int(allowance.facts["round"])
+        allowance = allowed(self.store.changes)
+        return 0 if allowance is None else int(allowance["round"])
 
     def has_ended(self) -> bool:
         """Returns whether the loop has ended, and no newer allowance continues it."""
-        return self._end() is not None
+        return ended(self.store.changes) is not None
 
     def class_names(self) -> tuple[str, ...]:
         """Returns the classes, with those that answers added."""
@@ -129,23 +129,17 @@ class OpenRun:
         }
 
     def _state(self, query: Query | None) -> tuple[str, str | None]:
-        allowance, end = self.store.changes.last("allowance"), self._end()
+        allowance, end = allowed(self.store.changes), ended(self.store.changes)
         if end is not None:
             return "ended", str(end.facts["reason"])
         if query is None or allowance is None:
             return "starting", None
         newest = self.store.newest_cut()
-        if newest is not None and newest.round > int(allowance.facts["round"]):
+        if newest is not None and newest.round > int(allowance["round"]):
             return "training", None
         if not query.has_open():
             return "exhausted", None
         return ("labeling" if query.left() > 0 else "allowance_used"), None
-
-    def _end(self) -> Change | None:
-        allowance, end = (self.store.changes.last(kind) for kind in ("allowance", "end"))
-        if end is None or (allowance is not None and allowance.change_id > end.change_id):
-            return None
-        return end
 
     def _add_example(self, sample_id: SampleId, label: Label) -> None:
         for number in classes_of(label):

@@ -131,6 +131,7 @@ class Published:
             classes=self._classes,
             validation=self._page.validation,
             overlap=self._page.overlap,
+            initial=self._page.initial,
         )
         return edition, query
 

@@ -101,6 +101,7 @@ def serve(run_path: Path, binding: Binding) -> None:
 
         office = Office(run_path, address.run_id, is_ours=is_ours)
         stack.callback(office.close)
+        office.begin()
         _announce(run_path, address)
         server = _Server(server_config(make_app(office, address), binding))
         server.is_ours = is_ours

@@ -11,7 +11,7 @@ class Received(Protocol):
     """What a round has received since the cut of its training.
 
     Attributes:
-        new_labels: Number of samples with a new label, without validation samples.
+        new_labels: Number of samples with a new or another label, without validation samples.
         oldest_s: Seconds since the oldest of these labels came; None without any.
     """
 
@@ -31,6 +31,9 @@ class Budget(Protocol):
 
     A budget that also has ``is_complete(received: Received) -> bool`` sets no size: it ends a round
     by what was received, and ``query_size`` is the size of the pool.
+
+    A budget with ``needs_ordering = False`` does not look at the ordering. Then people go on
+    labeling while the next model is trained; otherwise they wait for its ordering.
     """
 
     def query_size(self, *, round: int, labeled: int, pool: int, ordering: Sized) -> int:

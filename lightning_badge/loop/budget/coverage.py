@@ -1,7 +1,7 @@
 """A budget that asks for as many labels as cover a share of the pool's scatter."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning_badge.exceptions import BudgetError
 from lightning_badge.loop.budget.base import checked_share, positive_int, set_fields
@@ -24,6 +24,8 @@ class CoverageBudget:
         >>> budget.query_size(round=0, labeled=0, pool=4, ordering=ordering)
         3
     """
+
+    needs_ordering: ClassVar[bool] = True
 
     coverage: float
     high: int

@@ -2,6 +2,7 @@
 
 from collections.abc import Sized
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lightning_badge.loop.budget.base import positive_int, set_fields
 
@@ -14,6 +15,8 @@ class FixedBudget:
         >>> FixedBudget(k=100).query_size(round=0, labeled=20, pool=30, ordering=range(30))
         30
     """
+
+    needs_ordering: ClassVar[bool] = False
 
     k: int
 

@@ -3,7 +3,7 @@
 from collections.abc import Sized
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning_badge.exceptions import BudgetError
 from lightning_badge.loop.budget.base import Received, positive_int, set_fields
@@ -25,6 +25,8 @@ class OnDemandBudget:
         >>> budget.is_complete(SimpleNamespace(new_labels=3, oldest_s=61.0))
         True
     """
+
+    needs_ordering: ClassVar[bool] = False
 
     at_least: int
     at_most_old: float | None = None

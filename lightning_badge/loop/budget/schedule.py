@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning_badge.exceptions import BudgetError
 from lightning_badge.loop.budget.base import positive_int, set_fields
@@ -19,6 +19,8 @@ class ScheduleBudget:
         >>> [budget.query_size(round=i, labeled=0, pool=9999, ordering=()) for i in range(3)]
         [10, 1000, 0]
     """
+
+    needs_ordering: ClassVar[bool] = False
 
     sizes: Sequence[int]
 

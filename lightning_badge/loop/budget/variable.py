@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Sized
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lightning_badge.exceptions import BudgetError
 from lightning_badge.loop.budget.base import checked_int, positive_int, set_fields
@@ -25,6 +26,8 @@ class VariableBudget:
         >>> [budget.query_size(round=i, labeled=0, pool=9999, ordering=()) for i in range(4)]
         [166, 15, 86, 34]
     """
+
+    needs_ordering: ClassVar[bool] = False
 
     low: int
     high: int

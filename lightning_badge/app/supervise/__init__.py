@@ -1,0 +1,1 @@
+"""`lightning-badge loop labelers=page`: one process trains, another one serves the page."""
