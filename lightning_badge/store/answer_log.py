@@ -123,7 +123,7 @@ class AnswerLog:
                 raise LabelError(f"{self._database.path}: {reason}; it is not stored")
         with self._database.transaction():
             self._check_type(ids)
-            return sum(map(self._insert, ids, labels, given))
+            return sum(map(self._insert_or_raise, ids, labels, given))
 
     def add_each(self, answers: Iterable[NewAnswer]) -> list[bool | str]:
         """Adds answers that do not depend on each other; call it in a transaction of this store.
@@ -188,33 +188,35 @@ class AnswerLog:
         except LabelError as error:
             return str(error)
         self._check_type([sample_id])
-        reason = self.refusal(sample_id, label) or self._contradiction(sample_id, label, given)
+        reason = self.refusal(sample_id, label)
         return reason or self._insert(sample_id, label, given)
 
-    def _contradiction(
+    def _insert_or_raise(
         self, sample_id: SampleId, label: Label | Skip | Undo, given: NewAnswer
-    ) -> str | None:
-        """Returns why an answer contradicts the log; None if it does not."""
-        stored = self._of_request(given)
-        if stored and stored != [(sample_id, given.annotator, *as_columns(label))]:
+    ) -> bool:
+        outcome = self._insert(sample_id, label, given)
+        if isinstance(outcome, str):
+            raise LabelError(f"{self._database.path}: {outcome}")
+        return outcome
+
+    def _insert(
+        self, sample_id: SampleId, label: Label | Skip | Undo, given: NewAnswer
+    ) -> bool | str:
+        """Returns whether an answer is new, or why it contradicts the log."""
+        status, text = as_columns(label)
+        if stored := self._of_request(given):
+            if stored == [(sample_id, given.annotator, status, text)]:
+                return False
             return (
                 f"request_id {given.request_id!r} belongs to another answer, to sample "
                 f"{stored[0][0]!r}; use a new id for each request"
             )
-        if label is UNDO and not self._of_annotator(sample_id, given.annotator):
+        before = self._of_annotator(sample_id, given.annotator)
+        if label is UNDO and not before:
             return (
                 f"{given.annotator!r} has not answered sample {sample_id!r}; there is nothing to "
                 "undo"
             )
-        return None
-
-    def _insert(self, sample_id: SampleId, label: Label | Skip | Undo, given: NewAnswer) -> bool:
-        if reason := self._contradiction(sample_id, label, given):
-            raise LabelError(f"{self._database.path}: {reason}")
-        if self._of_request(given):
-            return False
-        status, text = as_columns(label)
-        before = self._of_annotator(sample_id, given.annotator)
         of_round = [row[:2] for row in before if row[2] == given.round]
         is_repeated = of_round[-1:] == [(status, text)] and (
             label is UNDO or before[-1][0] != "undo"

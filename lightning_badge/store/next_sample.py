@@ -276,6 +276,8 @@ class Query:
 
     def _at_work(self, sample_id: SampleId, sessions: set[str]) -> set[str]:
         votes = self._samples.votes_on(sample_id)
+        if not votes:
+            return sessions
         return {session for session in sessions if annotator_of(session) not in votes}
 
     def _choose(
@@ -292,14 +294,17 @@ class Query:
         for sample_id in samples.open():
             if len(chosen) >= count or permitted <= 0:
                 break
-            if self._has_room(sample_id, session, annotator, held.get(sample_id, set())):
+            sessions = held.get(sample_id, ())
+            if len(sessions) >= samples.overlap:  # most of the first samples are held
+                continue
+            if self._has_room(sample_id, session, annotator, sessions):
                 permitted -= samples.may_count(sample_id)
                 chosen.append(sample_id)
         chosen.sort(key=samples.turn)
         return [Offer(sample_id, self.round, self.rank_of(sample_id)) for sample_id in chosen]
 
     def _has_room(
-        self, sample_id: SampleId, session: str, annotator: str | None, sessions: set[str]
+        self, sample_id: SampleId, session: str, annotator: str | None, sessions: Collection[str]
     ) -> bool:
         """Returns whether a sample may be handed to one more session."""
         if self._samples.missing(sample_id) <= len(sessions):

@@ -24,6 +24,8 @@ class QuerySamples:
         initial: Ids of samples whose label is known from the data.
 
     Attributes:
+        overlap: Number of annotators that answer each sample.
+        count: Number of samples that the query had at its cut.
         rank: Rank of each sample of the ordering.
         answered: The latest answer of each annotator to each sample, ``UNDO`` included.
         labeled: Samples, other than validation samples, that have a label in force and had none at
@@ -44,7 +46,7 @@ class QuerySamples:
         initial: Iterable[SampleId],
     ) -> None:
         self._store = store
-        self._overlap = overlap
+        self.overlap = overlap
         self._consensus = store.consensus
         self.rank = {sample_id: rank for rank, sample_id in enumerate(ordering)}
         self._validation = frozenset(validation := list(validation))
@@ -97,7 +99,7 @@ class QuerySamples:
 
     def missing(self, sample_id: SampleId) -> int:
         """Returns how many annotators a sample needs."""
-        return max(self._overlap - len(self.votes_on(sample_id)), int(sample_id in self._tied))
+        return max(self.overlap - len(self.votes_on(sample_id)), int(sample_id in self._tied))
 
     def may_count(self, sample_id: SampleId) -> bool:
         """Returns whether a label of a sample would be one more label of the query."""
@@ -148,7 +150,7 @@ class QuerySamples:
         if sample_id not in self._place:
             return
         was_closed = sample_id in self._closed
-        is_closed = decided is not None and len(votes) >= self._overlap
+        is_closed = decided is not None and len(votes) >= self.overlap
         _set(self._closed, sample_id, is_closed)
         if sample_id in self.rank:
             self.open_ranks += was_closed - is_closed

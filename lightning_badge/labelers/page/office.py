@@ -75,7 +75,7 @@ class Office:
             CallError: The call is refused.
             BadgeError: The store cannot be read or written.
         """
-        if body.get("run", self._run_id) != self._run_id:  # it took the port of that run
+        if body.get("run", self._run_id) != self._run_id:
             raise CallError("this page belongs to another run; reload it", 403)
         loop = asyncio.get_running_loop()
         if name in _REVIEW_CALLS:

@@ -116,7 +116,8 @@ class OpenRun:
         self.tally.follow()
         query = self.query
         state, reason = self._state(query)
-        left = math.inf if query is None else query.left()
+        is_current = query is not None and query.round == self.newest_round()
+        left = query.left() if query is not None and is_current else math.inf
         return {
             "round": None if query is None else query.round,
             "state": state,
@@ -134,8 +135,9 @@ class OpenRun:
             return "ended", str(end.facts["reason"])
         if query is None or allowance is None:
             return "starting", None
-        newest = self.store.newest_cut()
-        if newest is not None and newest.round > int(allowance["round"]):
+        newest, allowed_round = self.store.newest_cut(), int(allowance["round"])
+        is_trained = newest is None or newest.round <= allowed_round
+        if not is_trained or query.round != allowed_round:  # or its ordering is being read
             return "training", None
         if not query.has_open():
             return "exhausted", None

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from page_client import Browser, given, serving
+from page_client import Browser, given, serving, waits_until
 from page_run import begin_run, png, publish, store_of
 from PIL import Image
 
@@ -281,9 +281,11 @@ def test_a_websocket_is_not_opened(browser: Browser) -> None:
 
 def test_a_thousand_connections_do_not_keep_a_labeler_out(browser: Browser, url: str) -> None:
     parts = urlsplit(url)
+    opened = []
     with ExitStack() as stack:
         for number in range(1000):
             connection = socket.socket()
+            opened.append(connection)
             stack.callback(connection.close)
             connection.connect((parts.hostname, parts.port))
             if number % 2:
@@ -291,6 +293,16 @@ def test_a_thousand_connections_do_not_keep_a_labeler_out(browser: Browser, url:
             if number % 100 == 99:
                 with closing(Browser(url)) as other:
                     assert open_with(other) == 200
+        waits_until(lambda: sum(map(is_open, opened)) <= connections.MOST_CONNECTIONS, at_most_s=10)
+
+
+def is_open(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 def test_a_request_that_stays_incomplete_is_closed(
@@ -368,6 +380,23 @@ def test_a_picture_with_a_page_behind_it_is_sent_as_a_picture(tmp_path: Path) ->
         assert (status, headers["content-type"]) == (200, "image/png")
         assert "sandbox" in headers["content-security-policy"]
         assert headers["cache-control"] == "private, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize("format", ["PCX", "EPS", "TGA"])
+def test_pictures_of_rare_formats_are_not_decoded(format: str) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(file, format)
+    with pytest.raises(PictureError, match="no image that can be shown"):
+        picture_of(file.getvalue())
+
+
+def test_a_large_picture_is_scaled() -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (3000, 30)).save(file, "PNG")
+    small, full = (picture_of(file.getvalue(), full=full) for full in (False, True))
+    assert (small.media_type, full.content) == ("image/png", file.getvalue())
+    with Image.open(io.BytesIO(small.content)) as image:
+        assert image.size == (2048, 20)
 
 
 def test_a_picture_that_unpacks_to_too_many_pixels_is_refused() -> None:

@@ -1,5 +1,6 @@
 """The calls of the page, over HTTP, against a run directory that was built without training."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from page_client import Browser, RefusedError, given, serving, waits_until
 from page_run import begin_run, publish, store_of
 from page_run import ids_of as ids_of_run
 
+from lightning_badge.labelers.page import published
 from lightning_badge.labels import SKIP
 from lightning_badge.store.run_directory import RunDirectory
 
@@ -247,3 +249,35 @@ def test_the_page_and_its_files_are_sent(run: Path, tmp_path: Path) -> None:
         again = {"If-None-Match": headers["etag"]}
         assert browser.request("GET", "/static/page.js", headers=again)[0] == 304
         assert browser.get("/static/other.js")[0] == 404
+
+
+def test_a_page_of_another_run_is_refused(run: Path, tab: Tab) -> None:
+    browser = tab()
+    opened = browser.call("open", want=1)
+    answer = given(opened["items"][0])
+    with pytest.raises(RefusedError, match="403: this page belongs to another run; reload it"):
+        browser.call("answer", want=1, answers=[answer], run="0" * 16)
+    with store_of(run) as store:
+        assert store.answers() == []
+    reply = browser.call("answer", want=1, answers=[answer], run=opened["run"])
+    assert reply["confirmed"] == [answer["request"]]
+
+
+def test_a_new_ordering_that_is_still_read_is_no_used_allowance(
+    run: Path, tab: Tab, monkeypatch: Any
+) -> None:
+    browser, reading = tab(), threading.Event()
+    browser.call("open", want=1)
+    read = published.read_ordering
+
+    def waiting(path: Path) -> Any:
+        assert reading.wait(60)
+        return read(path)
+
+    monkeypatch.setattr(published, "read_ordering", waiting)
+    publish(run, 1, ids_of_run(30), allowed=5)
+    progress = browser.call("heartbeat")["progress"]
+    assert (progress["round"], progress["state"], progress["left"]) == (0, "training", None)
+    reading.set()
+    waits_until(lambda: browser.call("heartbeat")["progress"]["round"] == 1)
+    assert browser.call("heartbeat")["progress"]["left"] == 5
