@@ -16,6 +16,7 @@ export class Conversation {
   #mustAsk = false;
   #mustSwap = false; // with the next question, give back what nobody has seen
   #toRelease = []; // keys
+  #left = null; // the author before, whose samples are given back first
   #mustOpen = true;
   #heartbeat = 5000;
   #lastCall = 0;
@@ -45,7 +46,7 @@ export class Conversation {
   /** Starts, or goes on under another name with a session of its own. */
   startAs(labeler) {
     const isFirst = this.#labeler === null;
-    if (!isFirst && !this.#outbox.hasOf(this.#session)) this.release();
+    if (!isFirst && !this.#outbox.hasOf(this.#session)) this.#left = this.author;
     this.#labeler = labeler;
     this.#session = randomName();
     this.#mustOpen = true;
@@ -134,6 +135,8 @@ export class Conversation {
   async #open() {
     this.#mustOpen = false;
     try {
+      if (this.#left) await call("release", this.#left).catch(() => {}); // else the leases expire
+      this.#left = null;
       const labeler = this.#labeler;
       const reply = await this.read("open", { run: undefined, want: WANT });
       if (labeler !== this.#labeler) return;

@@ -63,6 +63,26 @@ def test_another_tab_sends_what_a_closed_one_could_not(site: Any, person: Any) -
     assert people == [("Ben", 2), ("Ana", 0), ("Ana", 1)]
 
 
+def test_a_slow_server_brings_no_sample_back_that_was_answered(site: Any, person: Any) -> None:
+    run = site()
+    ana = person(run)
+    ana.sees_sample("0000")
+    held: list[Any] = []
+    ana.page.route("**/api/answer", lambda route: held.append(route))
+    with ana.page.expect_request("**/api/answer"):
+        ana.label("0")
+    ana.label("1", "2")
+    ana.sees_sample("0003")
+    with ana.page.expect_request("**/api/answer"):  # the next one follows the reply
+        held.pop().continue_()  # which still offers 0001 and 0002
+    ana.has_saved(1)
+    ana.label("0")
+    ana.sees_sample("0004")
+    ana.page.unroute("**/api/answer")  # the requests that are held go on
+    ana.has_saved(4)
+    assert run.given() == [("0000", 0), ("0001", 1), ("0002", 2), ("0003", 0)]
+
+
 def test_a_reply_that_is_lost_counts_once(site: Any, person: Any) -> None:
     run = site()
     ana = person(run)
