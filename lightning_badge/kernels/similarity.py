@@ -96,7 +96,7 @@ def falloff_of(sigma: float, step: float) -> float:
 
     If ``sigma`` is 0, or far below a grid step, only equal rows are similar.
     """
-    steps = (sigma / step) ** 2 * 2**SQUARINGS
+    steps: float = (sigma / step) ** 2 * 2.0**SQUARINGS
     return FARTHEST if steps * FARTHEST <= 1.0 else 1.0 / steps
 
 

@@ -362,4 +362,5 @@ def check_summands(summands: int | None) -> int | None:
 
 
 def _norms(rows: Tensor) -> Tensor:
-    return row_sq_norm(rows).sqrt()
+    norms: Tensor = row_sq_norm(rows).sqrt()
+    return norms
