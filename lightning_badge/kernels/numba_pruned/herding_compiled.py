@@ -258,10 +258,10 @@ def columns(
 
 @_jit
 def store(
-    of_candidate: Any, of_row: Any, values: Any, m: Any, cursor: Any, kept_row: Any, kept_value: Any
+    of_candidate: Any, of_row: Any, values: Any, cursor: Any, kept_row: Any, kept_value: Any
 ) -> None:
     """Appends pairs to the lists of their candidates, which continue at ``cursor`` ``[b]``."""
-    for entry in range(m):
+    for entry in range(len(values)):
         at = cursor[of_candidate[entry]]
         kept_row[at], kept_value[at] = of_row[entry], values[entry]
         cursor[of_candidate[entry]] = at + 1
