@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lightning_badge.kernels.herding import Herding, HerdingCounters, Picked
-from lightning_badge.kernels.numba_pruned import herding_compiled as compiled
+from lightning_badge.kernels.numba_pruned import herding_lists as lists
+from lightning_badge.kernels.numba_pruned import herding_tiles as tiles
 from lightning_badge.kernels.similarity import ONE, SQUARINGS, GridRows
 
 # Candidates whose columns are computed together, and pairs that are kept (8 bytes each).
@@ -41,9 +42,9 @@ class PrunedHerding(Herding):
     ) -> None:
         super().__init__(rows, falloff, weights, counters)
         self._coordinates, self._sq_norms = rows.coordinates.numpy(), rows.sq_norm.numpy()
-        largest = float(self._sq_norms.max(initial=0.0)) * compiled.STEP**2
+        largest = float(self._sq_norms.max(initial=0.0)) * tiles.STEP**2
         slack = 2.0 * (rows.coordinates.shape[1] + 16) * 2.0**-24 * max(largest, 1e-30)
-        self._falloff = falloff / compiled.STEP**2  # for coordinates of about 1
+        self._falloff = falloff / tiles.STEP**2  # for coordinates of about 1
         is_exact_enough = slack * self._falloff * 2.0**SQUARINGS < LARGEST_SLACK
         self._dtype = np.dtype(np.float32 if is_exact_enough else np.float64)
         self._slack = slack if is_exact_enough else 0.0
@@ -82,25 +83,25 @@ class PrunedHerding(Herding):
                 i_stop = min(i + TILE, n_left)
                 for j in range(i if same else 0, n_right, TILE):
                     into = np.zeros(n_right) if same and j == i else other_gains
-                    compiled.add_bounds(
+                    tiles.add_bounds(
                         *left, i, i_stop, *right, j, min(j + TILE, n_right),
                         *self._scales(), gains, into,
                     )  # fmt: skip
             return gains
 
         total = sum(_in_threads(work, range(threads)))
-        bounds = np.ceil(total * (ONE * compiled.RELATIVE)).astype(np.int64)
+        bounds = np.ceil(total * (ONE * tiles.RELATIVE)).astype(np.int64)
         return torch.from_numpy(bounds + (bounds > 0))
 
     def pick(self, best: Tensor, bounds: Tensor, at_most: int) -> Picked:
         """See `Herding.pick`."""
         after = bounds.numpy().copy()
         local = best.numpy()[self._summands]
-        limits = compiled.limit_of(local.astype(np.float64), self.falloff)
+        limits = tiles.limit_of(local.astype(np.float64), self.falloff)
         weights = self.weights.numpy()[self._summands]
         heap = np.flatnonzero(after > 0)
         keys = after[heap]
-        compiled.heapify(keys, heap)
+        lists.heapify(keys, heap)
         keys, heap = np.append(keys, np.zeros(1, np.int64)), np.append(heap, 0)
         counts = np.array([len(heap) - 1, 0, 0])
         exact_at = np.full(len(after), -1)
@@ -108,7 +109,7 @@ class PrunedHerding(Herding):
         missing = np.empty(self._at_once(), np.int64)
         kept = self._begin, self._length
         while True:
-            needed, total = compiled.advance(
+            needed, total = lists.advance(
                 keys, heap, counts, after, exact_at, *kept, self._kept_row, self._kept_value,
                 local, limits, weights, self.falloff, picks, gains, missing,
             )  # fmt: skip
@@ -118,7 +119,7 @@ class PrunedHerding(Herding):
             exact_at[missing[:total]] = counts[1]
             counts[2] += total
             for c in missing[:needed]:
-                compiled.push(keys, heap, counts[0], after[c], c)
+                lists.push(keys, heap, counts[0], after[c], c)
                 counts[0] += 1
         self.counters.evaluations += int(counts[2])
         best = best.clone()
@@ -134,13 +135,13 @@ class PrunedHerding(Herding):
         rows, norms = self._summed
         panel = np.ascontiguousarray(self._coarse[0][candidates].T)
         half = self._coarse[1][candidates] * self._dtype.type(0.5)
-        scaled = limits * compiled.STEP**2
+        scaled = limits * tiles.STEP**2
 
         def work(start: int) -> tuple[Any, ...]:
             stop = min(start + CHUNK, len(best))
             size = (stop - start) * len(candidates)
             pairs = (np.empty(size, np.int16), np.empty(size, np.int32), np.empty(size, np.int32))
-            m = compiled.columns(
+            m = tiles.columns(
                 rows, norms, self._coordinates, self._sq_norms, self._summands, scaled, best,
                 start, stop, panel, half, self._slack, candidates, self.falloff, *pairs,
             )  # fmt: skip
@@ -154,9 +155,10 @@ class PrunedHerding(Herding):
         self._length[candidates] = sizes
         cursor = self._begin[candidates]
         for chunk in chunks:
-            compiled.store(*chunk, cursor, self._kept_row, self._kept_value)
+            of_candidate, of_row, values = chunk
+            lists.store(of_candidate, of_row, values, cursor, self._kept_row, self._kept_value)
         self._end = int(ends[-1])
-        compiled.evaluate_all(
+        lists.evaluate_all(
             candidates, self._begin, self._length, self._kept_row, self._kept_value, best, weights,
             bounds,
         )  # fmt: skip
@@ -170,7 +172,7 @@ class PrunedHerding(Herding):
         while True:
             kept = np.flatnonzero(self._begin >= 0)
             by_begin = kept[np.argsort(self._begin[kept], kind="stable")]
-            self._end = compiled.collect(
+            self._end = lists.collect(
                 by_begin, self._begin, self._length, self._kept_row, self._kept_value, best, weights
             )
             if self._end + size <= len(self._kept_row) // 2 or not len(kept):
@@ -189,7 +191,7 @@ class PrunedHerding(Herding):
         part of a row outside the first axes.
         """
         step = max(1, len(self.rows) // SAMPLE)
-        sample = self._coordinates[::step].astype(np.float64) * compiled.STEP
+        sample = self._coordinates[::step].astype(np.float64) * tiles.STEP
         spectrum, axes = np.linalg.eigh(sample.T @ sample / max(len(sample), 1))
         left = np.cumsum(np.clip(spectrum, 0.0, None))[::-1]
         return np.ascontiguousarray(axes[:, ::-1]), np.append(left[1:], 0.0)
@@ -204,15 +206,15 @@ class PrunedHerding(Herding):
         allowed = tolerance / (2.0 * self._falloff * 2.0**SQUARINGS)
         q = int(np.argmax(self._spectrum <= allowed)) + 1
         n, h = self._coordinates.shape
-        norms = (self._sq_norms * compiled.STEP**2).astype(self._dtype)
+        norms = (self._sq_norms * tiles.STEP**2).astype(self._dtype)
         if self._dtype == np.float64 or q > LARGEST_SHARE * h:
-            rows = np.zeros((n + compiled.ROWS, -(-h // 4) * 4), self._dtype)
-            np.multiply(self._coordinates, compiled.STEP, out=rows[:n, :h], casting="unsafe")
+            rows = np.zeros((n + tiles.ROWS, -(-h // 4) * 4), self._dtype)
+            np.multiply(self._coordinates, tiles.STEP, out=rows[:n, :h], casting="unsafe")
             return rows, norms
-        rows = np.zeros((n + compiled.ROWS, -(-(q + 1) // 4) * 4), self._dtype)
+        rows = np.zeros((n + tiles.ROWS, -(-(q + 1) // 4) * 4), self._dtype)
         for start in range(0, n, CHUNK):
             part = slice(start, min(start + CHUNK, n))
-            complete = self._coordinates[part].astype(np.float64) * compiled.STEP
+            complete = self._coordinates[part].astype(np.float64) * tiles.STEP
             reduced = complete @ self._basis[:, :q]
             left = (complete * complete).sum(axis=1) - (reduced * reduced).sum(axis=1)
             rows[part, :q] = reduced
@@ -224,7 +226,7 @@ class PrunedHerding(Herding):
         rows, norms = rows_and_norms
         if len(which) == len(norms):
             return rows, norms
-        padding = np.zeros((compiled.ROWS, rows.shape[1]), rows.dtype)
+        padding = np.zeros((tiles.ROWS, rows.shape[1]), rows.dtype)
         return np.concatenate([rows[which], padding]), norms[which]
 
     def _side(
