@@ -88,7 +88,7 @@ class Case:
         result = Result(self.name, len(pool), k)
         for name, peer in self.contestants.items():
             result.seconds[name] = []
-            peer.run(pool, min(k, 100))
+            peer.run(pool, min(k, 100, peer.at_most or 100))
             if peer.at_most and peer.at_most < k:
                 result.extrapolated.add(name)
         for _ in range(repeats):

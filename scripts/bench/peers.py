@@ -90,7 +90,7 @@ def herding_loop(pool: GradientEmbedding, k: int) -> None:
     best = torch.zeros(len(rows))
     for _ in range(k):
         # In blocks: a temporary of all pairs takes longer than the sums.
-        gains = [(part - best).clamp_(min=0).sum(dim=1) for part in similarity.split(256)]
+        gains = [(part - best).clamp_(min=0).sum(dim=1) for part in torch.split(similarity, 256)]
         best = torch.maximum(best, similarity[int(torch.cat(gains).argmax())])
 
 
