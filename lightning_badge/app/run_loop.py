@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
 from lightning_badge.app.handover.export_run import export_if_ended
@@ -70,6 +71,7 @@ def _main(config: DictConfig) -> float:
     check_consensus(config.consensus)
     check_cold_start(config.cold_start)
     budget = instantiate(config.budget)
+    check_coverage(config, budget)
     labelers = instantiate(config.labelers)(datamodule, Path(config.run_dir).expanduser().resolve())
     fill_in(config, datamodule)
     identity = _identify(config, datamodule, labelers)

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from lightning_badge.app.check.facts import check_facts
 from lightning_badge.app.check.show import show
+from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.run_loop import CONFIGS, config_keys
 from lightning_badge.loop.cold_start import check_cold_start
@@ -47,8 +48,7 @@ def _main(config: DictConfig) -> None:
     check_consensus(config.consensus)
     check_cold_start(config.cold_start)
     fill_in(config, datamodule)
-    budget = instantiate(config.budget)  # a budget that cannot be built fails here
-    del budget
+    check_coverage(config, instantiate(config.budget))
     seed = round_seed(config.seed, 0)
     seed_everything(seed, workers=True, verbose=False)
     model = instantiate(config.model)
