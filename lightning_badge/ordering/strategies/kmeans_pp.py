@@ -285,8 +285,7 @@ class GreedyKMeansPP(KMeansPP):
             raise OrderingError("squared distances overflow float64; scale the activations down")
         if before == 0:
             return self._tail()
-        uniforms = to_device(self._draws.random(self._trials), engine.positions.device)
-        slots, _ = mass.draw(uniforms)
+        slots, _ = mass.draw(self._draws.take(self._trials))
         best: tuple[float, Tensor, Tensor] | None = None
         for slot in torch.unique(slots):
             min_sq_dist = engine.with_centers(slot[None])
