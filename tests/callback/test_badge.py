@@ -133,7 +133,7 @@ class TestErrors:
             ({"every_n": 0}, r"\(every_n=...\)"),
             ({"when": "always"}, "last_validation, every_validation, never, got 'always'"),
             ({"loss": "mse"}, "auto, cross_entropy, binary_cross_entropy, got 'mse'"),
-            ({"first_center": "last"}, "uniform, max_norm, got 'last'"),
+            ({"first_center": "last"}, "uniform, max_norm, origin, got 'last'"),
             ({"backend": "tpu"}, "backend: expected one of auto, numba.*got 'tpu'"),
         ],
     )

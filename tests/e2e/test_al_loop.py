@@ -156,7 +156,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         ("+model.typo=3", "unexpected keyword argument 'typo'"),
         ("strategy.name=nope", "strategy: expected one of badge, "),
         ("+strategy.depth=40", "strategy 'badge' takes first_center; got depth"),
-        ("strategy.first_center=last", "expected one of uniform, max_norm, got 'last'"),
+        ("strategy.first_center=last", "expected one of uniform, max_norm, origin, got 'last'"),
         ("max_rounds=0", "max_rounds: expected a positive integer, or null for none, got 0"),
         ("metric=val/f1", "could not find the monitored key in the returned metrics"),
         ("initial_labels=1437", "the pool is empty at the start: all 1437 samples are labeled"),

@@ -37,7 +37,7 @@ def test_a_uniform_first_center_reaches_every_row() -> None:
 
 
 def test_an_unknown_first_center_lists_the_known_ones() -> None:
-    with pytest.raises(OrderingError, match="uniform, max_norm, got 'mean'"):
+    with pytest.raises(OrderingError, match="uniform, max_norm, origin, got 'mean'"):
         order(pool_of(3), first_center="mean")
 
 
