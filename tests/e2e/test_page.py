@@ -396,4 +396,5 @@ def correct(person: Person, labels: dict[str, int]) -> None:
         items |= {row["item"]["id"]: row["item"] for row in more["rows"]}
     answers = [given({**items[name], "round": 0}, label) for name, label in labels.items()]
     found = person.browser.call("answer", want=0, answers=answers)
+    person.browser.close()
     assert sorted(found["confirmed"]) == sorted(answer["request"] for answer in answers)
