@@ -6,6 +6,7 @@ People are tabs that answer over HTTP and send an answer again, with its id, unt
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 
 from lightning_badge.durable.lock import holder_of
+from lightning_badge.store.allowance import ended
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
@@ -43,6 +45,18 @@ COMMAND = [
 
 def label_of(item: dict[str, Any]) -> int:
     return int(item["id"][:3]) % 3
+
+
+def free_port() -> int:
+    """Returns a port that no other server of a page tries by itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class GoneHomeError(Exception):
+    pass
 
 
 @dataclass
@@ -82,6 +96,8 @@ class Person:
                 reply = self._call("answer", want=3, answers=[answer])
                 assert reply["confirmed"] == [answer["request"]], reply["refused"]
                 self.confirmed[answer["request"]] = (items[0]["id"], answer["label"])
+        except GoneHomeError:
+            pass
         except BaseException as error:
             self.error = error
         finally:
@@ -89,7 +105,7 @@ class Person:
 
     def _call(self, name: str, **body: Any) -> dict[str, Any]:
         """Calls until the server confirms, as the page does."""
-        while True:
+        while not self.stop.is_set():
             try:
                 return dict(self.browser.call(name, **body))
             except (OSError, http.client.HTTPException):
@@ -98,6 +114,7 @@ class Person:
                 if error.status != 503:
                     raise
             time.sleep(0.05)
+        raise GoneHomeError
 
     def go_home(self) -> None:
         self.stop.set()
@@ -121,9 +138,14 @@ class Place:
             pixels = rng.integers(0, 120, (24, 24, 3), dtype=np.uint8)
             pixels[8 * (n % 3) : 8 * (n % 3) + 8] += 120
             image.fromarray(pixels).save(folder / "photos" / f"{n:03d}.png")
+        self.begin(folder, *overrides)
+
+    def begin(self, folder: Path, *overrides: str) -> None:
         self.folder, self.overrides = folder, overrides
         self.run = RunDirectory(folder / "run")
         self.processes: list[subprocess.Popen[str]] = []
+        self.people: list[Person] = []
+        self.port = free_port()
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Starts a subcommand; its output goes to files, which never fill up."""
@@ -143,7 +165,18 @@ class Place:
         return process
 
     def loop(self, *more: str) -> "subprocess.Popen[str]":
-        return self.start("loop", *COMMAND, *PHOTOS, *self.overrides, *more)
+        port = f"labelers.port={self.port}"
+        return self.start("loop", *COMMAND, *PHOTOS, port, *self.overrides, *more)
+
+    def person(self, url: str, name: str, **arguments: Any) -> Person:
+        self.people.append(Person(url, name, **arguments))
+        return self.people[-1]
+
+    def check(self) -> None:
+        """Raises if the newest process has ended, or if a person met an error."""
+        assert self.processes[-1].poll() is None, self.printed()
+        for person in self.people:
+            assert person.error is None, (person.error, self.printed())
 
     def printed(self, number: int = -1) -> tuple[str, str]:
         number %= len(self.processes)
@@ -161,7 +194,7 @@ class Place:
 
     def until(self, condition: Any) -> None:
         while not condition():
-            assert self.processes[-1].poll() is None, self.printed()
+            self.check()
             time.sleep(0.05)
 
     def pid(self, lock: str) -> int | None:
@@ -173,6 +206,9 @@ class Place:
         return self.run.round_path(round).exists() and not self.run.metrics_path(round).exists()
 
     def close(self) -> None:
+        for person in self.people:
+            person.stop.set()
+            person.thread.join()
         for process in self.processes:
             process.kill()  # its children end with it
             process.wait()
@@ -214,7 +250,8 @@ def test_two_people_label_while_three_rounds_train_and_both_processes_are_killed
     place: Place,
 ) -> None:
     loop = place.loop()
-    people = [Person(place.url(), name) for name in ("ann", "bob")]
+    url = place.url()
+    people = [place.person(url, name) for name in ("ann", "bob")]
     place.until(lambda: place.trains(1))
     trainer = place.pid("run.lock")
     assert trainer
@@ -263,11 +300,11 @@ def test_each_process_goes_on_alone_and_the_loop_uses_a_server_that_runs(place: 
     first.wait()
     while place.pid("run.lock") or place.pid("page/server.lock"):
         time.sleep(0.05)
-    page = place.start("label", "run")
+    page = place.start("label", "run")  # without a port: that of before
     assert place.url() == url, "address and token stay the same"
     served_by = place.pid("page/server.lock")
     assert served_by == page.pid
-    person = Person(url, "ann")
+    person = place.person(url, "ann")
     loop = place.loop()
     assert loop.wait() == 0
     out, err = place.printed()
@@ -288,16 +325,14 @@ class Rows(Place):
     """The same for a table whose rows are low or high."""
 
     def __init__(self, folder: Path, *overrides: str, count: int = 3000) -> None:
-        self.folder, self.overrides = folder, overrides
-        self.run = RunDirectory(folder / "run")
-        self.processes = []
+        self.begin(folder, *overrides)
         values = np.random.default_rng(0).normal(size=(count, 3))
         lines = [",".join(f"{value:.4f}" for value in row) for row in values]
         (folder / "table.csv").write_text("\n".join(["a,b,c", *lines]))
         self.labels = {str(n): int(a > 0) for n, a in enumerate(values[:, 0])}
 
     def loop(self, *more: str) -> "subprocess.Popen[str]":
-        own = ("data.path=table.csv", "data.classes=[low,high]")
+        own = ("data.path=table.csv", "data.classes=[low,high]", f"labelers.port={self.port}")
         return self.start("loop", *COMMAND, *own, *self.overrides, *more)
 
 
@@ -308,13 +343,13 @@ def test_many_kills_lose_no_answer_and_a_correction_is_in_the_next_cut(tmp_path:
         loop = place.loop()
         url = place.url()
         people = [
-            Person(url, name, label_of=lambda item: place.labels[item["id"]], pause_s=0.5)
+            place.person(url, name, label_of=lambda item: place.labels[item["id"]], pause_s=0.5)
             for name in ("ann", "bob", "eve")
         ]
         rng = np.random.default_rng(1)
         kills, most = Counter[str](), {"run.lock": 4, "page/server.lock": 15}
         while "the page stays" not in place.printed()[1]:
-            assert loop.poll() is None, place.printed()
+            place.check()
             time.sleep(rng.uniform(1, 8))
             lock = ("run.lock", "page/server.lock")[int(rng.integers(4) > 0)]
             if kills[lock] < most[lock] and (pid := place.pid(lock)):
@@ -332,15 +367,22 @@ def test_many_kills_lose_no_answer_and_a_correction_is_in_the_next_cut(tmp_path:
         loop.wait()
         place.overrides = ("budget=on_demand", "budget.at_least=20", "max_rounds=9")
         loop = place.loop("labelers.stay=false")
-        person = Person(place.url(), "eve", label_of=lambda item: place.labels[item["id"]])
+        url = place.url()
+        place.until(lambda: not is_ended(place))
+        person = place.person(url, "eve", label_of=lambda item: place.labels[item["id"]])
         assert loop.wait() == 0
-        person.stop.set()
+        person.go_home()
         with LabelStore(place.run.labels_path) as store:
             cut = store.cuts(8)[-1].last_answer_id
             labels = {str(key): label for key, label in store.labels(up_to=cut).items()}
         assert {name: labels[name] for name in corrected} == corrected
     finally:
         place.close()
+
+
+def is_ended(place: Place) -> bool:
+    with LabelStore(place.run.labels_path) as store:
+        return ended(store.changes) is not None
 
 
 def correct(person: Person, labels: dict[str, int]) -> None:
@@ -354,4 +396,5 @@ def correct(person: Person, labels: dict[str, int]) -> None:
         items |= {row["item"]["id"]: row["item"] for row in more["rows"]}
     answers = [given({**items[name], "round": 0}, label) for name, label in labels.items()]
     found = person.browser.call("answer", want=0, answers=answers)
+    person.browser.close()
     assert sorted(found["confirmed"]) == sorted(answer["request"] for answer in answers)

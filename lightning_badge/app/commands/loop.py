@@ -12,8 +12,7 @@ HELP = """Usage: lightning-badge loop [KEY=VALUE]... [HYDRA OPTIONS]
 
 Examples:
   lightning-badge loop budget=variable max_rounds=2
-  lightning-badge loop data=folder data.path=photos data.classes=[cat,dog] labelers=page \
-      budget=on_demand
+  lightning-badge loop data=folder data.path=photos data.classes=[cat,dog] labelers=page
   lightning-badge loop data=folder data.path=photos data.classes=[cat,dog] labelers=files
   lightning-badge loop data=huggingface data.path=FOLDER strategy=coreset budget.k=100
   lightning-badge loop -m seed=1,2,3 strategy=badge,random
