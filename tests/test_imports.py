@@ -29,9 +29,10 @@ USERS = {
     "matplotlib": {"callback", "metrics", "research", "viz"},
     "numba": {"kernels"},
     "numpy": set(ROWS) - {"exceptions", "namespaces"},
-    "PIL": {"app", "datamodule", "examples", "research", "viz"},
+    "PIL": {"app", "datamodule", "encoders", "examples", "research", "viz"},
+    "huggingface_hub": {"encoders"},
     "jinja2": {"app"},
-    "pyarrow": {"app", "datamodule", "embedding_files", "ordering_file"},
+    "pyarrow": {"app", "datamodule", "embedding_files", "encoders", "ordering_file"},
     "rich": {"app", "loop", "progress"},
     "safetensors": {"embedding_files"},
     "scipy": {"examples", "research"},
@@ -39,7 +40,7 @@ USERS = {
     "tokenizers": {"examples"},
     "torch": {*COMPUTING, "app", "embedding_files", "encoders", "examples", "loop", "research"},
     "torchmetrics": {"examples", "loop", "metrics"},
-    "transformers": {"examples"},
+    "transformers": {"encoders", "examples"},
     "triton": {"kernels"},
     "yaml": {"app", "store"},
 }
@@ -49,7 +50,7 @@ STDLIB_AND_NUMPY = (
 )
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),
-    *("transformers", "triton"),
+    *("huggingface_hub", "transformers", "triton"),
 }
 # Compilers, and the only folder whose modules may import each of them. These modules are imported
 # on first use. The folder's __init__ is always imported, so it must not import the compiler.
