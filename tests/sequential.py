@@ -3,7 +3,7 @@
 Dense, float64, one center at a time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -42,3 +42,39 @@ def k_center_radii(rows: Rows, first: int, centers: Sequence[Rows] = ()) -> list
         chosen = int(np.where(remaining, nearest, -1.0).argmax())
         radii.append(float(nearest[chosen]))
     return radii
+
+
+def greedy_coverage(
+    similarity: np.ndarray,
+    weights: np.ndarray | None = None,
+    centers: Iterable[int] = (),
+    never: Iterable[int] = (),
+) -> tuple[list[int], list[float]]:
+    """Orders rows by their increase of the weighted similarity to the nearest center.
+
+    Args:
+        similarity: Of all pairs of rows, ``[n, n]``.
+        weights: Of the rows, ``[n]``; rows of weight 0 beyond the pool are centers at most.
+        centers: Rows that are centers from the start.
+        never: Rows that are not chosen.
+
+    Returns:
+        The rows, ties to the lowest one, and their gains.
+    """
+    n = len(similarity)
+    similarity = similarity.astype(np.float64)
+    weights = np.ones(n) if weights is None else weights
+    best = np.zeros(n)
+    for center in centers:
+        best = np.maximum(best, similarity[center])
+    remaining = np.setdiff1d(np.arange(n), [*centers, *never])
+    chosen, gains = [], []
+    while len(remaining):
+        gain = np.maximum(similarity[remaining] - best, 0) @ weights
+        # Two rows that are near each other alone have equal gains, but not in floating point.
+        pick = int(np.argmax(gain >= gain.max() * (1 - 1e-12)))
+        chosen.append(int(remaining[pick]))
+        gains.append(gain[pick].item())
+        best = np.maximum(best, similarity[chosen[-1]])
+        remaining = np.delete(remaining, pick)
+    return chosen, gains

@@ -65,8 +65,8 @@ KINDS = {
     "lightning_badge.app.commands": set(),
     # numba_pruned uses numerics of torch_blocked, until these are a separate module.
     "lightning_badge.kernels": {
-        *("backend", "factors", "gradient", "mass", "pairwise", "precision", "registry"),
-        "torch_blocked",
+        *("backend", "factors", "gradient", "herding", "mass", "pairwise", "precision"),
+        *("registry", "similarity", "torch_blocked"),
     },
 }
 COMMANDS = {"al_loop", "bench_ordering", "compare_strategies", "reproduce_mnist"}

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.gradient import Loss, logit_grad
+from lightning_badge.kernels.herding import DenseHerding, Herding, HerdingCounters
 from lightning_badge.kernels.mass import Mass
+from lightning_badge.kernels.similarity import GridRows
 
 
 class Work(NamedTuple):
@@ -278,6 +280,12 @@ class Backend(ABC):
             positions: The candidates, ``[b]`` int64; a position may repeat.
             signed: As in `update`.
         """
+
+    def herding(
+        self, rows: GridRows, falloff: float, weights: Tensor, counters: HerdingCounters
+    ) -> Herding:
+        """Returns an object that picks rows greedily by weighted similarity; see `Herding`."""
+        return DenseHerding(rows, falloff, weights, counters)
 
     def pick_farthest(
         self,

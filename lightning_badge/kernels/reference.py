@@ -10,6 +10,8 @@ from torch.nn import functional
 from lightning_badge.kernels.backend import Accepted, Backend, Work
 from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.gradient import Loss
+from lightning_badge.kernels.herding import Herding, HerdingCounters, Picked
+from lightning_badge.kernels.similarity import GridRows, similarities
 
 
 class ReferenceBackend(Backend):
@@ -71,6 +73,41 @@ class ReferenceBackend(Backend):
             torch.tensor(accepted, dtype=torch.int64, device=now.device),
             torch.tensor(gains, dtype=torch.float64, device=now.device),
         )
+
+    def herding(
+        self, rows: GridRows, falloff: float, weights: Tensor, counters: HerdingCounters
+    ) -> Herding:
+        """See `Backend.herding`."""
+        return NaiveHerding(rows, falloff, weights, counters)
+
+
+class NaiveHerding(Herding):
+    """All gains anew for each pick, from the ``[n, n]`` matrix of similarities."""
+
+    def bounds_of(self, best: Tensor, candidates: Tensor, summands: Tensor) -> Tensor:
+        """See `Herding.bounds_of`; the bounds are exact."""
+        of_all = similarities(self.rows.take(candidates), self.rows.take(summands), self.falloff)
+        above = (of_all - best[summands]).clamp(min=0).long()
+        return (above * self.weights[summands]).sum(dim=1)
+
+    def pick(self, best: Tensor, bounds: Tensor, at_most: int) -> Picked:
+        """See `Herding.pick`."""
+        bounds = bounds.clone()
+        chosen, gains = [], []
+        for _ in range(at_most):
+            now = self.bounds(best).where(bounds >= 0, -1)
+            gain, pick = now.amax(), (now == now.amax()).nonzero()[0]
+            if gain <= 0:
+                break
+            chosen.append(pick)
+            gains.append(gain[None])
+            to_pick = similarities(self.rows, self.rows.take(pick), self.falloff)[:, 0]
+            best, bounds[pick] = torch.maximum(best, to_pick), -1
+        none = bounds[:0]
+        return Picked(torch.cat([none, *chosen]), torch.cat([none, *gains]), best, bounds)
+
+    def forget(self) -> None:
+        """See `Herding.forget`: nothing is kept."""
 
 
 BACKEND = ReferenceBackend()

@@ -310,6 +310,7 @@ class LazyOrdering:
             "loss": embedding.loss,
             "bias": embedding.bias,
             "dtype": str(embedding.penultimate.dtype).removeprefix("torch."),
+            **self._started().metadata(),
         }
 
 

@@ -146,6 +146,10 @@ class Selector(ABC):
         self.members.discard(positions)
         self._rows_discarded(positions)
 
+    def metadata(self) -> dict[str, Any]:
+        """Returns what the strategy decided from the data, as plain JSON values."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """Returns tensors and plain values from which another process continues identically."""
         block = None

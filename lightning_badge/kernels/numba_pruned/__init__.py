@@ -6,6 +6,8 @@ from torch import Tensor
 from lightning_badge.kernels import torch_blocked
 from lightning_badge.kernels.backend import Accepted, Backend, Work
 from lightning_badge.kernels.factors import Factors
+from lightning_badge.kernels.herding import Herding, HerdingCounters
+from lightning_badge.kernels.similarity import GridRows
 
 # For smaller pools torch finishes before numba is loaded.
 LEAST_ROWS = 4096
@@ -88,6 +90,14 @@ class NumbaBackend(Backend):
 
         candidates = rows.take(positions)
         return Accepted.all_of(*compiled.accept(sq_dist, limit, candidates, signed=signed))
+
+    def herding(
+        self, rows: GridRows, falloff: float, weights: Tensor, counters: HerdingCounters
+    ) -> Herding:
+        """See `Backend.herding`."""
+        from lightning_badge.kernels.numba_pruned.herding import PrunedHerding
+
+        return PrunedHerding(rows, falloff, weights, counters)
 
 
 BACKEND = NumbaBackend()
