@@ -90,8 +90,7 @@ class TextEncoder:
 
     def collate(self, samples: Sequence[str]) -> Mapping[str, Tensor]:
         """Returns tokens and their mask, ``[b, l]``."""
-        batch: Mapping[str, Tensor] = self._tokenize(samples, padding=True, return_tensors="pt")
-        return batch
+        return dict(self._tokenize(samples, padding=True, return_tensors="pt"))
 
     def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Returns features ``[b, width]``."""
