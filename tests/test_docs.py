@@ -62,6 +62,12 @@ def test_the_page_about_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_page_about_encoders(tmp_path: Path) -> None:
+    (code,) = blocks("docs/encoders.md")
+    run(code, tmp_path)
+
+
+@pytest.mark.slow
 def test_the_strategy_of_the_contributors_page(tmp_path: Path) -> None:
     """It is short, ranks by norm, and takes what arrives."""
     (code, *_) = blocks("CONTRIBUTING.md")

@@ -51,7 +51,7 @@ class LogisticHead(Classifier):
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns logits ``[b, num_classes]`` of features ``[b, in_features]``."""
-        logits: Tensor = self.head(features.float() * self.scale)
+        logits: Tensor = self.head(features.flatten(1).float() * self.scale)
         return logits
 
     def training_step(self, batch: Any) -> Tensor:  # noqa: ARG002 - the solver takes all batches
@@ -69,7 +69,7 @@ class LogisticHead(Classifier):
     def _solve(self) -> float:
         loader: Any = self.trainer.train_dataloader
         batches = [self.trainer.strategy.batch_to_device(batch, self.device) for batch in loader]
-        features = torch.cat([features for features, _ in batches]).double()
+        features = torch.cat([features.flatten(1) for features, _ in batches]).double()
         targets = torch.cat([targets for _, targets in batches])
         length = features.square().sum(dim=1).mean().sqrt()
         self.scale.fill_(1 / length.clamp(min=1e-12))
@@ -125,7 +125,7 @@ class MLPHead(Classifier):
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns logits ``[b, num_classes]`` of features ``[b, in_features]``."""
-        logits: Tensor = self.head(self.hidden(features.float()))
+        logits: Tensor = self.head(self.hidden(features.flatten(1).float()))
         return logits
 
 

@@ -19,6 +19,8 @@ from rich.console import Console
 from lightning_badge.app.check.facts import check_facts
 from lightning_badge.app.check.show import show
 from lightning_badge.app.data_facts import fill_in
+from lightning_badge.app.fine_tune import check_fine_tune
+from lightning_badge.app.frozen_encoder import choose_encoder, sketch_features
 from lightning_badge.app.run_loop import CONFIGS, config_keys
 from lightning_badge.loop.cold_start import check_cold_start
 from lightning_badge.loop.train_round import round_seed
@@ -45,8 +47,12 @@ def _main(config: DictConfig) -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     datamodule = instantiate(config.data)
     check_consensus(config.consensus)
+    chosen = choose_encoder(config, datamodule)
+    check_fine_tune(config, chosen)
     check_cold_start(config.cold_start)
-    fill_in(config, datamodule)
+    fill_in(config, datamodule, width=chosen.encoder.width if chosen else None)
+    if chosen is not None:
+        sketch_features(chosen, datamodule)
     budget = instantiate(config.budget)  # a budget that cannot be built fails here
     del budget
     seed = round_seed(config.seed, 0)
