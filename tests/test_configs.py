@@ -174,7 +174,8 @@ def test_strategies_reach_the_callback(composed: Compose, strategy: str) -> None
 
 def test_the_first_center_reaches_the_callback(composed: Compose) -> None:
     config = composed("strategy.first_center=max_norm")
-    assert instantiate(config.callbacks.badge).strategy_args == {"first_center": "max_norm"}
+    arguments = instantiate(config.callbacks.badge).strategy_args
+    assert arguments == {"first_center": "max_norm", "trials": 1}
 
 
 def test_the_depth_reaches_the_callback(composed: Compose) -> None:

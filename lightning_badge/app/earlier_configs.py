@@ -16,6 +16,11 @@ _ADDED: Mapping[tuple[str, str], Mapping[str, Any]] = {
         "training_hours": None,
     },
 }
+# The same for arguments of strategies, by name.
+_ADDED_TO_STRATEGY: Mapping[str, Mapping[str, Any]] = {
+    "badge": {"trials": 1},
+    "badge_labeled": {"first_center": "uniform", "trials": 1},
+}
 _ADDED_ON_TOP: Mapping[str, Any] = {"cold_start": "kmeans_pp"}
 
 
@@ -31,4 +36,7 @@ def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(group, Mapping) and "_target_" in group:
             target = str(_RENAMED.get(group["_target_"], group["_target_"]))
             config[key] = {**_ADDED.get((key, target), {}), **group, "_target_": target}
+    if isinstance(strategy := config.get("strategy"), Mapping):
+        added = _ADDED_TO_STRATEGY.get(strategy.get("name", ""), {})
+        config["strategy"] = {**added, **strategy}
     return config

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
 from lightning_badge.app.fine_tune import check_fine_tune, fine_tune_if_ended
@@ -62,6 +63,7 @@ def _main(config: DictConfig) -> float:
     check_fine_tune(config, chosen)
     check_cold_start(config.cold_start)
     budget = instantiate(config.budget)
+    check_coverage(config, budget)
     labelers = instantiate(config.labelers)(datamodule, Path(config.run_dir).expanduser().resolve())
     fill_in(config, datamodule, width=chosen.encoder.width if chosen else None)
     identity = _identify(config, datamodule, labelers)

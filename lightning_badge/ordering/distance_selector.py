@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,8 @@ from lightning_badge.ordering.engine import CENTERS, Counters, MinDistanceEngine
 from lightning_badge.ordering.selector import Selector
 from lightning_badge.ordering.transfer import to_device
 
-FirstCenter: TypeAlias = Literal["uniform", "max_norm"]
+FirstCenter: TypeAlias = Literal["uniform", "max_norm", "origin"]
+FIRST_CENTERS: tuple[FirstCenter, ...] = get_args(FirstCenter)
 View: TypeAlias = Callable[[GradientEmbedding], Factors]
 
 
@@ -41,7 +42,8 @@ class DistanceSelector(Selector):
             `activations`.
         seed: Seed of all random draws.
         backend: Computes distances.
-        first_center: How the first row is chosen if there is no center yet.
+        first_center: How the first row is chosen if there is no center yet; ``origin`` makes the
+            origin a center, besides labeled ones.
         labeled: Additional centers, which are not rows of the pool.
         prune: Whether to skip pairs that bounds rule out.
     """
@@ -65,6 +67,8 @@ class DistanceSelector(Selector):
         self._engine = MinDistanceEngine(rows, self.members, backend, prune=prune)
         # Empty by indexing: a slice would keep the pool's current tensors alive after it grows.
         self._labeled = rows.take(self._engine.positions[:0]) if labeled is None else view(labeled)
+        if first_center == "origin":
+            self._labeled = self._labeled.concatenate(_origin_of(rows))
         self._engine.update_signed(self._labeled)
         self._parts = [self._engine.positions[:0]]
         self._n_chosen = 0
@@ -128,8 +132,13 @@ class DistanceSelector(Selector):
 
 def check_first_center(first_center: str) -> FirstCenter:
     """Returns ``first_center``, or raises an OrderingError that lists the valid values."""
-    if first_center == "uniform":
-        return "uniform"
-    if first_center == "max_norm":
-        return "max_norm"
-    raise OrderingError(f"first_center: expected one of uniform, max_norm, got {first_center!r}")
+    for valid in FIRST_CENTERS:
+        if first_center == valid:
+            return valid
+    names = ", ".join(FIRST_CENTERS)
+    raise OrderingError(f"first_center: expected one of {names}, got {first_center!r}")
+
+
+def _origin_of(rows: Factors) -> Factors:
+    zeros = (factor.new_zeros(1, factor.shape[1]) for factor in (rows.logit_grad, rows.penultimate))
+    return Factors.of(*zeros)

@@ -9,7 +9,7 @@ from typing import Any
 from bench import peers
 from lightning_badge import GradientEmbedding
 
-COUNTED = ("pairs", "multiplied", "blocks", "candidates", "accepted")
+COUNTED = ("pairs", "multiplied", "blocks", "candidates", "accepted", "evaluations", "columns")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Case:
         result = Result(self.name, len(pool), k)
         for name, peer in self.contestants.items():
             result.seconds[name] = []
-            peer.run(pool, min(k, 100))
+            peer.run(pool, min(k, 100, peer.at_most or 100))
             if peer.at_most and peer.at_most < k:
                 result.extrapolated.add(name)
         for _ in range(repeats):
@@ -98,7 +98,7 @@ class Case:
                 done = peer.run(pool, ranks)
                 result.seconds[name].append((time.perf_counter() - started) * k / ranks)
                 if counters := getattr(done, "counters", None):
-                    counts = {key: getattr(counters, key) for key in COUNTED}
+                    counts = {key: getattr(counters, key, 0) for key in COUNTED}
                     result.counts |= {f"{name} {key}": n for key, n in counts.items() if n}
         return result
 
@@ -164,6 +164,28 @@ CASES = {
             None,
             {"ours": OURS, "the post's loop": Peer(peers.dense_loop, at_most=50)},
         ),
+        Case(
+            "herding-15k",
+            15_000,
+            1_000,
+            {
+                "ours": Peer(peers.ours_maxherding),
+                "naive greedy, dense": Peer(peers.herding_loop, at_most=10),
+            },
+        ),
+        Case(
+            "herding-torch-15k",
+            15_000,
+            1_000,
+            {
+                "ours": Peer(peers.ours_maxherding),
+                "ours without numba": Peer(peers.maxherding_in_torch, at_most=100),
+            },
+        ),
+        Case("herding-full-15k", 15_000, None, {"ours": Peer(peers.ours_maxherding)}),
+        Case("uherding-15k", 15_000, 1_000, {"ours": Peer(peers.ours_uherding)}),
+        Case("herding-60k", 60_000, 1_000, {"ours": Peer(peers.ours_maxherding)}),
+        Case("herding-summands-60k", 60_000, 1_000, {"ours": Peer(peers.maxherding_summands)}),
         Case("first10-1m", 1_000_000, 10, {"ours": OURS}, data="concentrated"),
         Case("wide-200k", 200_000, None, {"ours": OURS}, data="wide"),
         Case("full-1m", 1_000_000, None, {"ours": OURS}, data="concentrated"),

@@ -57,6 +57,43 @@ def ours_k_center(pool: GradientEmbedding, k: int) -> LazyOrdering:
     return lazy
 
 
+def ours_maxherding(pool: GradientEmbedding, k: int, **options: Any) -> LazyOrdering:
+    """Orders the first ``k`` rows by MaxHerding over the activations."""
+    lazy = LazyOrdering(pool, "maxherding", **options)
+    lazy.take(k)
+    return lazy
+
+
+def maxherding_in_torch(pool: GradientEmbedding, k: int) -> LazyOrdering:
+    """The same with the torch back end."""
+    return ours_maxherding(pool, k, backend="torch")
+
+
+def maxherding_summands(pool: GradientEmbedding, k: int) -> LazyOrdering:
+    """The same, summed over a sample of 20,000 rows."""
+    return ours_maxherding(pool, k, summands=20_000)
+
+
+def ours_uherding(pool: GradientEmbedding, k: int) -> LazyOrdering:
+    """Orders the first ``k`` rows by UHerding over the activations."""
+    lazy = LazyOrdering(pool, "uherding")
+    lazy.take(k)
+    return lazy
+
+
+def herding_loop(pool: GradientEmbedding, k: int) -> None:
+    """MaxHerding one pick at a time: float32 similarities of all pairs, all gains anew."""
+    rows = torch.nn.functional.normalize(pool.penultimate, dim=1)
+    sigma = LazyOrdering(pool.take(slice(0, 2_000)), "maxherding").take(1).metadata["sigma"]
+    similarity = rows @ rows.T
+    similarity.mul_(2.0).sub_(2.0).div_(sigma**2).exp_()
+    best = torch.zeros(len(rows))
+    for _ in range(k):
+        # In blocks: a temporary of all pairs takes longer than the sums.
+        gains = [(part - best).clamp_(min=0).sum(dim=1) for part in torch.split(similarity, 256)]
+        best = torch.maximum(best, similarity[int(torch.cat(gains).argmax())])
+
+
 def factored_loop(pool: GradientEmbedding, k: int) -> None:
     """k-means++ one center at a time: factored float32 distances in torch."""
     a, h = pool.logit_grad, pool.penultimate

@@ -22,6 +22,8 @@ def test_keys_that_came_later_have_the_value_that_means_what_was_before() -> Non
     config: Any = upgraded({"data": {"_target_": FOLDER, "path": "a"}})
     assert config["data"] == {"validation": "auto", "_target_": FOLDER, "path": "a"}
     assert config["cold_start"] == "kmeans_pp"
+    config = upgraded({"strategy": {"name": "badge", "first_center": "max_norm"}})
+    assert config["strategy"] == {"name": "badge", "first_center": "max_norm", "trials": 1}
 
 
 def test_a_configuration_of_this_version_stays_as_it_is() -> None:

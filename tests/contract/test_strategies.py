@@ -137,7 +137,7 @@ def test_an_unknown_strategy_lists_the_known_ones() -> None:
 
 
 def test_an_unknown_argument_names_those_that_exist() -> None:
-    with pytest.raises(OrderingError, match="'badge' takes first_center; got first"):
+    with pytest.raises(OrderingError, match="'badge' takes first_center, trials; got first"):
         order(make_pool(3), "badge", first="uniform")
     with pytest.raises(OrderingError, match="no arguments of its own"):
         order(make_pool(3), "random", first_center="uniform")

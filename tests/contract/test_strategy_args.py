@@ -67,8 +67,12 @@ def test_an_unknown_argument_is_an_error_that_lists_the_known_ones(
     ("strategy", "arguments", "message"),
     [
         ("entropy", {"first_center": "max_norm"}, "'entropy' takes no .*; got first_center"),
-        ("badge", {"first_center": "last"}, "uniform, max_norm, got 'last'"),
-        ("coreset", {"first_center": "last"}, "uniform, max_norm, got 'last'"),
+        ("badge", {"first_center": "last"}, "uniform, max_norm, origin, got 'last'"),
+        ("badge", {"trials": 0}, "trials: expected an integer of 1 or more, got 0"),
+        ("maxherding", {"sigma": "far"}, "sigma: expected .* neighbour, labeled, got 'far'"),
+        ("uherding", {"uncertainty": "bald"}, "margin, entropy, least_confidence, got 'bald'"),
+        ("uherding", {"summands": 0}, "summands: expected .* above 0, or None for all, got 0"),
+        ("coreset", {"first_center": "last"}, "uniform, max_norm, origin, got 'last'"),
         ("batchbald", {"depth": -1}, "depth: expected an integer of 0 or more, got -1"),
         ("batchbald", {"configurations": 1.5}, "configurations: expected an integer .* 1.5"),
     ],
@@ -84,7 +88,9 @@ def test_an_invalid_value_is_an_error_at_construction(
 @pytest.mark.parametrize(
     ("strategy", "arguments"),
     [
-        ("badge", {"first_center": "max_norm"}),
+        ("badge", {"first_center": "origin", "trials": 8}),
+        ("badge_labeled", {"first_center": "origin", "trials": 2}),
+        ("maxherding", {"sigma": 0.5, "normalise": False, "summands": 3}),
         ("batchbald", {"depth": 2, "configurations": 7}),
     ],
 )

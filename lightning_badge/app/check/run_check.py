@@ -18,6 +18,7 @@ from rich.console import Console
 
 from lightning_badge.app.check.facts import check_facts
 from lightning_badge.app.check.show import show
+from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.fine_tune import check_fine_tune
 from lightning_badge.app.frozen_encoder import choose_encoder, sketch_features
@@ -53,8 +54,7 @@ def _main(config: DictConfig) -> None:
     fill_in(config, datamodule, width=chosen.encoder.width if chosen else None)
     if chosen is not None:
         sketch_features(chosen, datamodule)
-    budget = instantiate(config.budget)  # a budget that cannot be built fails here
-    del budget
+    check_coverage(config, instantiate(config.budget))
     seed = round_seed(config.seed, 0)
     seed_everything(seed, workers=True, verbose=False)
     model = instantiate(config.model)

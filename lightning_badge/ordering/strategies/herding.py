@@ -214,7 +214,7 @@ class GreedyCoverage(Selector):
         """Chooses the width and computes the first bounds of all gains."""
         if len(self.members) > LARGE_POOL and self._n_summands is None:
             _LOG.info(
-                "herding: %s rows, each a summand of each gain; summands=20000 samples them",
+                "herding: %s rows, each a summand of each gain; summands=20000 sums over a sample",
                 f"{len(self.members):,}",
             )
         self._place_on_grid()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
@@ -44,6 +45,7 @@ def badge(
     seed: int,
     backend: Backend,
     first_center: FirstCenter = "uniform",
+    trials: int = 1,
 ) -> Selector:
     """Draws rows with probability proportional to their squared distance to the nearest center.
 
@@ -54,21 +56,59 @@ def badge(
         embedding: The pool.
         seed: Seed of all random draws.
         backend: Computes distances.
-        first_center: ``uniform``, a uniform draw, or ``max_norm``, the embedding of the largest
-            norm.
+        first_center: ``uniform``, a uniform draw; ``max_norm``, the embedding of the largest norm;
+            or ``origin``: the origin is the first center, so that the first row is drawn by its
+            squared norm.
+        trials: Draw this many candidates for each rank, and choose the one after which the sum of
+            squared distances is smallest (greedy k-means++).
 
     Raises:
-        OrderingError: An unknown ``first_center``.
+        OrderingError: An unknown ``first_center``, or ``trials`` below 1.
     """
-    return KMeansPP(embedding, gradients, seed=seed, backend=backend, first_center=first_center)
+    return _badge(embedding, seed, backend, first_center, trials)
 
 
 @strategy("badge_labeled", measures_coverage=True)
 def badge_labeled(
-    embedding: GradientEmbedding, *, seed: int, backend: Backend, labeled: GradientEmbedding
+    embedding: GradientEmbedding,
+    *,
+    seed: int,
+    backend: Backend,
+    labeled: GradientEmbedding,
+    first_center: FirstCenter = "uniform",
+    trials: int = 1,
 ) -> Selector:
-    """BADGE with the embeddings of the labeled set as initial centers."""
-    return KMeansPP(embedding, gradients, seed=seed, backend=backend, labeled=labeled)
+    """BADGE with the embeddings of the labeled set as initial centers.
+
+    Args:
+        embedding: The pool.
+        seed: Seed of all random draws.
+        backend: Computes distances.
+        labeled: Embedding of the labeled set.
+        first_center: As in `badge`; ``origin`` adds a center, the others are used only if nothing
+            is labeled.
+        trials: As in `badge`.
+
+    Raises:
+        OrderingError: As in `badge`.
+    """
+    return _badge(embedding, seed, backend, first_center, trials, labeled)
+
+
+def _badge(
+    embedding: GradientEmbedding,
+    seed: int,
+    backend: Backend,
+    first_center: FirstCenter,
+    trials: int,
+    labeled: GradientEmbedding | None = None,
+) -> Selector:
+    if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
+        raise OrderingError(f"trials: expected an integer of 1 or more, got {trials!r}")
+    more: dict[str, Any] = {"first_center": first_center, "labeled": labeled}
+    if trials == 1:
+        return KMeansPP(embedding, gradients, seed=seed, backend=backend, **more)
+    return GreedyKMeansPP(embedding, gradients, trials, seed=seed, backend=backend, **more)
 
 
 @strategy("kmeans_pp_penultimate", measures_coverage=True)
@@ -219,3 +259,49 @@ class KMeansPP(DistanceSelector):
         self._block_size = state["block_size"]
         self._smallest, self._largest = state["blocks"]
         self._scatter = Scatter(*state["scatter"])
+
+
+class GreedyKMeansPP(KMeansPP):
+    """k-means++ with several candidates for each rank (Arthur & Vassilvitskii 2007, section 7).
+
+    Each rank depends on the ranks before it, so a block is one rank.
+
+    Args:
+        embedding: The pool.
+        view: Returns the factors between which distances are measured.
+        trials: Number of candidates for each rank.
+        **more: Arguments of `DistanceSelector`.
+    """
+
+    def __init__(self, embedding: GradientEmbedding, view: View, trials: int, **more: Any) -> None:
+        super().__init__(embedding, view, **more)
+        self._trials = trials
+
+    def _drawn_block(self) -> Block:
+        """Draws candidates, and returns the first of those that leave the smallest sum."""
+        engine = self._engine
+        mass = engine.mass()
+        before = float(mass.value)
+        if not np.isfinite(before):
+            raise OrderingError("squared distances overflow float64; scale the activations down")
+        if before == 0:
+            return self._tail()
+        uniforms = to_device(self._draws.random(self._trials), engine.positions.device)
+        slots, _ = mass.draw(uniforms)
+        best: tuple[float, Tensor, Tensor] | None = None
+        for slot in torch.unique(slots):
+            min_sq_dist = engine.with_centers(slot[None])
+            left = float(engine.mass(min_sq_dist).value)
+            if best is None or left < best[0]:
+                best = left, slot[None], min_sq_dist
+        assert best is not None  # there is at least one trial
+        after, chosen, min_sq_dist = best
+        engine.counters.blocks += 1
+        engine.counters.candidates += self._trials
+        engine.counters.accepted += 1
+        picks = Picks.of(
+            engine.positions[chosen].cpu(),
+            engine.min_sq_dist[chosen].cpu(),
+            self._scatter.coverage(np.array([after])),
+        )
+        return Block(picks, {"slots": chosen, "min_sq_dist": min_sq_dist})

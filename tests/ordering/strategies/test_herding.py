@@ -213,6 +213,16 @@ def test_certain_rows_have_no_weight(measure: str) -> None:
     assert (ordering.gains[1:] < 1e-20).all()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_pool_without_uncertain_rows_keeps_its_order(backend: str) -> None:
+    logits = torch.zeros(9, 2)
+    logits[:, 0] = 2_000.0
+    pool = GradientEmbedding.from_logits(torch.eye(9), logits)
+    ordering = order(pool, "uherding", backend=backend)
+    assert list(ordering) == list(range(9))
+    assert (ordering.gains == 0).all()
+
+
 def test_uherding_needs_class_probabilities() -> None:
     dense = GradientEmbedding.from_dense(torch.eye(3))
     with pytest.raises(OrderingError, match="needs class probabilities"):
@@ -257,3 +267,59 @@ def test_equal_rows_alone_are_similar_if_sigma_is_0() -> None:
         [True, False, True],
     ]
     assert found.unique().tolist() == [0, ONE]
+
+
+def low_rank(n: int, width: int = 96, seed: int = 0) -> np.ndarray:
+    """Returns rows that are near a subspace of few dimensions, as activations often are."""
+    generator = np.random.default_rng(seed)
+    axes = generator.normal(size=(8, width))
+    rows = clusters(n, seed, width=8) @ axes + 0.05 * generator.normal(size=(n, width))
+    return np.maximum(rows, 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["maxherding", "uherding"])
+@pytest.mark.parametrize("sigma", ["neighbour", 1e-5, 3.0])
+@pytest.mark.parametrize("summands", [None, 300])
+def test_numba_equals_torch_on_wide_rows(name: str, sigma: object, summands: int | None) -> None:
+    pool = pool_of(low_rank(900))
+    arguments = {"k": 200, "sigma": sigma, "summands": summands, "seed": 2}
+    found, expected = (order(pool, name, backend=it, **arguments) for it in ("numba", "torch"))
+    assert list(found) == list(expected)
+    np.testing.assert_array_equal(found.gains, expected.gains)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_little_memory_changes_nothing(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning_badge.kernels.numba_pruned import herding as pruned
+
+    pool = pool_of(low_rank(700))
+    expected = order(pool, "maxherding", backend=backend)
+    monkeypatch.setattr(kernel, "KEPT_BYTES", 700 * 4 * 20)
+    monkeypatch.setattr(pruned, "KEPT", 700 * 20)
+    lazy = LazyOrdering(pool, "maxherding", backend=backend)
+    assert list(lazy.take()) == list(expected)
+    assert lazy.counters.columns > 800  # some were computed again
+
+
+@pytest.mark.parametrize(("backend", "a_rank"), [("torch", 75), ("numba", 25)])
+def test_few_gains_are_evaluated(backend: str, a_rank: int) -> None:
+    """A naive greedy selection evaluates 2,000 gains for each of the 500 ranks."""
+    lazy = LazyOrdering(pool_of(low_rank(2_000)), "maxherding", backend=backend)
+    lazy.take(500)
+    counters = lazy.counters
+    assert counters.evaluations < a_rank * 500
+    assert counters.columns <= 2_000
+
+
+def test_bounds_of_all_gains_hold_and_are_tight() -> None:
+    from lightning_badge.kernels.numba_pruned.herding import PrunedHerding
+
+    grid = on_grid(low_rank(500))
+    weights = torch.randint(0, 2**19, (500,), generator=torch.Generator().manual_seed(0))
+    falloff = falloff_of(0.2, 2.0**-25)
+    best = similarities(grid, grid.take(slice(3)), falloff).amax(dim=1)
+    arguments = grid, falloff, weights, kernel.HerdingCounters()
+    exact = kernel.DenseHerding(*arguments).bounds(best)
+    bounds = PrunedHerding(*arguments).bounds(best)
+    assert (bounds >= exact).all()
+    assert float(bounds.sum()) < 1.1 * float(exact.sum())

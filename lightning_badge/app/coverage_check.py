@@ -1,0 +1,22 @@
+"""Checks that the strategy measures what the budget reads, before anything is trained."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_badge.exceptions import BudgetError
+from lightning_badge.loop.budget import CoverageBudget
+from lightning_badge.ordering import STRATEGIES
+
+
+def check_coverage(config: DictConfig, budget: Any) -> None:
+    """Raises a BudgetError if ``budget=coverage`` meets a strategy without coverage."""
+    name = OmegaConf.select(config, "strategy.name")
+    if not isinstance(budget, CoverageBudget) or name not in STRATEGIES:
+        return
+    if not STRATEGIES[name].measures_coverage:
+        measuring = ", ".join(key for key, it in sorted(STRATEGIES.items()) if it.measures_coverage)
+        raise BudgetError(
+            f"budget=coverage: strategy {name!r} does not measure coverage, the share of the "
+            f"scatter of gradient embeddings; use one of {measuring}, or another budget"
+        )

@@ -1,0 +1,44 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from lightning_badge.app.coverage_check import check_coverage
+from lightning_badge.exceptions import BudgetError
+from lightning_badge.loop.budget import CoverageBudget, FixedBudget
+
+COVERAGE = CoverageBudget(coverage=0.5, high=9)
+
+
+@pytest.mark.parametrize("name", ["maxherding", "uherding", "coreset", "random"])
+def test_a_strategy_without_coverage_is_an_error_that_says_why(name: str) -> None:
+    config = OmegaConf.create({"strategy": {"name": name}})
+    message = f"{name!r} does not measure coverage.* use one of badge, badge_labeled, kmeans"
+    with pytest.raises(BudgetError, match=message):
+        check_coverage(config, COVERAGE)
+    check_coverage(config, FixedBudget(k=3))
+
+
+def test_a_strategy_with_coverage_or_of_somebody_else_passes() -> None:
+    check_coverage(OmegaConf.create({"strategy": {"name": "badge"}}), COVERAGE)
+    check_coverage(OmegaConf.create({"strategy": {"name": "mine"}}), COVERAGE)
+    check_coverage(OmegaConf.create({}), COVERAGE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["loop", "check"])
+def test_the_commands_end_before_training(command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "lightning_badge", command, "strategy=uherding"),
+            *("budget=coverage", f"run_dir={tmp_path / 'run'}"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "budget=coverage: strategy 'uherding' does not measure coverage" in done.stderr
+    assert not (tmp_path / "run" / "config.yaml").exists()
