@@ -59,11 +59,11 @@ class FeatureStore:
         EncoderError: The folder or a file in it cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
         with self._one_line("cannot be used"):
-            folder.mkdir(parents=True, exist_ok=True)
-        self._database = Database(folder / DATABASE, _SCHEMA, error=EncoderError, timeout_s=30.0)
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._database = Database(self.folder / DATABASE, _SCHEMA, error=EncoderError, timeout_s=30.0)
 
     def close(self) -> None:
         """Closes the database; arrays that were read stay valid."""
