@@ -109,6 +109,8 @@ def sketch_features(chosen: Chosen, datamodule: ActiveLearningDataModule) -> Non
         samples = Numbered(samples.keys)
     n = len(samples.keys)
     spread = np.linspace(0, n - 1, min(n, _SKETCHED)).astype(int).tolist()
+    if lengths := encoder.lengths(samples.read(spread)):  # as the batches of a run
+        spread = [spread[place] for place in np.argsort(lengths, kind="stable").tolist()]
     began, parts = time.perf_counter(), []
     with torch.inference_mode():
         for start in range(0, len(spread), encoder.batch_size):

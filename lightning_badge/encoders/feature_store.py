@@ -63,7 +63,9 @@ class FeatureStore:
         self.folder = Path(folder)
         with self._one_line("cannot be used"):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self._database = Database(self.folder / DATABASE, _SCHEMA, error=EncoderError, timeout_s=30.0)
+        self._database = Database(
+            self.folder / DATABASE, _SCHEMA, error=EncoderError, timeout_s=30.0
+        )
 
     def close(self) -> None:
         """Closes the database; arrays that were read stay valid."""
