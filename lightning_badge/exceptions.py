@@ -39,3 +39,7 @@ class BudgetError(BadgeError, ValueError):
 
 class RunDirectoryError(BadgeError, RuntimeError):
     """A run directory that is in use, damaged, or belongs to another configuration."""
+
+
+class EncoderError(BadgeError, ValueError):
+    """An encoder that cannot be used, or features of another encoder or of other data."""

@@ -62,6 +62,12 @@ def test_the_page_about_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_page_about_encoders(tmp_path: Path) -> None:
+    (code,) = blocks("docs/encoders.md")
+    run(code, tmp_path)
+
+
+@pytest.mark.slow
 def test_the_strategy_of_the_contributors_page(tmp_path: Path) -> None:
     """It is short, ranks by norm, and takes what arrives."""
     (code, *_) = blocks("CONTRIBUTING.md")
@@ -120,6 +126,7 @@ def test_every_marked_block_is_run_by_a_test() -> None:
     marked = {page.name: page.read_text(encoding="utf-8").count(MARK) for page in PAGES}
     assert {name: n for name, n in marked.items() if n} == {
         "callback.md": 2,
+        "encoders.md": 1,
         "folder.md": 1,
         "without_trainer.md": 2,
         "CONTRIBUTING.md": 3,

@@ -38,10 +38,12 @@ USERS = {
     "matplotlib": {"callback", "metrics", "research", "viz"},
     "numba": {"kernels"},
     "numpy": set(ROWS) - {"exceptions", "namespaces"},
-    "PIL": {"app", "datamodule", "examples", "labelers", "research", "viz"},
+    "PIL": {"app", "datamodule", "encoders", "examples", "labelers", "research", "viz"},
+    "huggingface_hub": {"encoders"},
     "jinja2": {"app"},
     "pyarrow": {
-        *("app", "datamodule", "embedding_files", "labelers", "ordering_file", "review_file"),
+        *("app", "datamodule", "embedding_files", "encoders", "labelers", "ordering_file"),
+        "review_file",
     },
     "rich": {"app", "loop", "progress"},
     "safetensors": {"embedding_files"},
@@ -51,7 +53,7 @@ USERS = {
     "tokenizers": {"examples"},
     "torch": {*COMPUTING, "app", "embedding_files", "encoders", "examples", "loop", "research"},
     "torchmetrics": {"examples", "loop", "metrics"},
-    "transformers": {"examples"},
+    "transformers": {"encoders", "examples"},
     "triton": {"kernels"},
     "uvicorn": {"labelers"},
     "yaml": {"app", "store"},
@@ -63,7 +65,7 @@ STDLIB_AND_NUMPY = (
 )
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),
-    *("starlette", "transformers", "triton", "uvicorn"),
+    *("huggingface_hub", "starlette", "transformers", "triton", "uvicorn"),
 }
 # Compilers and web packages, and the only folder whose modules may import each of them. These
 # modules are imported on first use. The folder's __init__ must not import the package.

@@ -9,13 +9,20 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 
 
-def fill_in(config: DictConfig, datamodule: ActiveLearningDataModule) -> None:
+def fill_in(
+    config: DictConfig, datamodule: ActiveLearningDataModule, *, width: int | None = None
+) -> None:
     """Sets ``classes``, their names, ``in_channels``, ``in_features`` and ``kind`` from the data.
+
+    Args:
+        config: The configuration.
+        datamodule: The data.
+        width: Width of the features that the model gets in place of the samples, if any.
 
     Raises:
         MisconfigurationException: The model needs a value that these data do not have.
     """
-    shape = _input_shape(datamodule)
+    shape = _input_shape(datamodule) if width is None else (width,)
     config.classes = datamodule.class_names and len(datamodule.class_names)
     config.class_names = datamodule.class_names and list(map(str, datamodule.class_names))
     config.in_channels = shape[0] if len(shape) == 3 else None

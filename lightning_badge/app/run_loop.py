@@ -20,6 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
+from lightning_badge.app.fine_tune import check_fine_tune, fine_tune_if_ended
+from lightning_badge.app.frozen_encoder import choose_encoder, embed_data
 from lightning_badge.app.handover.export_run import export_if_ended
 from lightning_badge.app.supervise.child_side import is_supervised
 from lightning_badge.app.supervise.plan import PAGE
@@ -69,11 +71,13 @@ def _main(config: DictConfig) -> float:
     _check_page(config)
     datamodule = instantiate(config.data)
     check_consensus(config.consensus)
+    chosen = choose_encoder(config, datamodule)
+    check_fine_tune(config, chosen)
     check_cold_start(config.cold_start)
     budget = instantiate(config.budget)
     check_coverage(config, budget)
     labelers = instantiate(config.labelers)(datamodule, Path(config.run_dir).expanduser().resolve())
-    fill_in(config, datamodule)
+    fill_in(config, datamodule, width=chosen.encoder.width if chosen else None)
     identity = _identify(config, datamodule, labelers)
     make_model = partial(_make_model, config, datamodule)
     make_round_trainer = partial(_make_trainer, config)
@@ -86,6 +90,8 @@ def _main(config: DictConfig) -> float:
             begun = run_directory.metrics_path(0).exists() or bool(store.answers())
             run_directory.ensure_identity(*identity, begun=begun, upgrade=upgraded)
             store.set_consensus(config.consensus)
+            if chosen is not None:
+                embed_data(chosen, datamodule, run_directory.path, progress=config.progress)
             metric = ActiveLearningLoop(
                 make_model,
                 make_round_trainer,
@@ -96,6 +102,8 @@ def _main(config: DictConfig) -> float:
                 run_directory,
                 **{key: config[key] for key in LOOP_KEYS},
             ).run()
+            if config.fine_tune and chosen is not None:
+                fine_tune_if_ended(config, datamodule, chosen, run_directory)
     is_wanted = isinstance(datamodule, FolderDataModule) if config.export is None else config.export
     if is_wanted and (exported := export_if_ended(run_directory.path)):
         print(f"labels, model, predictions and report: {exported.path}", file=sys.stderr)

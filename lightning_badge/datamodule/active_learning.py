@@ -1,6 +1,6 @@
 """The labeled set that a model trains on, and the pool of all other samples."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, RandomSampler, default_collate
 
+from lightning_badge.datamodule.arguments import (
+    as_labels,
+    check_count,
+    check_length,
+    known_labels,
+)
 from lightning_badge.datamodule.dataset_view import (
     CollatePoolBatch,
     DatasetView,
@@ -22,6 +28,7 @@ from lightning_badge.datamodule.dataset_view import (
     with_target,
 )
 from lightning_badge.datamodule.initial_draw import draw_initial
+from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
 from lightning_badge.namespaces import inherited, join_namespaces
@@ -95,6 +102,8 @@ class ActiveLearningDataModule(LightningDataModule):
         ([0, 1, 4, 7], 6)
     """
 
+    cold_start: Callable[[], GradientEmbedding]  # only of data that can be ordered without a model
+
     def __init__(
         self,
         train: MapStyle,
@@ -117,25 +126,25 @@ class ActiveLearningDataModule(LightningDataModule):
     ) -> None:
         join_namespaces(ActiveLearningDataModule, "LightningDataModule")
         super().__init__()
-        _check_count("batch_size", batch_size, least=1)
-        _check_count("eval_batch_size", 1 if eval_batch_size is None else eval_batch_size, least=1)
-        _check_count("num_workers", num_workers, least=0)
+        check_count("batch_size", batch_size, least=1)
+        check_count("eval_batch_size", 1 if eval_batch_size is None else eval_batch_size, least=1)
+        check_count("num_workers", num_workers, least=0)
         n = sample_count(train, "train")
         for name, data in (("val", val), ("test", test), ("evaluation_view", evaluation_view)):
             if data is not None:
                 sample_count(data, name)
         self._train, self._val, self._test = train, val, test
         self._evaluation_view = train if evaluation_view is None else evaluation_view
-        _check_length("evaluation_view", self._evaluation_view, n)
+        check_length("evaluation_view", self._evaluation_view, n)
         self.class_names = None if class_names is None else tuple(class_names)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
-        self._target_key = target_key
+        self.target_key = target_key
         self._collate_fn = collate_fn or default_collate
         self._loader_args: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory}
         self._ids = as_sample_ids(range(n) if sample_ids is None else sample_ids)
-        _check_length("sample_ids", self._ids, n)
-        self._known = _known_labels(train, labels)
+        check_length("sample_ids", self._ids, n)
+        self._known = known_labels(train, labels)
         self._is_labeled = np.zeros(n, dtype=np.bool_)
         self._is_discarded = np.zeros(n, dtype=np.bool_)
         self.validation_ids = self._reserve(validation_ids)
@@ -159,6 +168,28 @@ class ActiveLearningDataModule(LightningDataModule):
     def source(self) -> str:
         """Identifies the data, so that a run is not continued with others."""
         return fingerprint(self._ids)
+
+    def data_sets(self) -> dict[str, MapStyle]:
+        """Returns the data sets by ``train``, ``val`` and ``test``, without augmentation."""
+        parts = {"train": self._evaluation_view, "val": self._val, "test": self._test}
+        return {name: data for name, data in parts.items() if data is not None}
+
+    def replace_data(
+        self,
+        parts: Mapping[str, MapStyle],
+        collate_fn: Callable[[list[Any]], Any] = default_collate,
+    ) -> None:
+        """Replaces the data sets by others with the same samples, as pairs (input, target).
+
+        Args:
+            parts: Those of `data_sets`, by the same names and as long.
+            collate_fn: Makes a batch of a list of pairs.
+        """
+        for name, data in self.data_sets().items():
+            check_length(name, parts[name], len(data), "samples")
+        self._train = self._evaluation_view = parts["train"]
+        self._val, self._test = parts.get("val"), parts.get("test")
+        self.target_key, self._collate_fn = 1, collate_fn
 
     @property
     def sample_ids(self) -> SampleIds:
@@ -203,11 +234,11 @@ class ActiveLearningDataModule(LightningDataModule):
             ids = list(ids)
         positions = self._positions_outside_labeled(ids)
         if labels is not None:
-            given = _as_labels(labels)
-            _check_length("labels", given, len(positions), "ids")
+            given = as_labels(labels)
+            check_length("labels", given, len(positions), "ids")
             sample = self._evaluation_view[positions[0]] if positions else None
             for label in given:
-                with_target(sample, self._target_key, label)
+                with_target(sample, self.target_key, label)
             self._given.update(zip(positions, given, strict=True))
         self._is_labeled[positions] = True
         self._is_discarded[positions] = False
@@ -252,7 +283,7 @@ class ActiveLearningDataModule(LightningDataModule):
         labels = (
             self._given[position]
             if position in self._given
-            else as_label(target_of(items[row], self._target_key))
+            else as_label(target_of(items[row], self.target_key))
             for row, position in enumerate(positions)
         )
         return dict(zip(self.labeled_ids.tolist(), labels, strict=True))
@@ -350,7 +381,7 @@ class ActiveLearningDataModule(LightningDataModule):
         )
 
     def _view(self, data: MapStyle, is_chosen: npt.NDArray[np.bool_]) -> DatasetView:
-        return DatasetView(data, np.flatnonzero(is_chosen), dict(self._given), self._target_key)
+        return DatasetView(data, np.flatnonzero(is_chosen), dict(self._given), self.target_key)
 
     def _eval_loader(self, data: Any, **arguments: Any) -> DataLoader[Any]:
         batch_size = self.batch_size if self.eval_batch_size is None else self.eval_batch_size
@@ -368,31 +399,3 @@ class ActiveLearningDataModule(LightningDataModule):
 
 
 join_namespaces(ActiveLearningDataModule, "LightningDataModule")
-
-
-def _check_length(name: str, given: Sized, expected: int, of: str = "training samples") -> None:
-    if len(given) != expected:
-        raise LabelError(f"{name}: expected one for each of {expected} {of}, got {len(given)}")
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise MisconfigurationException(
-            f"{name}: expected an integer of {least} or more, got {value!r}"
-        )
-
-
-def _as_labels(labels: Iterable[Any]) -> list[Label]:
-    return [as_label(label) for label in (labels.tolist() if hasattr(labels, "tolist") else labels)]
-
-
-def _known_labels(train: MapStyle, labels: Iterable[Any] | None) -> list[Label] | None:
-    if labels is not None:
-        known = _as_labels(labels)
-        _check_length("labels", known, len(train))
-        return known
-    try:
-        known = _as_labels(getattr(train, "targets", ()))
-    except (TypeError, LabelError):  # ``targets`` of another meaning, say boxes to detect
-        return None
-    return known if len(known) == len(train) else None

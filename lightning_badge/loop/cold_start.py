@@ -18,6 +18,7 @@ from lightning_badge.ordering_file import write_ordering
 COLD_STARTS = {
     "kmeans_pp": ("kmeans_pp_penultimate", "k-means++ over the samples themselves"),
     "k_center": ("coreset", "k-center over the samples themselves"),
+    "maxherding": ("maxherding", "greedy coverage of the pool (maxherding)"),
     "random": ("random", "a random order"),
 }
 _log = logging.getLogger(__name__)

@@ -91,7 +91,10 @@ def measure(
     steps = _steps(planned, batches)
     limits = {"max_steps": STEPS, "max_epochs": -1, "limit_val_batches": 0}
     trainer = make_trainer(**few, **limits, callbacks=[clock])
+    began = time.perf_counter()
     trainer.fit(model, datamodule=datamodule)
+    if trainer.global_step < STEPS and trainer.should_stop:  # it has solved its problem
+        steps, clock.times = 1, [0.0] * _WARM_UP + [began, time.perf_counter()]
     pool_s, embedding = _capture(
         model.to(trainer.strategy.root_device), datamodule, head=head, loss=loss
     )

@@ -20,6 +20,8 @@ from lightning_badge.app.check.facts import check_facts
 from lightning_badge.app.check.show import show
 from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
+from lightning_badge.app.fine_tune import check_fine_tune
+from lightning_badge.app.frozen_encoder import choose_encoder, sketch_features
 from lightning_badge.app.run_loop import CONFIGS, config_keys
 from lightning_badge.loop.cold_start import check_cold_start
 from lightning_badge.loop.train_round import round_seed
@@ -46,8 +48,12 @@ def _main(config: DictConfig) -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     datamodule = instantiate(config.data)
     check_consensus(config.consensus)
+    chosen = choose_encoder(config, datamodule)
+    check_fine_tune(config, chosen)
     check_cold_start(config.cold_start)
-    fill_in(config, datamodule)
+    fill_in(config, datamodule, width=chosen.encoder.width if chosen else None)
+    if chosen is not None:
+        sketch_features(chosen, datamodule)
     check_coverage(config, instantiate(config.budget))
     seed = round_seed(config.seed, 0)
     seed_everything(seed, workers=True, verbose=False)

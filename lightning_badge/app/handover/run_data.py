@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from lightning_badge.app.earlier_configs import upgraded
+from lightning_badge.app.frozen_encoder import read_features
 from lightning_badge.app.status.run_files import RunFiles, read_run
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import RunDirectoryError
@@ -69,6 +70,7 @@ def load_run(path: Path, overrides: Sequence[str] = (), *, round: int | None = N
     chosen, checkpoint = _choose(files, round)
     config = _changed(upgraded(files.config), overrides)
     datamodule: ActiveLearningDataModule = instantiate(OmegaConf.create(config["data"]))
+    read_features(config, datamodule, files.path)
     labeled_set = LabeledSet(datamodule)
 
     def prepare(store: LabelStore) -> None:

@@ -35,7 +35,7 @@ class Rows:
 
 
 def row_file(path: Path, not_data: Collection[Path] = ()) -> Path:
-    """Returns the file with the rows: the path itself, or the only such file of the folder.
+    """Returns the file with the rows: the path itself, or the folder's only one or its ``train``.
 
     Args:
         path: A file or a folder.
@@ -56,6 +56,8 @@ def row_file(path: Path, not_data: Collection[Path] = ()) -> Path:
         for file in path.iterdir()
         if file.suffix.lower() in SUFFIXES and file.is_file() and file.resolve() not in excluded
     )
+    if len(files) > 1 and len(train := [file for file in files if file.stem == "train"]) == 1:
+        files = train
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
         raise BadgeError(
