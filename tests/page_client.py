@@ -15,7 +15,7 @@ import uvicorn
 
 from lightning_badge.labelers.page.address import Address, bound_socket, token_of
 from lightning_badge.labelers.page.app import make_app
-from lightning_badge.labelers.page.office import Office
+from lightning_badge.labelers.page.api import Api
 from lightning_badge.labelers.page.serve import Binding, server_config
 
 
@@ -113,13 +113,13 @@ def waits_until(is_so: Callable[[], object], *, at_most_s: float = 60.0) -> None
 
 
 @contextmanager
-def serving(path: Path, *, static: Path | None = None, **office: Any) -> Iterator[str]:
+def serving(path: Path, *, static: Path | None = None, **options: Any) -> Iterator[str]:
     """Yields the address with the token of a page that a thread serves."""
     with bound_socket(path, "127.0.0.1", None) as bound:
         address = Address("127.0.0.1", bound.getsockname()[1], token_of(path))
-        desk = Office(path, address.run_id, **office)
+        api = Api(path, address.run_id, **options)
         folder = {} if static is None else {"static": static}
-        server = uvicorn.Server(server_config(make_app(desk, address, **folder), Binding()))
+        server = uvicorn.Server(server_config(make_app(api, address, **folder), Binding()))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
         try:
@@ -129,4 +129,4 @@ def serving(path: Path, *, static: Path | None = None, **office: Any) -> Iterato
         finally:
             server.should_exit = True
             thread.join()
-            desk.close()
+            api.close()

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.labelers.page.address import Address
 from lightning_badge.labelers.page.calls import CallError
-from lightning_badge.labelers.page.office import NAMES, Office
+from lightning_badge.labelers.page.api import NAMES, Api
 from lightning_badge.labelers.page.pictures import PictureError, picture_of
 from lightning_badge.labelers.page.security import Guard
 
@@ -31,16 +31,16 @@ _KINDS = {".js": "text/javascript", ".svg": "image/svg+xml"}
 _log = logging.getLogger(__name__)
 
 
-def make_app(office: Office, address: Address, *, static: Path = STATIC) -> Starlette:
+def make_app(api: Api, address: Address, *, static: Path = STATIC) -> Starlette:
     """Returns the application.
 
     Args:
-        office: Answers the calls.
+        api: Answers the calls.
         address: Where the page is served.
         static: The folder of the page's own files, which are read now.
     """
     files = {path.name: _StaticFile(path) for path in static.glob("*") if path.is_file()}
-    pictures = _Pictures(office)
+    pictures = _Pictures(api)
 
     async def index(request: Request) -> Response:
         return _static(request, files.get("index.html"))
@@ -53,7 +53,7 @@ def make_app(office: Office, address: Address, *, static: Path = STATIC) -> Star
             Route("/", index),
             Route("/static/{name}", static_file),
             Route("/sample/{key}", pictures.send),
-            *(Route(f"/api/{name}", _call(office, name), methods=["POST"]) for name in NAMES),
+            *(Route(f"/api/{name}", _call(api, name), methods=["POST"]) for name in NAMES),
         ],
         middleware=[Middleware(Guard, address=address)],
         exception_handlers={404: _not_found, 405: _not_found},
@@ -82,12 +82,12 @@ def _static(request: Request, file: _StaticFile | None) -> Response:
 class _Pictures:
     """Sends pictures; at most two are decoded at a time."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, api: Api) -> None:
+        self._api = api
         self._decoders = ThreadPoolExecutor(_PICTURES_AT_ONCE, "pictures")
 
     async def send(self, request: Request) -> Response:
-        run = await self._office.opened()
+        run = await self._api.opened()
         sample_id = None if run is None else run.samples.id_of(request.path_params["key"])
         source = None if run is None or sample_id is None else run.samples.picture(sample_id)
         if source is None:
@@ -107,11 +107,11 @@ class _Pictures:
         )
 
 
-def _call(office: Office, name: str) -> Callable[[Request], Awaitable[Response]]:
+def _call(api: Api, name: str) -> Callable[[Request], Awaitable[Response]]:
     async def call(request: Request) -> Response:
         try:
             body = _object(await request.body())
-            return JSONResponse(await office.call(name, body))
+            return JSONResponse(await api.call(name, body))
         except CallError as error:
             return _error(error.status, str(error))
         except BadgeError as error:

@@ -17,7 +17,7 @@ from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labelers.page.address import Address, bound_socket, is_loopback, token_of
 from lightning_badge.labelers.page.app import make_app
 from lightning_badge.labelers.page.connections import BoundedProtocol
-from lightning_badge.labelers.page.office import Office
+from lightning_badge.labelers.page.api import Api
 from lightning_badge.labelers.page.page_files import is_whole, page_path
 
 TERMINATED = 143  # the exit status of a process ended by SIGTERM: 128 + 15
@@ -99,11 +99,11 @@ def serve(run_path: Path, binding: Binding) -> None:
         def is_ours() -> bool:
             return own == _identity(run_path)
 
-        office = Office(run_path, address.run_id, is_ours=is_ours)
-        stack.callback(office.close)
-        office.begin()
+        api = Api(run_path, address.run_id, is_ours=is_ours)
+        stack.callback(api.close)
+        api.begin()
         _announce(run_path, address)
-        server = _Server(server_config(make_app(office, address), binding))
+        server = _Server(server_config(make_app(api, address), binding))
         server.is_ours = is_ours
         server.run(sockets=[bound])
         if not is_ours():

@@ -65,7 +65,7 @@ def test_no_torch_is_imported() -> None:
 import sys
 from lightning_badge.app import main
 from lightning_badge.app.commands import label
-from lightning_badge.labelers.page import app, serve, review, office
+from lightning_badge.labelers.page import app, serve, review, api
 heavy = {"torch", "lightning", "pandas", "matplotlib", "hydra"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -1,9 +1,9 @@
-// Wires the page: keys and buttons to the desk and the review, replies of the server to both.
+// Wires the page: keys and buttons to labeling and review, replies of the server to both.
 
 import { ClassPad } from "./class_pad.js";
 import { COMMANDS, commandOf, isElsewhere, singleKeys } from "./commands.js";
 import { Conversation } from "./conversation.js";
-import { Desk } from "./desk.js";
+import { Labeling } from "./labeling.js";
 import { askClass, askFlag, askName, closes, isOpen, showExamples, showGuidelines, showHelp } from "./dialogs.js";
 import { $, button, count, counted } from "./elements.js";
 import { Notices, showProgress } from "./notices.js";
@@ -19,10 +19,10 @@ let progress = null; // as the server sent it last
 const notices = new Notices();
 const outbox = new Outbox();
 const pad = new ClassPad($("pad"), {
-  choose: (label) => desk.answer("label", label),
-  add: (name) => (name === null ? desk.current && askClass(addClass) : addClass(name)),
+  choose: (label) => labeling.answer("label", label),
+  add: (name) => (name === null ? labeling.current && askClass(addClass) : addClass(name)),
 });
-const desk = new Desk(outbox, pad, {
+const labeling = new Labeling(outbox, pad, {
   author: () => conversation.author,
   round: () => progress?.round ?? 0,
   sent: () => conversation.wake(),
@@ -33,27 +33,27 @@ const desk = new Desk(outbox, pad, {
 });
 const conversation = new Conversation(outbox, {
   opened, reply, refused, trouble,
-  isEmpty: () => !desk.held.current,
-  dropUnseen: () => desk.held.dropUnseen(),
+  isEmpty: () => !labeling.held.current,
+  dropUnseen: () => labeling.held.dropUnseen(),
 });
 const why = new Why((name, body) => conversation.read(name, body));
 const review = new Review({
   read: (name, body) => conversation.read(name, body),
-  correct: (item, status, label) => desk.correct(item, status, label),
+  correct: (item, status, label) => labeling.correct(item, status, label),
   annotator: () => conversation.labeler,
   close: () => showReview(false),
 });
 
 const actions = {
-  skip: () => desk.answer("skip"),
-  undo: () => desk.undo(),
-  zoom: () => desk.zoom.step(),
-  flag: () => desk.current && flag(desk.current),
+  skip: () => labeling.answer("skip"),
+  undo: () => labeling.undo(),
+  zoom: () => labeling.zoom.step(),
+  flag: () => labeling.current && flag(labeling.current),
   guidelines: () => {
     showGuidelines(page);
     conversation.reopen(); // there may be more examples now
   },
-  why: () => why.toggle(desk.held.current ?? null, page.classes),
+  why: () => why.toggle(labeling.held.current ?? null, page.classes),
   review: () => showReview(true),
   help: () => showHelp(page),
 };
@@ -66,7 +66,7 @@ function opened(answer) {
   $("title").textContent = title;
   if (!isSame) pad.draw(page); // else what is typed or chosen stays
   page.isSearch = pad.isSearch;
-  desk.open(page);
+  labeling.open(page);
   showExamples(page);
   reply(answer);
   focusSearch();
@@ -78,8 +78,8 @@ function reply({ items, progress: now }) {
   const before = progress;
   progress = now;
   const isNewRound = before !== null && before.round !== null && now.round > before.round;
-  if (items) desk.take(items, now);
-  else if (!desk.held.current) desk.show(now);
+  if (items) labeling.take(items, now);
+  else if (!labeling.held.current) labeling.show(now);
   if (isNewRound) {
     notices.pass(`A better ordering is in use: round ${now.round}.`);
     conversation.swap(); // what is on screen stays; the rest comes by the new ordering
@@ -91,11 +91,11 @@ function reply({ items, progress: now }) {
 
 function refreshProgress() {
   if (!progress) return;
-  showProgress(progress, desk.pace.perMinute());
-  const isTraining = progress.state === "training" && desk.held.current;
+  showProgress(progress, labeling.pace.perMinute());
+  const isTraining = progress.state === "training" && labeling.held.current;
   notices.set("training", isTraining ? "A model is training. Go on: nothing waits for it." : null);
   const isEnd = { ended: "The run is complete.", allowance_used: "That is all for today." }[progress.state];
-  notices.set("end", isEnd && desk.held.current ? `${isEnd} This sample may still be answered.` : null);
+  notices.set("end", isEnd && labeling.held.current ? `${isEnd} This sample may still be answered.` : null);
 }
 
 function refused(reasons) {
@@ -114,7 +114,7 @@ function trouble(error) {
 }
 
 function addClass(name) {
-  desk.answer("label", null, name);
+  labeling.answer("label", null, name);
 }
 
 function flag(item) {
@@ -144,7 +144,7 @@ function focusSearch() {
 function startAs(name) {
   sessionStorage.setItem(NAME, name);
   $("name").textContent = name;
-  desk.leave();
+  labeling.leave();
   progress = null;
   conversation.startAs(name);
 }
@@ -172,7 +172,7 @@ function act(name, event) {
 /** Escape: normal size again, else close the panel. */
 function leave(event) {
   event.preventDefault();
-  if (desk.zoom.isZoomed) desk.zoom.out();
+  if (labeling.zoom.isZoomed) labeling.zoom.out();
   else why.close();
 }
 

@@ -10,7 +10,7 @@ import { Zoom } from "./zoom.js";
 
 const HISTORY = "lightning_badge_history"; // in sessionStorage: undo goes on after a reload
 
-export class Desk {
+export class Labeling {
   zoom = new Zoom($("stage"));
   pace = new Pace();
   held;

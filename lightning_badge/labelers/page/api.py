@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.labelers.page.calls import CallError, labeler_of
-from lightning_badge.labelers.page.desk import LEASE_SECONDS, Desk
+from lightning_badge.labelers.page.session_calls import LEASE_SECONDS, SessionCalls
 from lightning_badge.labelers.page.open_run import OpenRun, stamp
 from lightning_badge.labelers.page.review import Reviewer
 
@@ -22,7 +22,7 @@ _NOT_BEGUN = "the run has not begun; try again in a moment"
 _log = logging.getLogger(__name__)
 
 
-class Office:
+class Api:
     """Answers the calls of a page; waits for a run that has not begun.
 
     Args:
@@ -48,7 +48,7 @@ class Office:
         self._stamp: Mapping[str, Any] | None = None
         self._looked = -_LOOK_S
         self._said: str | None = None
-        self._desk: Desk | None = None
+        self._calls: SessionCalls | None = None
         self.run: OpenRun | None = None
         self._reviewer: Reviewer | None = None
         self._sessions = ThreadPoolExecutor(1, "sessions")
@@ -92,9 +92,9 @@ class Office:
 
     def _answer(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         self._look()
-        if self._desk is None:
+        if self._calls is None:
             return self._waiting(name, body)
-        result: dict[str, Any] = getattr(self._desk, name)(body)
+        result: dict[str, Any] = getattr(self._calls, name)(body)
         return {"run": self._run_id, **result} if name == "open" else result
 
     def _refresh(self) -> None:
@@ -135,7 +135,7 @@ class Office:
                 _log.error("%s", error)
             return
         earlier, self.run = self.run, run
-        self._desk, self._reviewer = Desk(run, clock=self._clock), Reviewer(run)
+        self._calls, self._reviewer = SessionCalls(run, clock=self._clock), Reviewer(run)
         if earlier is not None:  # after the reviews that read it
             self._reviews.submit(earlier.close)
 

@@ -1,6 +1,6 @@
 """The calls of labeling sessions: who gets which sample, and what was answered.
 
-A desk is used by one thread. It needs no HTTP: bodies and results are plain JSON values.
+A `SessionCalls` is used by one thread. It needs no HTTP: bodies and results are plain JSON values.
 """
 
 import logging
@@ -32,7 +32,7 @@ _MOST_CLASSES = 1000
 _log = logging.getLogger(__name__)
 
 
-class Desk:
+class SessionCalls:
     """Answers the calls of labeling sessions to a run.
 
     Args:
