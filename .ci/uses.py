@@ -24,6 +24,8 @@ def main(extra: str) -> None:
         "loggers": loggers,
         "safetensors": safetensors,
         "compare": compare,
+        "page": page,
+        "encoders": encoders,
     }[extra]()
 
 
@@ -75,6 +77,28 @@ def compare() -> None:
     from lightning_badge.research.comparison.statistics import t_quantile
 
     assert t_quantile(5, 0.9) > 2
+
+
+def page() -> None:
+    """The server of the labeling page, and its files."""
+    from lightning_badge.labelers.page import app, serve
+
+    assert (app.STATIC / "index.html").is_file()
+    assert serve is not None
+
+
+def encoders() -> None:
+    """A Hugging Face model for images, with random weights."""
+    from PIL import Image
+    from transformers import AutoImageProcessor, ViTConfig, ViTModel
+
+    from lightning_badge.encoders import hugging_face
+
+    config = ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=16)
+    assert hugging_face.is_installed()
+    assert Image.fromarray(np.zeros((16, 16, 3), np.uint8)) is not None
+    assert ViTModel(config) is not None
+    assert AutoImageProcessor is not None
 
 
 if __name__ == "__main__":
