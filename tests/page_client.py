@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from lightning_badge.labelers.page.address import Address, bound_socket, token_of
-from lightning_badge.labelers.page.app import make_app
 from lightning_badge.labelers.page.api import Api
+from lightning_badge.labelers.page.app import make_app
 from lightning_badge.labelers.page.serve import Binding, server_config
 
 

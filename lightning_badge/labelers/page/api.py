@@ -10,9 +10,9 @@ from typing import Any
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.labelers.page.calls import CallError, labeler_of
-from lightning_badge.labelers.page.session_calls import LEASE_SECONDS, SessionCalls
 from lightning_badge.labelers.page.open_run import OpenRun, stamp
 from lightning_badge.labelers.page.review import Reviewer
+from lightning_badge.labelers.page.session_calls import LEASE_SECONDS, SessionCalls
 
 _LOOK_S = 0.5  # between two looks at the files that the trainer writes at its start
 _SESSION_CALLS = ("open", "next", "answer", "flag", "heartbeat", "release")

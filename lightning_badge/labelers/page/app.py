@@ -18,8 +18,8 @@ from starlette.routing import Route
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.labelers.page.address import Address
-from lightning_badge.labelers.page.calls import CallError
 from lightning_badge.labelers.page.api import NAMES, Api
+from lightning_badge.labelers.page.calls import CallError
 from lightning_badge.labelers.page.pictures import PictureError, picture_of
 from lightning_badge.labelers.page.security import Guard
 

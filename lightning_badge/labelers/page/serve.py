@@ -15,9 +15,9 @@ import uvicorn
 from lightning_badge.durable.lock import FileLock
 from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labelers.page.address import Address, bound_socket, is_loopback, token_of
+from lightning_badge.labelers.page.api import Api
 from lightning_badge.labelers.page.app import make_app
 from lightning_badge.labelers.page.connections import BoundedProtocol
-from lightning_badge.labelers.page.api import Api
 from lightning_badge.labelers.page.page_files import is_whole, page_path
 
 TERMINATED = 143  # the exit status of a process ended by SIGTERM: 128 + 15
