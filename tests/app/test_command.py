@@ -31,7 +31,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return int(status or 0), printed.out, printed.err
 
 
-HELPS = [["--help"], *([name, "--help"] for name in ("check", "export", "loop", "order", "status"))]
+HELPS = [
+    ["--help"],
+    *([name, "--help"] for name in ("check", "export", "label", "loop", "order", "status")),
+]
 
 
 @pytest.mark.parametrize("arguments", HELPS)
