@@ -151,11 +151,10 @@ def test_answers_of_another_run_are_not_sent(site: Any, person: Any, is_open: bo
         ana.sees("#notices", "this page belongs to another run")
     else:
         ana.page.close()
-        ben.page.reload()
-    ben.sees_sample("0000")
+        ben.page.reload()  # the samples of before may come back after it has loaded
     ben.label("2")
     ben.has_saved(1)
-    assert second.given() == [("0000", 2)]
+    assert [label for _, label in second.given()] == [2]
 
 
 @pytest.mark.long
