@@ -20,10 +20,12 @@ IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With ``-m gpu``, imports only files with such tests; others may need packages."""
-    if config.getoption("markexpr") != "gpu" or collection_path.suffix != ".py":
+    """With ``-m gpu``, imports only files and folders with such tests; others may need packages."""
+    if config.getoption("markexpr") != "gpu":
         return None
-    return None if "gpu" in collection_path.read_text(encoding="utf-8") else True
+    is_file = collection_path.suffix == ".py"
+    files = [collection_path] if is_file else collection_path.rglob("test_*.py")
+    return None if any("gpu" in path.read_text(encoding="utf-8") for path in files) else True
 
 
 @pytest.hookimpl(tryfirst=True)  # before ``-m`` selects
