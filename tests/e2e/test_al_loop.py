@@ -155,7 +155,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         ("budget.typo=3", "no key 'budget.typo' in the configuration"),
         ("+model.typo=3", "unexpected keyword argument 'typo'"),
         ("strategy.name=nope", "strategy: expected one of badge, "),
-        ("+strategy.depth=40", "strategy 'badge' takes first_center; got depth"),
+        ("+strategy.depth=40", "strategy 'badge' takes first_center, trials; got depth"),
         ("strategy.first_center=last", "expected one of uniform, max_norm, origin, got 'last'"),
         ("max_rounds=0", "max_rounds: expected a positive integer, or null for none, got 0"),
         ("metric=val/f1", "could not find the monitored key in the returned metrics"),

@@ -81,6 +81,7 @@ def serve(run_path: Path, binding: Binding) -> None:
     binding.check()
     # uvicorn restores these when it has ended, and raises the signal again.
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     run_path = _checked(run_path)
     with ExitStack() as stack:
         lock = FileLock(page_path(run_path) / "server.lock", error=RunDirectoryError)
