@@ -348,9 +348,7 @@ class ActiveLearningDataModule(LightningDataModule):
 
     def evaluation_items(self) -> WithSampleIds:
         """Returns all samples with their ids, in their order, as pool and labeled batches do."""
-        return WithSampleIds(
-            self._view(self._evaluation_view, np.ones_like(self._is_labeled)), self._ids
-        )
+        return self._items_with_ids(np.ones_like(self._is_labeled))
 
     @property
     def _is_training(self) -> npt.NDArray[np.bool_]:
@@ -371,14 +369,16 @@ class ActiveLearningDataModule(LightningDataModule):
         return ids
 
     def _with_ids(self, is_chosen: npt.NDArray[np.bool_]) -> DataLoader[PoolBatch]:
-        view = self._view(self._evaluation_view, is_chosen)
         # Its own generator: an iterator draws a seed for its workers, and drawn from the global
         # state that would change the shuffles of the training that goes on afterwards.
         return self._eval_loader(
-            WithSampleIds(view, self._ids[is_chosen]),
+            self._items_with_ids(is_chosen),
             collate_fn=CollatePoolBatch(self._collate_fn),
             generator=torch.Generator(),
         )
+
+    def _items_with_ids(self, is_chosen: npt.NDArray[np.bool_]) -> WithSampleIds:
+        return WithSampleIds(self._view(self._evaluation_view, is_chosen), self._ids[is_chosen])
 
     def _view(self, data: MapStyle, is_chosen: npt.NDArray[np.bool_]) -> DatasetView:
         return DatasetView(data, np.flatnonzero(is_chosen), dict(self._given), self.target_key)
