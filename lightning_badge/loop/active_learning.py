@@ -238,8 +238,7 @@ class ActiveLearningLoop:
             self._curve.write_queries(answers, class_names)
 
     def _cut_of(self, report: RoundReport) -> Cut | None:
-        cuts = self.store.cuts(report.round)
-        return next((cut for cut in cuts if cut.attempt == report.attempt), None)
+        return self.store.cut_of(report.round, report.attempt)
 
     def _apply(self, up_to: int) -> None:
         """Sets the datamodule to the initial labels, and answers and classes up to an answer."""

@@ -97,6 +97,10 @@ class LabelStore(AnswerLog):
                 allow(self.changes, *allowed)
             return self.cuts(round)[-1]
 
+    def cut_of(self, round: int, attempt: int) -> Cut | None:
+        """Returns the cut of an attempt at a round; None if there is none."""
+        return next((cut for cut in self.cuts(round) if cut.attempt == attempt), None)
+
     def cuts(self, round: int) -> list[Cut]:
         """Returns the cuts of all attempts at a round, in order."""
         rows = self._database.read(

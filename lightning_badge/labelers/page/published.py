@@ -136,8 +136,7 @@ class Published:
         return edition, query
 
     def _cut(self, edition: Edition) -> Cut:
-        cuts = self._store.cuts(edition.round)
-        found = next((cut for cut in cuts if cut.attempt == edition.attempt), None)
+        found = self._store.cut_of(edition.round, edition.attempt)
         if found is None:
             path = self._directory.metrics_path(edition.round)
             raise _UnreadableError(f"{path}: attempt {edition.attempt} has no cut", edition)
