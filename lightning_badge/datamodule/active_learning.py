@@ -15,6 +15,7 @@ from lightning_badge.datamodule.arguments import (
     as_labels,
     check_count,
     check_length,
+    check_none_labeled,
     known_labels,
 )
 from lightning_badge.datamodule.dataset_view import (
@@ -38,7 +39,6 @@ from lightning_badge.sample_ids import (
     SampleIds,
     as_sample_ids,
     fingerprint,
-    name_ids,
     positions_of,
 )
 
@@ -389,13 +389,10 @@ class ActiveLearningDataModule(LightningDataModule):
         return DataLoader(data, batch_size=batch_size, **{**defaults, **arguments})
 
     def _positions_outside_labeled(self, ids: Iterable[SampleId]) -> list[int]:
-        asked = as_sample_ids(ids)
-        positions: list[int] = positions_of(asked, self._ids, of="the training data").tolist()
-        if labeled := self._ids[positions][self._is_labeled[positions]].tolist():
-            raise LabelError(
-                f"sample ids {name_ids(labeled)} are labeled already; pass ids from pool_ids"
-            )
-        return positions
+        positions = positions_of(as_sample_ids(ids), self._ids, of="the training data")
+        check_none_labeled(self._ids[positions][self._is_labeled[positions]])
+        found: list[int] = positions.tolist()
+        return found
 
 
 join_namespaces(ActiveLearningDataModule, "LightningDataModule")

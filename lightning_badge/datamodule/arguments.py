@@ -8,6 +8,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_badge.datamodule.dataset_view import MapStyle
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
+from lightning_badge.sample_ids import SampleIds, name_ids
 
 
 def check_length(name: str, given: Sized, expected: int, of: str = "training samples") -> None:
@@ -21,6 +22,14 @@ def check_count(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise MisconfigurationException(
             f"{name}: expected an integer of {least} or more, got {value!r}"
+        )
+
+
+def check_none_labeled(labeled: SampleIds) -> None:
+    """Raises a LabelError that names the ids, of those given, that are labeled already."""
+    if len(labeled):
+        raise LabelError(
+            f"sample ids {name_ids(labeled.tolist())} are labeled already; pass ids from pool_ids"
         )
 
 
