@@ -1,6 +1,7 @@
 """Atomic replacement of files, safe against crashes and power failures."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,18 @@ def replacing(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Returns what tells a file or folder from the one that replaces it; None if there is none.
+
+    A file that is written in place changes its identity too, a folder does not.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, 0 if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns
 
 
 def _sync(path: Path) -> None:

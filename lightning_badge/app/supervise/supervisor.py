@@ -8,13 +8,13 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 
 from lightning_badge.app.supervise.child import Child, is_crash, is_signal
 from lightning_badge.app.supervise.plan import Plan, without_fresh
+from lightning_badge.durable.file import identity_of
 from lightning_badge.durable.lock import holder_of
-from lightning_badge.labelers.page.page_files import is_whole, page_path
+from lightning_badge.labelers.page.page_files import is_whole, page_json_path, page_path
 from lightning_badge.store.allowance import allowed
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
@@ -42,8 +42,8 @@ class Supervisor:
             shown=set(),
             steady_s=_SERVER_STEADY_S,
         )
-        self._folder = _identity(plan.run_path)
-        self._page = _identity(_page_of(plan))
+        self._folder = identity_of(plan.run_path)
+        self._page = identity_of(page_json_path(plan.run_path))
         self._is_over = False
         self._told = ""
         self._stop = threading.Event()
@@ -114,9 +114,9 @@ class Supervisor:
         """Returns whether the trainer has written the page, and nobody else serves it."""
         if self._server.is_running:
             return False
-        path = _page_of(self._plan)
+        path = page_json_path(self._plan.run_path)
         # Until the trainer has checked its configuration, the files are those of an earlier start.
-        is_checked = _identity(path) != self._page or self._trainer.starts > 1
+        is_checked = identity_of(path) != self._page or self._trainer.starts > 1
         if not is_checked or not is_whole(self._plan.run_path) or not self._is_moved():
             return False
         holder = self._holder()
@@ -131,7 +131,7 @@ class Supervisor:
     def _is_moved(self) -> bool:
         """Returns whether the run directory is that of this run, not one to be moved aside."""
         path = self._plan.run_path
-        return not self._plan.is_fresh or _identity(path) not in (None, self._folder)
+        return not self._plan.is_fresh or identity_of(path) not in (None, self._folder)
 
     def _trainer_arguments(self) -> list[str]:
         is_begun = self._plan.is_fresh and self._trainer.starts > 0 and self._is_moved()
@@ -152,19 +152,6 @@ class Supervisor:
 def supervise(plan: Plan, arguments: Sequence[str]) -> None:
     """Runs trainer and server, and exits with their status."""
     sys.exit(Supervisor(plan, arguments).run())
-
-
-def _page_of(plan: Plan) -> Path:
-    return page_path(plan.run_path) / "page.json"
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Returns what tells a file or folder from the one that replaces it; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_ino, status.st_mtime_ns if path.is_file() else 0)
 
 
 def _say(text: str) -> None:

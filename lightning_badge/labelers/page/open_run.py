@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_badge.labelers.page.page_files import Page
+from lightning_badge.durable.file import identity_of
+from lightning_badge.labelers.page.page_files import Page, page_json_path
 from lightning_badge.labelers.page.published import Published
 from lightning_badge.labelers.page.samples import read_run
 from lightning_badge.labelers.page.tally import Tally
@@ -195,11 +196,10 @@ def classes_of(label: Label) -> list[int]:
 def stamp(path: Path) -> Mapping[str, Any] | None:
     """Returns what changes when the trainer writes the files of a run anew; None without files."""
     directory = RunDirectory(path)
+    page = identity_of(page_json_path(directory.path))
     try:
-        page = (directory.path / "page" / "page.json").stat()
-        return {
-            "page": (page.st_ino, page.st_mtime_ns),
-            "labels": directory.labels_path.stat().st_ino,
-        }
+        # The store is written in place: only another file is another store.
+        labels = directory.labels_path.stat().st_ino
     except OSError:
         return None
+    return None if page is None else {"page": page, "labels": labels}

@@ -107,9 +107,14 @@ def page_path(run_path: Path) -> Path:
     return run_path / "page"
 
 
+def page_json_path(run_path: Path) -> Path:
+    """Returns the file of what concerns the whole run, which is written last."""
+    return page_path(run_path) / "page.json"
+
+
 def is_whole(run_path: Path) -> bool:
     """Returns whether the trainer has written the folder."""
-    return (page_path(run_path) / "page.json").is_file()
+    return page_json_path(run_path).is_file()
 
 
 def write_page(run_path: Path, page: Page, samples: Iterable[ShownSample]) -> None:
@@ -128,7 +133,7 @@ def write_page(run_path: Path, page: Page, samples: Iterable[ShownSample]) -> No
         **{name: getattr(page, name) for name in page.__dataclass_fields__},
         "initial": [[sample_id, label] for sample_id, label in page.initial.items()],
     }
-    with replacing(folder / "page.json") as temporary:
+    with replacing(page_json_path(run_path)) as temporary:
         temporary.write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
 
 
@@ -138,7 +143,7 @@ def read_page(run_path: Path) -> Page:
     Raises:
         RunDirectoryError: It is missing, damaged or of another version.
     """
-    path = page_path(run_path) / "page.json"
+    path = page_json_path(run_path)
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = facts.pop("version")

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from lightning_badge.durable.file import identity_of
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.review_file import NAME, Review, read_review
 from lightning_badge.sample_ids import SampleId
@@ -64,11 +65,8 @@ class LatestPredictions:
 
 
 def _written(path: Path) -> tuple[Path, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return path, status.st_ino, status.st_mtime_ns
+    identity = identity_of(path)
+    return None if identity is None else (path, *identity)
 
 
 def _read(path: Path) -> Review | None:

@@ -47,11 +47,11 @@ def test_the_plan_is_what_the_configuration_says(
 def test_an_own_configuration_may_choose_the_page(tmp_path: Path) -> None:
     folder = tmp_path / "own" / "experiment"
     folder.mkdir(parents=True)
-    text = "# @package _global_\ndefaults:\n  - override /labelers: page\nrun_dir: /tmp/own\n"
+    text = "# @package _global_\ndefaults:\n  - override /labelers: page\nrun_dir: /data/own\n"
     (folder / "mine.yaml").write_text(text)
     found = plan_of(["--config-dir", str(folder.parent), "experiment=mine"])
     assert found
-    assert found.run_path == Path("/tmp/own").resolve()
+    assert found.run_path == Path("/data/own").resolve()
 
 
 def test_missing_packages_are_one_line_before_anything(monkeypatch: pytest.MonkeyPatch) -> None:
