@@ -195,7 +195,7 @@ class Query:
             count: Largest number of samples, if the allowance does not limit it.
         """
         self.refresh()
-        has_size = self._permitted() < math.inf
+        has_size = self.left() < math.inf
         return self._choose("", self._samples.count if has_size else count, None, {})
 
     def guess(self, offer: Offer) -> str | None:
@@ -240,7 +240,11 @@ class Query:
 
     def left(self) -> float:
         """Returns how many further labels the allowance permits; ``math.inf`` without a limit."""
-        return self._permitted()
+        facts = allowed(self.store.changes)
+        if facts is None or facts["round"] != self.round:
+            return 0  # the loop has published another query, or none
+        labels = facts["labels"]
+        return math.inf if labels is None else labels - len(self._samples.labeled)
 
     def has_open(self) -> bool:
         """Returns whether any sample needs an answer, whatever the allowance is."""
@@ -290,7 +294,7 @@ class Query:
         samples = self._samples
         own = [sample_id for sample_id, sessions in held.items() if session in sessions]
         chosen = sorted(own, key=samples.turn)[: max(count, 0)]
-        permitted = self._permitted() - sum(map(samples.may_count, held))
+        permitted = self.left() - sum(map(samples.may_count, held))
         for sample_id in samples.open():
             if len(chosen) >= count or permitted <= 0:
                 break
@@ -313,11 +317,3 @@ class Query:
             return session not in sessions
         votes = self._samples.votes_on(sample_id)
         return annotator not in votes and annotator not in map(annotator_of, sessions)
-
-    def _permitted(self) -> float:
-        """Returns how many further labels the allowance permits."""
-        facts = allowed(self.store.changes)
-        if facts is None or facts["round"] != self.round:
-            return 0  # the loop has published another query, or none
-        labels = facts["labels"]
-        return math.inf if labels is None else labels - len(self._samples.labeled)
