@@ -7,6 +7,16 @@ import pytest
 from lightning_badge.labels import UNDO
 
 
+def send_label_1_as(person: Any, text: str) -> None:
+    """Replaces label 1 in the answers that the browser of a person sends."""
+
+    def spoil(route: Any) -> None:
+        sent = route.request.post_data
+        route.continue_(post_data=sent.replace('"label":1', f'"label":{text}'))
+
+    person.page.route("**/api/answer", spoil)
+
+
 def test_the_server_is_away_and_comes_back(site: Any, person: Any) -> None:
     run = site()
     ana = person(run)
@@ -106,10 +116,7 @@ def test_an_answer_that_is_refused_is_named(site: Any, person: Any) -> None:
     ana = person(run)
     ana.sees_sample("0000")
 
-    def spoil(route: Any) -> None:
-        route.continue_(post_data=route.request.post_data.replace('"label":1', '"label":7'))
-
-    ana.page.route("**/api/answer", spoil)
+    send_label_1_as(ana, "7")
     ana.label("1", "2")
     ana.sees("#notices", "1 answer not accepted")
     ana.has_saved(1)
@@ -124,10 +131,7 @@ def test_a_call_that_can_never_succeed_does_not_hold_up_the_others(site: Any, pe
     ana = person(run)
     ana.sees_sample("0000")
 
-    def spoil(route: Any) -> None:
-        route.continue_(post_data=route.request.post_data.replace('"label":1', '"label":"x"'))
-
-    ana.page.route("**/api/answer", spoil)
+    send_label_1_as(ana, '"x"')
     ana.label("0", "1", "2")
     ana.sees("#notices", "1 answer not accepted: label")
     ana.has_saved(2)
