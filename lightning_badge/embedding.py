@@ -22,6 +22,7 @@ from lightning_badge.kernels import LOSSES, Factors, Loss
 from lightning_badge.kernels.factors import row_blocks
 from lightning_badge.kernels.registry import resolve_backend
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, fingerprint, name_ids
+from lightning_badge.shard import Shard
 
 # Number of rows whose factors enter a content fingerprint.
 FINGERPRINT_ROWS = 1024
@@ -42,6 +43,8 @@ class GradientEmbedding:
             over the classes; None for dense data.
         loss: The loss that is differentiated; None for dense data.
         bias: Whether the gradient of the head's bias is embedded too.
+        shard: If several processes hold the pool together, which part of it these rows are; None
+            if they are the whole pool.
     """
 
     logit_grad: Tensor
@@ -52,6 +55,7 @@ class GradientEmbedding:
     confidence: Tensor | None = None
     loss: Loss | None = None
     bias: bool = False
+    shard: Shard | None = None
 
     @classmethod
     def from_logits(
@@ -124,6 +128,31 @@ class GradientEmbedding:
     def __len__(self) -> int:
         return len(self.logit_grad)
 
+    @property
+    def n_pool(self) -> int:
+        """Number of rows of the whole pool, on all processes."""
+        return len(self) if self.shard is None else len(self.shard)
+
+    def whole_ids(self) -> SampleIds:
+        """Returns the sample ids of the whole pool.
+
+        Raises:
+            EmbeddingError: Ids of different kinds, or repeated ones, on different processes.
+        """
+        if self.shard is None:
+            return self.sample_ids
+        return as_sample_ids(self.shard.whole_ids(self.sample_ids), error=EmbeddingError)
+
+    def whole(self, column: Tensor) -> Tensor:
+        """Returns a narrow column of the whole pool, given that of these rows, ``[n, ...]``."""
+        return column if self.shard is None else self.shard.whole(column)
+
+    def at(self, positions: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
+        """Returns columns ``[n, ...]`` of these rows at positions ``[m]`` of the whole pool."""
+        if self.shard is None:
+            return tuple(column[positions] for column in columns)
+        return self.shard.rows_at(positions, columns)
+
     @cached_property
     def factors(self) -> Factors:
         """The factors for the kernels; they share memory with these tensors."""
@@ -152,16 +181,26 @@ class GradientEmbedding:
         """
         _check_memory(self, torch.device(device))
         tensors: dict[str, Any] = {k: v.to(device) for k, v in self._tensors().items()}
-        return dataclasses.replace(self, **tensors)
+        shard = None if self.shard is None else self.shard.to(torch.device(device))
+        return dataclasses.replace(self, shard=shard, **tensors)
 
     def _tensors(self) -> dict[str, Tensor]:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
     def take(self, rows: slice) -> GradientEmbedding:
-        """Returns a slice of the rows."""
+        """Returns a slice of these rows; of a shard, without the rows of other processes."""
         tensors: dict[str, Any] = {k: v[rows] for k, v in self._tensors().items()}
-        return dataclasses.replace(self, sample_ids=self.sample_ids[rows], **tensors)
+        return dataclasses.replace(self, sample_ids=self.sample_ids[rows], shard=None, **tensors)
+
+    def added(self, first: int) -> GradientEmbedding:
+        """Returns the rows from position ``first`` of the pool on, which `concatenate` added."""
+        if self.shard is None:
+            return self.take(slice(first, None))
+        shard = self.shard.after(first)
+        n_own = int(shard.layout.own_starts[-1])
+        rows = self.take(slice(len(self) - n_own, None))
+        return dataclasses.replace(rows, shard=shard)
 
     def like(self, other: GradientEmbedding) -> GradientEmbedding:
         """Returns these rows on the device and in the dtype of ``other``.
@@ -182,9 +221,18 @@ class GradientEmbedding:
         """Returns these rows followed by those of ``other``.
 
         Raises:
-            EmbeddingError: A different number of classes, width, loss or bias, or ids in both.
+            EmbeddingError: A different number of classes, width, loss or bias, or ids in both; or
+                only one of them is shared by several processes.
         """
         other = other.like(self)
+        shard = None
+        if self.shard is not None and other.shard is not None:
+            shard = self.shard.concatenate(other.shard)
+        elif self.shard is not other.shard:
+            raise EmbeddingError(
+                "expected rows with a shard, as the pool is shared by several processes, and "
+                "rows without one if not; set shard= of both"
+            )
         ids = as_sample_ids(
             [*self.sample_ids.tolist(), *other.sample_ids.tolist()], error=EmbeddingError
         )
@@ -192,7 +240,7 @@ class GradientEmbedding:
             name: torch.cat([values, getattr(other, name)])
             for name, values in self._tensors().items()
         }
-        return dataclasses.replace(self, sample_ids=ids, **tensors)
+        return dataclasses.replace(self, sample_ids=ids, shard=shard, **tensors)
 
     def dense(self) -> Tensor:
         """Returns the outer products ``[n, c * h]``; for tests and tiny pools only."""

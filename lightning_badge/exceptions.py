@@ -43,3 +43,7 @@ class RunDirectoryError(BadgeError, RuntimeError):
 
 class EncoderError(BadgeError, ValueError):
     """An encoder that cannot be used, or features of another encoder or of other data."""
+
+
+class PeerError(BadgeError, RuntimeError):
+    """Another process of the same run failed, or processes disagree."""

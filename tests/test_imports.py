@@ -27,10 +27,22 @@ ROWS = (
     ),
     "viz",
     *("ordering", "embedding_files", "embedding", "kernels", "metrics", "durable", "pool_batch"),
-    *("sample_ids", "labels", "found_by_file", "progress", "namespaces", "exceptions"),
+    *(
+        "shard",
+        "peers",
+        "sample_ids",
+        "labels",
+        "found_by_file",
+        "progress",
+        "namespaces",
+        "exceptions",
+    ),
 )
 # The rows that may import a third-party package. A package that is not listed is not restricted.
-COMPUTING = {"callback", "capture", "datamodule", "embedding", "kernels", "metrics", "ordering"}
+COMPUTING = {
+    *("callback", "capture", "datamodule", "embedding", "kernels", "metrics", "ordering"),
+    *("peers", "shard"),
+}
 USERS = {
     "datasets": {"examples"},
     "click": {"app"},

@@ -74,12 +74,14 @@ class Chosen(NamedTuple):
         positions: Their positions among all rows, ``[m]`` int64.
         gains: As in `Accepted`, ``[m]`` float64.
         number: As in `Accepted`, ``[]`` int64.
+        rows: Their factors ``[m]``, if other processes hold some of them; None otherwise.
     """
 
     slots: Tensor
     positions: Tensor
     gains: Tensor
     number: Tensor
+    rows: Factors | None = None
 
 
 class Backend(ABC):

@@ -117,11 +117,17 @@ class DenseHerding(Herding):
         super().__init__(rows, falloff, weights, counters)
         self.forget()
 
+    @property
+    def n_candidates(self) -> int:
+        """Number of rows that may be picked."""
+        return len(self.weights)
+
     def forget(self) -> None:
         """See `Herding.forget`."""
         self._summands = self.weights.nonzero().squeeze(1)
+        self._room = max(KEPT_BYTES // (4 * max(self._most_summands(), 1)), 2 * AT_ONCE)
         self._kept = self._summands[:0]
-        self._slot_of = torch.full_like(self.weights, -1)
+        self._slot_of = self._summands.new_full((self.n_candidates,), -1)
         self._columns = self._slot_of.new_empty(0, len(self._summands), dtype=torch.int32)
 
     def bounds_of(self, best: Tensor, candidates: Tensor, summands: Tensor) -> Tensor:
@@ -172,9 +178,21 @@ class DenseHerding(Herding):
             candidates = torch.cat([first, likely[(likely != first) & (stale[likely] > 0)]])
             self._keep(candidates, bounds)
             columns = self._columns[self._slot_of[candidates]]
-            bounds[candidates] = self._gains(columns, best, self._summands)
+            bounds[candidates] = self._exact_gains(columns, best)
             is_exact[candidates] = True
             self.counters.evaluations += len(candidates)
+
+    def _exact_gains(self, columns: Tensor, best: Tensor) -> Tensor:
+        """Returns gains ``[m]`` from similarities ``[m, r]`` to all summands."""
+        return self._gains(columns, best, self._summands)
+
+    def _centers(self, candidates: Tensor) -> GridRows:
+        """Returns the rows of candidates ``[m]``."""
+        return self.rows.take(candidates)
+
+    def _most_summands(self) -> int:
+        """Returns the number of summands, which decides how many columns are kept."""
+        return len(self._summands)
 
     def _gains(self, columns: Tensor, best: Tensor, rows: Tensor) -> Tensor:
         """Returns what ``rows`` ``[r]`` contribute to gains, from similarities ``[m, r]``."""
@@ -186,12 +204,11 @@ class DenseHerding(Herding):
         missing = candidates[self._slot_of[candidates] < 0]
         if not len(missing):
             return
-        room = max(KEPT_BYTES // (4 * max(len(self._summands), 1)), 2 * AT_ONCE)
-        if len(self._kept) + len(missing) > room:
+        if len(self._kept) + len(missing) > self._room:
             needed = bounds.clone()
             needed[candidates] = torch.iinfo(torch.int64).max
             best_first = needed[self._kept].argsort(descending=True, stable=True)
-            stay = best_first[: max(room // 2, len(candidates))]
+            stay = best_first[: max(self._room // 2, len(candidates))]
             self._kept, self._columns = self._kept[stay], self._columns[stay]
         self._kept = torch.cat([self._kept, missing])
         self._columns = torch.cat([self._columns, self._similarities(missing, self._summands)])
@@ -200,9 +217,12 @@ class DenseHerding(Herding):
         self.counters.columns += len(missing)
 
     def _similarities(self, candidates: Tensor, summands: Tensor) -> Tensor:
-        """Returns similarities ``[m, r]`` int32, computed in tiles."""
-        found = candidates.new_empty(len(candidates), len(summands), dtype=torch.int32)
-        centers = self.rows.take(candidates)
+        """Returns similarities ``[m, r]`` int32 of candidates and summands."""
+        return self._similarities_to(self._centers(candidates), summands)
+
+    def _similarities_to(self, centers: GridRows, summands: Tensor) -> Tensor:
+        """Returns similarities ``[m, r]`` int32 of ``m`` rows and summands, computed in tiles."""
+        found = summands.new_empty(len(centers), len(summands), dtype=torch.int32)
         for start in range(0, len(summands), TILE):
             part = slice(start, start + TILE)
             rows = self.rows.take(summands[part])

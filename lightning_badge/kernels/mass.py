@@ -45,12 +45,9 @@ class Mass:
             order: As the attribute.
         """
         largest = mass.amax()
-        exponent = torch.frexp(largest).exponent + unit_shift(n)
-        # 2**exponent from its bits, because torch.ldexp computes the power in float32.
-        biased = exponent.long().clamp(min=SMALLEST_EXPONENT) + 1023
-        unit = (biased << 52).view(torch.float64)
-        in_order = mass / unit if order is None else mass[order].div_(unit)
-        return cls(in_order.ceil_().long().cumsum_(0), order, unit, largest)
+        unit = unit_of(largest, n)
+        weights = integer_weights(mass if order is None else mass[order], unit)
+        return cls(weights.cumsum_(0), order, unit, largest)
 
     @cached_property
     def value(self) -> Tensor:
@@ -75,6 +72,19 @@ class Mass:
         before = self.cumulative[places - 1].where(places > 0, 0)
         weights = (self.cumulative[places] - before) * self.unit
         return places if self.order is None else self.order[places], weights
+
+
+def unit_of(largest: Tensor, n: int) -> Tensor:
+    """Returns the unit for ``n`` masses of at most ``largest`` ``[]``, a power of two, ``[]``."""
+    exponent = torch.frexp(largest).exponent + unit_shift(n)
+    # 2**exponent from its bits, because torch.ldexp computes the power in float32.
+    biased = exponent.long().clamp(min=SMALLEST_EXPONENT) + 1023
+    return (biased << 52).view(torch.float64)
+
+
+def integer_weights(mass: Tensor, unit: Tensor) -> Tensor:
+    """Returns masses ``[r]`` in units, rounded up, int64."""
+    return (mass / unit).ceil_().long()
 
 
 def unit_shift(n: int) -> int:

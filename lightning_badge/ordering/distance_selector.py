@@ -13,8 +13,9 @@ from torch import Tensor
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import Backend, Factors
-from lightning_badge.ordering.engine import CENTERS, Counters, MinDistanceEngine
+from lightning_badge.ordering.engine import CENTERS, Counters
 from lightning_badge.ordering.selector import Selector
+from lightning_badge.ordering.sharded_engine import engine_over
 from lightning_badge.ordering.transfer import to_device
 from lightning_badge.ordering.uniforms import Uniforms
 
@@ -65,7 +66,7 @@ class DistanceSelector(Selector):
         self._first_center = check_first_center(first_center)
         rows = view(embedding).contiguous()
         self._draws = Uniforms(seed, rows.sq_norm.device)
-        self._engine = MinDistanceEngine(rows, self.members, backend, prune=prune)
+        self._engine = engine_over(rows, self.members, backend, embedding.shard, prune=prune)
         # Empty by indexing: a slice would keep the pool's current tensors alive after it grows.
         self._labeled = rows.take(self._engine.positions[:0]) if labeled is None else view(labeled)
         if first_center == "origin":
@@ -94,18 +95,24 @@ class DistanceSelector(Selector):
         if first < n_labeled:
             yield self._labeled.take(slice(first, None))
         for part in torch.split(self._centers[max(first - n_labeled, 0) :], CENTERS):
-            yield self._engine.rows.take(part)
+            yield self._engine.rows_at(part)
 
-    def _first_slot(self) -> tuple[Tensor, Tensor]:
-        """Returns the slot of the first center ``[1]`` and its gain ``[1]``."""
+    def _own_centers_from(self, first: int) -> Iterator[Factors]:
+        """Yields those of the centers from index ``first`` on for which this process answers."""
+        engine, n_labeled = self._engine, len(self._labeled)
+        if first < n_labeled:
+            yield engine.own_share(self._labeled.take(slice(first, None)))
+        for part in torch.split(self._centers[max(first - n_labeled, 0) :], CENTERS):
+            yield engine.rows.take(engine.own(part))
+
+    def _first(self) -> tuple[Tensor, Tensor]:
+        """Returns the position of the first center ``[1]`` and its gain ``[1]``."""
         engine = self._engine
-        slots = engine.remaining_slots()
         if self._first_center == "uniform":
-            first = int(self._draws.generator.integers(len(slots)))
-            return slots[first : first + 1], engine.min_sq_dist.new_full((1,), torch.nan)
-        sq_norm = engine.rows.sq_norm[engine.positions[slots]]
-        largest = (sq_norm == sq_norm.amax()).nonzero()[0]
-        return slots[largest], sq_norm[largest]
+            positions = self.members.remaining.nonzero().squeeze(1)
+            first = int(self._draws.generator.integers(len(positions)))
+            return positions[first : first + 1], engine.min_sq_dist.new_full((1,), torch.nan)
+        return engine.largest_norm()
 
     def _add_centers(self, positions: Tensor) -> None:
         self._parts.append(positions)

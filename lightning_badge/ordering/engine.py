@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import Backend, Chosen, Factors, Mass, Work
 from lightning_badge.kernels.factors import row_blocks
 from lightning_badge.ordering.members import Members
+from lightning_badge.ordering.scatter import Scatter
 
 # Centers per update; bounds the memory of temporaries.
 CENTERS = 4096
@@ -38,6 +39,27 @@ class Counters:
         """Adds the cost of an update."""
         self.pairs += work.pairs
         self._multiplied.append(work.multiplied)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The rows that are farthest from all centers, in pool order.
+
+    Attributes:
+        positions: ``[b]`` int64.
+        sq_dist: Upper bounds of their squared distances to the nearest center, ``[b]`` float64.
+        seen: Number of centers that these account for, ``[b]`` int64.
+        rows: Their factors, ``[b]``.
+        slots: The slots of those that this process holds, ``[m]`` int64.
+        mine: Which of the ``b`` candidates these are, ``[m]`` int64.
+    """
+
+    positions: Tensor
+    sq_dist: Tensor
+    seen: Tensor
+    rows: Factors
+    slots: Tensor
+    mine: Tensor
 
 
 class MinDistanceEngine:
@@ -72,6 +94,16 @@ class MinDistanceEngine:
         self._pool_order: Tensor | None = None  # None: the slots are in pool order
         # The latest masses, and the distances that they belong to.
         self._mass: tuple[Tensor, Mass] | None = None
+
+    @property
+    def n_pool(self) -> int:
+        """Number of rows of the pool."""
+        return len(self.rows)
+
+    @property
+    def picks_farthest(self) -> bool:
+        """Whether `Backend.pick_farthest` can be used."""
+        return self.backend.picks_farthest
 
     def update_signed(self, centers: Factors) -> None:
         """Updates ``signed`` for centers outside the pool, before they are added."""
@@ -114,14 +146,92 @@ class MinDistanceEngine:
             signed=self.signed,
         )
 
-    def with_centers(self, slots: Tensor, number: Tensor | None = None) -> Tensor:
-        """Returns ``min_sq_dist`` as it will be with additional centers; changes no state.
+    def trials(self, uniforms: Tensor) -> Iterator[Chosen]:
+        """Draws candidates as `choose` does, and yields each different one, in pool order.
 
         Args:
-            slots: Rows that become centers, ``[m]`` int64.
-            number: How many entries are valid, as in `Accepted`; None: all.
+            uniforms: Uniform numbers in [0, 1), ``[b]`` float64.
         """
-        min_sq_dist = self.min_sq_dist
+        drawn, _ = self.mass().draw(uniforms)
+        slots = torch.unique(drawn)
+        for slot in slots[self.positions[slots].argsort()]:
+            yield self._alone(slot[None])
+
+    def at(self, positions: Tensor) -> Chosen:
+        """Returns rows that are listed, as centers to be, with their distances as gains.
+
+        Args:
+            positions: ``[m]`` int64.
+        """
+        slot_of = torch.full((len(self.rows),), -1, device=positions.device)
+        slot_of[self.positions] = torch.arange(len(self.positions), device=positions.device)
+        return self._alone(slot_of[positions])
+
+    def _alone(self, slots: Tensor) -> Chosen:
+        number = torch.tensor(len(slots))
+        return Chosen(slots, self.positions[slots], self.min_sq_dist[slots], number)
+
+    def largest_norm(self) -> tuple[Tensor, Tensor]:
+        """Returns the position ``[1]`` and squared norm ``[1]`` of the longest remaining row."""
+        positions = self.members.remaining.nonzero().squeeze(1)
+        sq_norm = self.rows.sq_norm[positions]
+        largest = (sq_norm == sq_norm.amax()).nonzero()[0]
+        return positions[largest], sq_norm[largest]
+
+    def farthest(self, number: int) -> tuple[float, float]:
+        """Returns the largest squared distance of a remaining row, and the ``number``-th largest.
+
+        If fewer rows remain, the smallest one.
+        """
+        stale = self.min_sq_dist[self.remaining_slots()]
+        largest = stale.topk(min(number, len(stale))).values
+        return float(largest[0]), float(largest[-1])
+
+    def beyond(self, cutoff: float, seen: Tensor) -> Candidates:
+        """Returns the remaining rows at a squared distance of ``cutoff`` or more.
+
+        Args:
+            cutoff: Squared distance.
+            seen: Number of centers that each slot accounts for, ``[r]`` int64.
+        """
+        slots = self.remaining_slots()
+        slots = slots[self.min_sq_dist[slots] >= cutoff]
+        positions = self.positions[slots]
+        mine = torch.arange(len(slots), device=slots.device)
+        rows = self.rows.take(positions)
+        return Candidates(positions, self.min_sq_dist[slots], seen[slots], rows, slots, mine)
+
+    def least(self, sq_dist: Tensor) -> Tensor:
+        """Returns the squared distances ``[b]`` to the nearest centers of all processes.
+
+        Args:
+            sq_dist: Those to the nearest centers that this process holds.
+        """
+        return sq_dist
+
+    def own(self, positions: Tensor) -> Tensor:
+        """Returns the rows of this process among ``positions`` ``[m]``, as indices of ``rows``."""
+        return positions
+
+    def own_share(self, rows: Factors) -> Factors:
+        """Returns the part of rows that all processes have for which this process answers."""
+        return rows
+
+    def rows_at(self, positions: Tensor) -> Factors:
+        """Returns the factors of any rows of the pool, ``[m]``."""
+        return self.rows.take(positions)
+
+    def scatter_at(self, positions: Tensor) -> Scatter:
+        """Returns the sums over the rows at ``positions`` ``[m]``."""
+        return Scatter.of(self.rows.take(positions))
+
+    def scatter_from(self, first: int) -> Scatter:
+        """Returns the sums over the rows from position ``first`` on."""
+        return Scatter.of(self.rows.take(slice(first, None)))
+
+    def with_centers(self, chosen: Chosen) -> Tensor:
+        """Returns ``min_sq_dist`` as it will be with additional centers; changes no state."""
+        min_sq_dist, slots, number = self.min_sq_dist, chosen.slots, chosen.number
         for start in range(0, len(slots), CENTERS):
             part = slots[start : start + CENTERS]
             min_sq_dist, work = self.backend.with_centers(
@@ -135,6 +245,10 @@ class MinDistanceEngine:
             )
             self.counters.add(work)
         return min_sq_dist
+
+    def report(self, chosen: Chosen, before: Mass, after: Mass) -> Tensor:
+        """Returns in one tensor what the host has to know of a block; see `Backend.report`."""
+        return self.backend.report(chosen, before, after)
 
     def commit(self, min_sq_dist: Tensor) -> None:
         """Replaces the distances by a result of `with_centers`."""
@@ -216,12 +330,13 @@ class MinDistanceEngine:
         positions: Tensor,
         centers: Iterable[Factors],
         *,
-        number: Tensor | None = None,
         starts: Tensor | None = None,
+        rows: Factors | None = None,
     ) -> None:
         """Lowers ``min_sq_dist`` ``[r]`` of the rows at ``positions`` ``[r]`` in place.
 
-        For ``number`` and ``starts`` see `Backend.update`; they index the concatenated ``centers``.
+        For ``starts`` see `Backend.update`; it indexes the concatenated ``centers``. ``rows`` are
+        those that ``positions`` index, by default those of the pool.
         """
         before = 0
         for group in centers:
@@ -229,12 +344,11 @@ class MinDistanceEngine:
                 part = group.take(slice(start, start + CENTERS))
                 work = self.backend.update(
                     min_sq_dist,
-                    self.rows,
+                    self.rows if rows is None else rows,
                     positions,
                     part,
                     signed=self.signed,
                     prune=self.prune,
-                    number=_of_part(number, before, len(part)),
                     starts=None if starts is None else (starts - before).clamp(min=0),
                 )
                 self.counters.add(work)

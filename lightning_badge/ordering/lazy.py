@@ -16,9 +16,16 @@ from lightning_badge.kernels import Backend
 from lightning_badge.kernels.registry import resolve_backend
 from lightning_badge.ordering.ordering import Ordering, check_coverage
 from lightning_badge.ordering.posterior import check_posterior
+from lightning_badge.ordering.registry import check_sharded
 from lightning_badge.ordering.selector import Picks, Selector
 from lightning_badge.ordering.strategies import check_strategy
-from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, positions_of
+from lightning_badge.sample_ids import (
+    SampleId,
+    SampleIds,
+    as_sample_ids,
+    fingerprint,
+    positions_of,
+)
 
 
 class LazyOrdering:
@@ -62,6 +69,8 @@ class LazyOrdering:
         **strategy_args: Any,
     ) -> None:
         self._rule = check_strategy(strategy, strategy_args)
+        if embedding.shard is not None:
+            check_sharded(strategy)
         labeled = None if labeled is None else labeled.like(embedding)
         if posterior is not None:
             check_posterior(posterior, len(embedding))
@@ -83,6 +92,7 @@ class LazyOrdering:
         self._strategy, self._strategy_args = strategy, strategy_args
         self._seed, self._backend = seed, backend
         self._embedding = embedding
+        self._ids = embedding.whole_ids()
         self._n_issued = 0
         self._selector: Selector | None = None
         self._fingerprint: str | None = None
@@ -90,12 +100,12 @@ class LazyOrdering:
     def __len__(self) -> int:
         """Returns the number of remaining rows."""
         if self._selector is None:
-            return len(self._embedding)
+            return len(self._ids)
         return self._selector.members.n_remaining
 
     def __iter__(self) -> Iterator[SampleId]:
         while len(picks := self._issue(1)):
-            yield from self._embedding.sample_ids[picks.positions].tolist()
+            yield from self._ids[picks.positions].tolist()
 
     @property
     def counters(self) -> Any:
@@ -125,7 +135,7 @@ class LazyOrdering:
             check_coverage(coverage)
             self._require_coverage()
         picks = self._issue(wanted, np.inf if coverage is None else coverage, progress)
-        return _ordering(self._embedding, picks, self._metadata(first_rank))
+        return _ordering(self._embedding, self._ids, picks, self._metadata(first_rank))
 
     def _issue(
         self,
@@ -141,7 +151,7 @@ class LazyOrdering:
         """Returns whether this sample's rank was issued already."""
         if self._selector is None:
             return False
-        return sample_id in self._embedding.sample_ids[self._selector.members.issued].tolist()
+        return sample_id in self._ids[self._selector.members.issued].tolist()
 
     def extend(self, embedding: GradientEmbedding, *, posterior: Tensor | None = None) -> None:
         """Adds rows to the pool.
@@ -163,7 +173,8 @@ class LazyOrdering:
             raise OrderingError(f"extend: strategy {self._strategy!r} {need} posterior=")
         if posterior is not None:
             check_posterior(posterior, len(embedding), like=self._context["posterior"])
-        self._embedding = self._embedding.concatenate(embedding)
+        pool = self._embedding.concatenate(embedding)
+        self._ids, self._embedding = pool.whole_ids(), pool
         if posterior is not None:
             posterior = torch.cat([self._context["posterior"], posterior])
             self._context["posterior"] = posterior
@@ -181,7 +192,7 @@ class LazyOrdering:
         ids = as_sample_ids(sample_ids, error=OrderingError)
         selector = self._started()
         remaining = np.flatnonzero(selector.members.remaining.cpu().numpy())
-        among = self._embedding.sample_ids[remaining]
+        among = self._ids[remaining]
         of = "the pool that were not issued"
         positions = remaining[positions_of(ids, among, what="discard", of=of, error=OrderingError)]
         selector.discard(np.sort(positions))
@@ -250,7 +261,7 @@ class LazyOrdering:
             "strategy": self._strategy,
             "strategy_args": self._strategy_args,
             "seed": self._seed,
-            "fingerprint": fingerprint(self._embedding.sample_ids, ordered=True),
+            "fingerprint": fingerprint(self._ids, ordered=True),
             "content": self._embedding.content_fingerprint(),
             "posterior": None if posterior is None else content_digest([posterior]),
             "labeled": None if labeled is None else labeled.content_fingerprint(),
@@ -275,7 +286,7 @@ class LazyOrdering:
     def _resolved(self, backend: str) -> Backend:
         embedding = self._embedding
         return resolve_backend(
-            backend, embedding.logit_grad.device, len(embedding), embedding.dtype
+            backend, embedding.logit_grad.device, len(self._ids), embedding.dtype
         )
 
     def _ranks(self, k: int | None) -> int:
@@ -296,7 +307,7 @@ class LazyOrdering:
         embedding = self._embedding
         if self._fingerprint is None:
             discarded = self._started().members.discarded
-            self._fingerprint = fingerprint(embedding.sample_ids[~discarded])
+            self._fingerprint = fingerprint(self._ids[~discarded])
         return {
             "strategy": self._strategy,
             "strategy_args": self._strategy_args,
@@ -314,14 +325,20 @@ class LazyOrdering:
         }
 
 
-def _ordering(embedding: GradientEmbedding, picks: Picks, metadata: dict[str, Any]) -> Ordering:
+def _ordering(
+    embedding: GradientEmbedding, ids: SampleIds, picks: Picks, metadata: dict[str, Any]
+) -> Ordering:
     chosen = torch.from_numpy(picks.positions).to(embedding.logit_grad.device)
     label, confidence = embedding.hallucinated_label, embedding.confidence
+    if label is not None:
+        label = embedding.at(chosen, label)[0].int()
+    if confidence is not None:
+        confidence = embedding.at(chosen, confidence)[0].float()
     return Ordering(
-        sample_ids=embedding.sample_ids[picks.positions],
+        sample_ids=ids[picks.positions],
         gains=picks.gains,
-        hallucinated_label=None if label is None else label[chosen].int().cpu().numpy(),
-        confidence=None if confidence is None else confidence[chosen].float().cpu().numpy(),
+        hallucinated_label=None if label is None else label.cpu().numpy(),
+        confidence=None if confidence is None else confidence.cpu().numpy(),
         coverage=_known(picks.coverage),
         metadata=metadata,
     )

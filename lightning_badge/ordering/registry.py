@@ -23,6 +23,7 @@ class Registered(NamedTuple):
         needs: Which of them it requires.
         arguments: Names of the strategy's own arguments.
         measures_coverage: Whether its orderings have a coverage.
+        sharded: Whether several processes can hold the pool together.
     """
 
     rule: Callable[..., Selector]
@@ -30,6 +31,7 @@ class Registered(NamedTuple):
     needs: frozenset[str]
     arguments: frozenset[str]
     measures_coverage: bool
+    sharded: bool
 
 
 STRATEGIES: dict[str, Registered] = {}
@@ -39,13 +41,15 @@ _COMMON = frozenset({"embedding", "seed", "backend"})
 
 
 def strategy(
-    name: str, *, measures_coverage: bool = False
+    name: str, *, measures_coverage: bool = False, sharded: bool = False
 ) -> Callable[[Callable[..., Selector]], Callable[..., Selector]]:
     """Registers a function as the strategy ``name``.
 
     Args:
         name: The name for ``strategy=`` and the configs.
         measures_coverage: Whether its orderings have a coverage.
+        sharded: Whether the rule accepts an embedding that is a shard of the pool: its selector
+            returns the same ranks on all processes, as positions of the whole pool.
 
     Returns:
         A decorator for ``rule(embedding, *, seed, backend, **own_arguments) -> Selector``. If the
@@ -71,7 +75,7 @@ def strategy(
         uses = _CONTEXT & set(parameters)
         needs = {used for used in uses if parameters[used].default is inspect.Parameter.empty}
         own = frozenset(parameters) - _CONTEXT - _COMMON
-        STRATEGIES[name] = Registered(rule, uses, frozenset(needs), own, measures_coverage)
+        STRATEGIES[name] = Registered(rule, uses, frozenset(needs), own, measures_coverage, sharded)
         return rule
 
     return register
@@ -92,3 +96,17 @@ def check_strategy(name: str, arguments: Mapping[str, Any] | None = None) -> Reg
         takes = ", ".join(sorted(registered.arguments)) or "no arguments of its own"
         raise OrderingError(f"strategy {name!r} takes {takes}; got {', '.join(unknown)}")
     return registered
+
+
+def check_sharded(name: str) -> None:
+    """Checks that several processes can compute a strategy together.
+
+    Raises:
+        OrderingError: They cannot; the message lists the strategies that they can.
+    """
+    if not STRATEGIES[name].sharded:
+        able = ", ".join(sorted(other for other, rule in STRATEGIES.items() if rule.sharded))
+        raise OrderingError(
+            f"strategy {name!r} cannot be computed by several processes; use one process, or one "
+            f"of {able}"
+        )

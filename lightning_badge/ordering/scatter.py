@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightning_badge.kernels import Factors
 from lightning_badge.kernels.precision import full_float32
+from lightning_badge.peers import Peers
 
 ROW_BLOCK = 65536
 # If the scatter is a smaller share of the sum of squared norms, float32 sums are too inexact.
@@ -50,6 +51,11 @@ class Scatter:
                 product = block.logit_grad.to(dtype).T @ block.penultimate.to(dtype)
                 total += product.double()
         return cls(len(rows), float(rows.sq_norm.sum()), total.cpu())
+
+    def over(self, peers: Peers) -> Scatter:
+        """Returns the sums over the rows of all processes."""
+        n, sq_norm = peers.sum(torch.tensor([self.n, self.sq_norm], dtype=torch.float64)).tolist()
+        return Scatter(int(n), sq_norm, peers.sum(self.embedding))
 
     def __add__(self, other: Scatter) -> Scatter:
         return Scatter(

@@ -88,7 +88,7 @@ class Selector(ABC):
     """
 
     def __init__(self, embedding: GradientEmbedding) -> None:
-        self.members = Members(len(embedding), embedding.logit_grad.device)
+        self.members = Members(embedding.n_pool, embedding.logit_grad.device)
         self._block: Block | None = None
         self._n_issued = 0  # of the block
         self._covered = -np.inf
@@ -136,7 +136,7 @@ class Selector(ABC):
         self._end_block()
         self._covered = -np.inf
         first = len(self.members)
-        self.members.extend(len(embedding) - first)
+        self.members.extend(embedding.n_pool - first)
         self._rows_added(embedding, posterior, first)
 
     def discard(self, positions: npt.NDArray[np.int64]) -> None:
@@ -205,7 +205,7 @@ class Selector(ABC):
     def _rows_added(
         self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
     ) -> None:
-        """Updates the selector for a pool whose rows from ``first`` on are new."""
+        """Updates the selector for a pool whose rows from position ``first`` on are new."""
 
     @abstractmethod
     def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels.similarity import GridRows, sq_distances
+from lightning_badge.ordering.grid_pool import GridPool
 
 Sigma: TypeAlias = float | str
 RULES = ("neighbour", "labeled")
@@ -29,7 +30,7 @@ def check_sigma(sigma: Sigma) -> Sigma:
 
 
 def choose_sigma(
-    sigma: Sigma, rows: GridRows, labeled: GridRows, step: float, seed: int
+    sigma: Sigma, pool: GridPool, labeled: GridRows, step: float, seed: int
 ) -> tuple[float, Sigma]:
     """Returns the width and the rule that it follows.
 
@@ -38,7 +39,7 @@ def choose_sigma(
             ``labeled``, the smallest positive distance between two labeled rows, which shrinks as
             the labeled set grows (arXiv 2412.20644). Without two different labeled rows,
             ``labeled`` becomes ``neighbour``.
-        rows: The pool.
+        pool: The pool.
         labeled: The labeled set.
         step: Size of a grid step.
         seed: Seed of the sample of rows whose neighbours are searched.
@@ -49,7 +50,7 @@ def choose_sigma(
             return step * between, "labeled"
         sigma = "neighbour"
     if sigma == "neighbour":
-        return step * neighbour_distance(rows, seed), "neighbour"
+        return step * neighbour_distance(pool, seed), "neighbour"
     return float(sigma), "number"
 
 
@@ -62,22 +63,19 @@ def smallest_distance(rows: GridRows) -> float:
     return float(np.sqrt(least)) if least < torch.inf else 0.0
 
 
-def neighbour_distance(rows: GridRows, seed: int) -> float:
+def neighbour_distance(pool: GridPool, seed: int) -> float:
     """Returns the median distance to the 20th nearest neighbour in grid steps.
 
     2,000 rows are drawn with a seed, and the neighbours of each are searched in the whole pool. In
     a smaller pool than 21 rows it is the farthest row. If most rows have 20 copies, the distance to
     the nearest row that is not a copy counts instead.
     """
-    n = len(rows)
+    n = len(pool)
     sample = np.sort(np.random.default_rng(seed).permutation(n)[:SAMPLE])
-    positions = torch.from_numpy(sample).to(rows.sq_norm.device)
-    found = []
-    for part in torch.split(positions, BLOCK):
-        sq_distance = sq_distances(rows.take(part), rows)
-        neighbour = sq_distance.topk(min(NEIGHBOUR + 1, n), largest=False).values[:, -1]
-        distinct = sq_distance.where(sq_distance > 0, torch.inf).amin(dim=1)
-        found.append(torch.stack([neighbour, distinct]))
+    positions = torch.from_numpy(sample).to(pool.rows.sq_norm.device)
+    k = min(NEIGHBOUR + 1, n)
+    parts = torch.split(positions, BLOCK)
+    found = [torch.stack(pool.nearest(pool.at(part), k)) for part in parts]
     neighbours, distincts = torch.cat(found, dim=1).sqrt().cpu().numpy()
     median = float(np.median(neighbours))
     distincts = distincts[np.isfinite(distincts)]

@@ -34,7 +34,7 @@ BLOCK = 1 << 21
 DECIMALS = 12
 
 
-@strategy("bald")
+@strategy("bald", sharded=True)
 def bald(
     embedding: GradientEmbedding, *, seed: int, backend: Backend, posterior: Tensor
 ) -> Selector:
@@ -108,7 +108,7 @@ class BatchBALD(Selector):
                     f"{name}: expected an integer of {least} or more, got {value!r}"
                 )
         self._posterior = posterior
-        self._scores = mutual_information(posterior)
+        self._scores = _whole_scores(embedding, posterior)
         self._depth = depth
         self._draws = np.random.default_rng(seed)
         self._joint = Joint.start(posterior.shape[1], configurations)
@@ -155,11 +155,11 @@ class BatchBALD(Selector):
     def _rows_added(
         self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
     ) -> None:
-        del embedding
         if posterior is None:
             raise OrderingError("extend: this strategy needs posterior=, one row for each sample")
+        new = posterior[len(self._posterior) :]
         self._posterior = posterior
-        self._scores = np.append(self._scores, mutual_information(posterior[first:]))
+        self._scores = np.append(self._scores, _whole_scores(embedding.added(first), new))
 
     def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
         """Does nothing: scores of discarded rows are never read."""
@@ -245,6 +245,11 @@ class Joint:
         chosen = chosen.clamp(max=len(self.weights) - 1)
         weights = torch.full((self.limit,), 1.0 / self.limit, dtype=torch.float64)
         return Joint(self.log_likelihood[chosen], weights, sampled_from, self.limit)
+
+
+def _whole_scores(embedding: GradientEmbedding, posterior: Tensor) -> npt.NDArray[np.float64]:
+    """Returns BALD's scores of the whole pool, of which these are this process's rows."""
+    return embedding.whole(torch.from_numpy(mutual_information(posterior))).numpy()
 
 
 def mutual_information(posterior: Tensor) -> npt.NDArray[np.float64]:

@@ -14,14 +14,14 @@ from lightning_badge.ordering.registry import strategy
 from lightning_badge.ordering.selector import OneShotSelector, Picks, Selector
 
 
-@strategy("entropy")
+@strategy("entropy", sharded=True)
 def entropy(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
     """Ranks by predictive entropy in nats, highest first; multi-label: summed over the labels."""
     del seed, backend
     return ByScore(embedding, uncertainty.entropy)
 
 
-@strategy("least_confidence")
+@strategy("least_confidence", sharded=True)
 def least_confidence(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
     """Ranks by the probability of the hallucinated label, lowest first.
 
@@ -31,14 +31,14 @@ def least_confidence(embedding: GradientEmbedding, *, seed: int, backend: Backen
     return ByScore(embedding, uncertainty.error_probability)
 
 
-@strategy("margin")
+@strategy("margin", sharded=True)
 def margin(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
     """Ranks by the gap between the two most probable classes, smallest first; gain is 1 - gap."""
     del seed, backend
     return ByScore(embedding, uncertainty.one_minus_gap)
 
 
-@strategy("random")
+@strategy("random", sharded=True)
 def random(embedding: GradientEmbedding, *, seed: int, backend: Backend) -> Selector:
     """Shuffles the pool with a seed: the baseline for all other strategies."""
     del backend
@@ -59,7 +59,7 @@ class ByScore(OneShotSelector):
     ) -> None:
         super().__init__(embedding)
         self._score = score
-        self._scores = score(embedding).cpu().numpy()
+        self._scores = embedding.whole(score(embedding)).cpu().numpy()
 
     def _rank(self, remaining: npt.NDArray[np.int64]) -> Picks:
         best_first = remaining[np.argsort(-self._scores[remaining], kind="stable")]
@@ -69,8 +69,8 @@ class ByScore(OneShotSelector):
         self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
     ) -> None:
         del posterior
-        new = self._score(embedding.take(slice(first, None))).cpu().numpy()
-        self._scores = np.append(self._scores, new)
+        added = embedding.added(first)
+        self._scores = np.append(self._scores, added.whole(self._score(added)).cpu().numpy())
 
 
 class Shuffle(OneShotSelector):

@@ -29,6 +29,7 @@ from lightning_badge.kernels.similarity import (
     weight_unit,
 )
 from lightning_badge.ordering import uncertainty as scores
+from lightning_badge.ordering.grid_pool import GridPool, ShardedHerding, largest_of
 from lightning_badge.ordering.registry import strategy
 from lightning_badge.ordering.selector import Block, Picks, Selector
 from lightning_badge.ordering.sigma import Sigma, check_sigma, choose_sigma
@@ -55,7 +56,7 @@ UNCERTAINTY: dict[str, Weights] = {
 }
 
 
-@strategy("maxherding")
+@strategy("maxherding", sharded=True)
 def maxherding(
     embedding: GradientEmbedding,
     *,
@@ -97,7 +98,7 @@ def maxherding(
     )
 
 
-@strategy("uherding")
+@strategy("uherding", sharded=True)
 def uherding(
     embedding: GradientEmbedding,
     *,
@@ -170,7 +171,7 @@ class GreedyCoverage(Selector):
         self._labeled_activations = (
             self._activations[:0].clone() if labeled is None else activations(labeled)
         )
-        self._weights = weights(embedding)
+        self._weights, self._shard = weights(embedding), embedding.shard
         self._sigma: float | None = None  # until the first rank is needed
         self._chosen = torch.empty(0, dtype=torch.int64, device=self._weights.device)
         self._block_size = SMALLEST_BLOCK
@@ -208,18 +209,20 @@ class GreedyCoverage(Selector):
             # Similarities that were kept may be incomplete: the picks that are dropped now made
             # some of them irrelevant.
             self._herding.forget()
-            self._best = raise_to(self._best, self._rows, self._rows.take(issued), self._falloff)
+            centers = self._pool.at(issued)
+            self._best = raise_to(self._best, self._pool.rows, centers, self._falloff)
 
     def _start(self) -> None:
         """Chooses the width and computes the first bounds of all gains."""
-        if len(self.members) > LARGE_POOL and self._n_summands is None:
+        is_first = self._shard is None or self._shard.peers.rank == 0
+        if len(self.members) > LARGE_POOL and self._n_summands is None and is_first:
             _LOG.info(
                 "herding: %s rows, each a summand of each gain; summands=20000 sums over a sample",
                 f"{len(self.members):,}",
             )
         self._place_on_grid()
         self._sigma, self._sigma_rule = choose_sigma(
-            self._sigma_rule, self._rows, self._labeled, self._step, self._seed
+            self._sigma_rule, self._pool, self._labeled, self._step, self._seed
         )
         self._build()
 
@@ -227,9 +230,9 @@ class GreedyCoverage(Selector):
         largest = 1.0
         if not self._normalise:
             norms = torch.cat([_norms(self._activations), _norms(self._labeled_activations)])
-            largest = float(norms.amax())
+            largest = largest_of(norms, self._shard)
         self._step = grid_step(largest)
-        self._rows = self._on_grid(self._activations)
+        self._pool = GridPool(self._on_grid(self._activations), self._shard)
         self._labeled = self._on_grid(self._labeled_activations)
 
     def _on_grid(self, rows: Tensor) -> GridRows:
@@ -237,66 +240,73 @@ class GreedyCoverage(Selector):
 
     def _build(self) -> None:
         """Computes the state of all rows anew, from the labeled and chosen rows."""
-        self._unit = weight_unit(float(self._weights.amax()), len(self._weights))
+        self._unit = self._unit_of_weights()
         self._new_herding()
-        self._best = self._raised(torch.zeros_like(self._rows.coordinates[:, 0]), self._rows)
+        rows = self._pool.rows
+        self._best = self._raised(torch.zeros_like(rows.coordinates[:, 0]), rows)
         self._bounds = self._herding.bounds(self._best)
         self._bounds[~self.members.remaining] = -1
 
     def _new_herding(self) -> None:
         self._falloff = falloff_of(float(self._sigma or 0.0), self._step)
-        self._herding: Herding = self._backend.herding(
-            self._rows, self._falloff, self._integer_weights(), self.counters
-        )
+        more = self._falloff, self._integer_weights(), self.counters
+        self._herding: Herding
+        if self._shard is None:
+            self._herding = self._backend.herding(self._pool.rows, *more)
+        else:
+            self._herding = ShardedHerding(self._pool, *more)
+
+    def _unit_of_weights(self) -> float:
+        return weight_unit(largest_of(self._weights, self._shard), len(self.members))
 
     def _raised(self, best: Tensor, rows: GridRows) -> Tensor:
         """Returns ``best`` after all labeled and chosen rows became centers."""
         best = raise_to(best, rows, self._labeled, self._falloff)
-        return raise_to(best, rows, self._rows.take(self._chosen), self._falloff)
+        return raise_to(best, rows, self._pool.at(self._chosen), self._falloff)
 
     def _integer_weights(self) -> Tensor:
         """Returns the weights in units; 0 for rows that were discarded or are no summands."""
         weights = (self._weights / self._unit).round_().long()
-        n = len(weights)
+        n = len(self.members)
         if self._n_summands is not None and self._n_summands < n:
             # The keys of the first rows do not depend on how many rows follow.
             keys = np.random.default_rng([self._seed, 1]).random(n)
             left_out = np.argsort(keys, kind="stable")[self._n_summands :]
-            weights[to_device(left_out, weights.device)] = 0
-        weights[to_device(np.flatnonzero(self.members.discarded), weights.device)] = 0
+            weights[self._pool.own(to_device(left_out, weights.device))] = 0
+        discarded = to_device(np.flatnonzero(self.members.discarded), weights.device)
+        weights[self._pool.own(discarded)] = 0
         return weights
 
     def _rows_added(
         self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
     ) -> None:
         del posterior
-        new = embedding.take(slice(first, None))
-        self._activations = activations(embedding)
+        new = embedding.added(first)
+        self._activations, self._shard = activations(embedding), embedding.shard
         self._weights = torch.cat([self._weights, self._weights_of(new)])
         if self._sigma is None:
             return
-        unit = weight_unit(float(self._weights.amax()), len(self._weights))
-        norms = _norms(self._activations[first:])
-        if unit > self._unit or (not self._normalise and norms.amax() > self._step * 2**25):
+        outgrown = self._unit_of_weights() > self._unit
+        if not self._normalise:
+            outgrown |= largest_of(_norms(activations(new)), self._shard) > self._step * 2**25
+        if outgrown:
             self._place_on_grid()
             self._build()
             return
-        self._extend(self._on_grid(self._activations[first:]))
+        self._extend(self._on_grid(activations(new)), first)
 
-    def _extend(self, new: GridRows) -> None:
-        """Adds rows: their contributions raise the bounds of the rows before them."""
-        first = len(self._rows)
-        self._rows = self._rows.concatenate(new)
+    def _extend(self, new: GridRows, first: int) -> None:
+        """Adds rows from position ``first`` on: they raise the bounds of the rows before them."""
+        first_own = len(self._pool.rows)
+        self._pool = self._pool.concatenate(new, self._shard)
         self._new_herding()
         best = self._raised(torch.zeros_like(new.coordinates[:, 0]), new)
         self._best = torch.cat([self._best, best])
-        everything = torch.arange(len(self._rows), device=self._best.device)
-        weights = self._herding.weights
-        newcomers = everything[first:]
-        of_old = self._herding.bounds_of(
-            self._best, everything[:first], newcomers[weights[first:] > 0]
-        )
-        of_new = self._herding.bounds_of(self._best, newcomers, weights.nonzero().squeeze(1))
+        everything = torch.arange(len(self._pool), device=self._best.device)
+        summands = self._herding.weights.nonzero().squeeze(1)
+        newcomers = summands[summands >= first_own]
+        of_old = self._herding.bounds_of(self._best, everything[:first], newcomers)
+        of_new = self._herding.bounds_of(self._best, everything[first:], summands)
         self._bounds = torch.cat([self._bounds + of_old, of_new])
         self._bounds[~self.members.remaining] = -1
 
@@ -305,7 +315,7 @@ class GreedyCoverage(Selector):
             return
         discarded = to_device(positions, self._bounds.device)
         self._bounds[discarded] = -1
-        self._herding.weights[discarded] = 0
+        self._herding.weights[self._pool.own(discarded)] = 0
         self._herding.forget()
 
     def _pool_state(self) -> dict[str, Any]:
@@ -328,13 +338,13 @@ class GreedyCoverage(Selector):
             return
         self._sigma_rule, self._step, self._unit = state["rule"], state["step"], state["unit"]
         self._best, self._bounds = state["best"].to(device), state["bounds"].to(device)
-        n = len(self.members)
-        if self._best.shape != (n,) or self._bounds.shape != (n,):
+        n_own, n = len(self._weights), len(self.members)
+        if self._best.shape != (n_own,) or self._bounds.shape != (n,):
             raise OrderingError(
-                f"state: expected {n} similarities and bounds, got {list(self._best.shape)} and "
-                f"{list(self._bounds.shape)}"
+                f"state: expected {n_own} similarities and {n} bounds, got "
+                f"{list(self._best.shape)} and {list(self._bounds.shape)}"
             )
-        self._rows = self._on_grid(self._activations)
+        self._pool = GridPool(self._on_grid(self._activations), self._shard)
         self._labeled = self._on_grid(self._labeled_activations)
         self._new_herding()
 

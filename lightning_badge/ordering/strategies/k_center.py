@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.kernels import Backend
+from lightning_badge.kernels import Backend, Factors
 from lightning_badge.kernels.pairwise import pairwise_sq_dist
 from lightning_badge.ordering.distance_selector import (
     DistanceSelector,
@@ -24,8 +24,10 @@ from lightning_badge.ordering.distance_selector import (
     View,
     activations,
 )
+from lightning_badge.ordering.engine import Candidates
 from lightning_badge.ordering.registry import strategy
 from lightning_badge.ordering.selector import Block, Picks, Selector
+from lightning_badge.ordering.sharded_engine import extend_engine
 from lightning_badge.ordering.transfer import to_host
 
 SMALLEST_BLOCK = 128
@@ -34,7 +36,7 @@ LARGEST_BLOCK, LARGEST_BLOCK_ON_DEVICE = 4096, 2048
 AHEAD = {True: 32, False: 512}
 
 
-@strategy("coreset")
+@strategy("coreset", sharded=True)
 def coreset(
     embedding: GradientEmbedding,
     *,
@@ -71,7 +73,7 @@ def coreset(
 class KCenter(DistanceSelector):
     """Lazy k-center greedy; for the arguments see `DistanceSelector`.
 
-    The engine's list of rows is never compacted here, so a slot is a position.
+    The engine's list of rows is never compacted here, so a slot is a row of this process.
     """
 
     def __init__(self, embedding: GradientEmbedding, view: View, **more: Any) -> None:
@@ -85,9 +87,9 @@ class KCenter(DistanceSelector):
         if not self.members.n_remaining:
             return None
         if not self._n_centers():
-            first, gain = self._first_slot()
+            first, gain = self._first()
             return self._block_of(first.cpu().numpy(), gain.cpu().numpy())
-        if self._engine.backend.picks_farthest:
+        if self._engine.picks_farthest:
             block = self._pick_on_device()
             if block is not None:
                 return block
@@ -103,28 +105,30 @@ class KCenter(DistanceSelector):
         outside the block may be farther.
         """
         engine = self._engine
-        remaining = engine.remaining_slots()
-        stale = engine.min_sq_dist[remaining]
-        if stale.amax() == 0.0:  # exact duplicates of centers, in pool order
-            return Block(Picks.of(remaining.cpu(), 0.0))
-        cutoff = stale.topk(min(self._block_size, len(remaining))).values[-1]
-        # Includes ties at the cutoff, so that all rows outside are strictly nearer.
-        candidates = remaining[stale >= cutoff]
-        self._bring_up_to_date(candidates)
-        if cutoff == torch.inf:
+        largest, cutoff = engine.farthest(min(self._block_size, self.members.n_remaining))
+        if largest == 0.0:  # exact duplicates of centers, in pool order
+            return Block(Picks.of(self.members.remaining.nonzero().squeeze(1).cpu(), 0.0))
+        if cutoff == np.inf:
+            self._meet_all_centers()
             return None
-        chosen, gains, now = self._pick(candidates, float(cutoff))
+        # Includes ties at the cutoff, so that all rows outside are strictly nearer.
+        candidates = engine.beyond(cutoff, self._seen)
+        now = self._up_to_date(candidates)
+        engine.assign(candidates.slots, now[candidates.mine])
+        self._seen[candidates.slots] = self._n_centers()
+        chosen, gains, now = self._pick(candidates.rows, now, cutoff)
         self._grow(len(chosen))
         if not len(chosen):
             return None
-        return self._block_of(candidates.cpu().numpy()[chosen], gains, candidates, now)
+        positions = candidates.positions.cpu().numpy()[chosen]
+        return self._block_of(positions, gains, candidates.slots, now[candidates.mine])
 
     def _grow(self, picked: int) -> None:
         """Doubles the block size if few candidates of this block were picked."""
         engine = self._engine
         engine.counters.blocks += 1
         if 4 * picked < self._block_size:
-            on_device = engine.backend.picks_farthest
+            on_device = engine.picks_farthest
             largest = LARGEST_BLOCK_ON_DEVICE if on_device else LARGEST_BLOCK
             self._block_size = min(2 * self._block_size, largest)
 
@@ -155,22 +159,33 @@ class KCenter(DistanceSelector):
             self._block_of(chosen[:m].astype(np.int64), gains[:m], candidates, now) if m else None
         )
 
-    def _bring_up_to_date(self, slots: Tensor) -> None:
-        """Updates rows with the centers that their distances do not account for yet.
+    def _meet_all_centers(self) -> None:
+        """Updates the rows that were compared with no center yet."""
+        engine = self._engine
+        slots = engine.remaining_slots()
+        slots = slots[engine.min_sq_dist[slots] == torch.inf]
+        engine.bring_up_to_date(slots, self._centers_from(0))
+        self._seen[slots] = self._n_centers()
+
+    def _up_to_date(self, candidates: Candidates) -> Tensor:
+        """Returns the squared distances of candidates to all centers, ``[b]``.
 
         Rows with a similar number of missing centers are updated together.
         """
-        total = self._n_centers()
-        behind = total - self._seen[slots]
+        now = candidates.sq_dist.clone()
+        behind = self._n_centers() - candidates.seen
         doublings = torch.log2(behind.clamp(min=1).double()).long()
         for doubling in torch.unique(doublings[behind > 0]).tolist():
-            group = slots[(doublings == doubling) & (behind > 0)]
-            first = int(self._seen[group].amin())
-            self._engine.bring_up_to_date(group, self._centers_from(first))
-        self._seen[slots] = total
+            group = ((doublings == doubling) & (behind > 0)).nonzero().squeeze(1)
+            first = int(candidates.seen[group].amin())
+            sq_dist = now[group]
+            centers = self._own_centers_from(first)
+            self._engine.update(sq_dist, group, centers, rows=candidates.rows)
+            now[group] = sq_dist
+        return self._engine.least(now)
 
     def _pick(
-        self, candidates: Tensor, cutoff: float
+        self, candidates: Factors, now: Tensor, cutoff: float
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], Tensor]:
         """Picks greedily among up-to-date rows while the largest distance is at least ``cutoff``.
 
@@ -180,25 +195,23 @@ class KCenter(DistanceSelector):
         Returns:
             Indices of the picked candidates, their gains, and the candidates' updated distances.
         """
-        engine = self._engine
-        rows = engine.rows.take(candidates).double()
-        now = engine.min_sq_dist[candidates].cpu().numpy().copy()
+        rows, sq_dist_now = candidates.double(), now.cpu().numpy().copy()
         chosen: list[int] = []
         gains: list[float] = []
-        at_once = min(AHEAD[rows.sq_norm.device.type == "cpu"], len(now))
+        at_once = min(AHEAD[now.device.type == "cpu"], len(now))
         ahead: dict[int, npt.NDArray[np.float64]] = {}
         # argmax takes the first of equal distances: candidates are in pool order.
-        while (gain := now[best := int(now.argmax())]) >= cutoff and gain > 0.0:
+        while (gain := sq_dist_now[best := int(sq_dist_now.argmax())]) >= cutoff and gain > 0.0:
             if best not in ahead:
-                farthest = np.argpartition(-now, at_once - 1)[:at_once]
+                farthest = np.argpartition(-sq_dist_now, at_once - 1)[:at_once]
                 among = np.union1d(farthest, [best])
                 sq_dist = pairwise_sq_dist(rows, rows.take(self._on_device(among)))
                 ahead = dict(zip(among.tolist(), sq_dist.T.cpu().numpy(), strict=True))
             chosen.append(best)
             gains.append(float(gain))
-            np.minimum(now, ahead[best], out=now)
-            now[best] = -1.0
-        after = torch.from_numpy(now).clamp(min=0.0).to(candidates.device)
+            np.minimum(sq_dist_now, ahead[best], out=sq_dist_now)
+            sq_dist_now[best] = -1.0
+        after = torch.from_numpy(sq_dist_now).clamp(min=0.0).to(now.device)
         return np.array(chosen, np.int64), np.array(gains), after
 
     def _block_of(
@@ -208,7 +221,14 @@ class KCenter(DistanceSelector):
         candidates: Tensor | None = None,
         now: Tensor | None = None,
     ) -> Block:
-        """Builds a block of picks with the candidates' distances after all of them."""
+        """Builds a block of picks with the candidates' distances after all of them.
+
+        Args:
+            positions: The picks.
+            gains: Their gains.
+            candidates: Slots of this process's candidates.
+            now: Their distances.
+        """
         pending = {"candidates": self._seen[:0] if candidates is None else candidates}
         pending["now"] = self._engine.min_sq_dist[:0] if now is None else now
         return Block(Picks.of(positions, gains), pending)
@@ -221,15 +241,15 @@ class KCenter(DistanceSelector):
             self._engine.assign(block.pending["candidates"], block.pending["now"])
             self._seen[block.pending["candidates"]] += n
         positions = self._on_device(block.picks.positions[:n])
-        self._engine.retire(positions)
+        self._engine.retire(self._engine.own(positions))
         self._add_centers(positions)
 
     def _rows_added(
         self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
     ) -> None:
-        del posterior
-        self._engine.extend(self._view(embedding).contiguous())
-        self._seen = torch.cat([self._seen, self._seen.new_zeros(len(embedding) - first)])
+        del posterior, first
+        extend_engine(self._engine, self._view(embedding).contiguous(), embedding.shard)
+        self._seen = torch.cat([self._seen, self._seen.new_zeros(len(embedding) - len(self._seen))])
 
     def _pool_state(self) -> dict[str, Any]:
         return super()._pool_state() | {"seen": self._seen, "block_size": self._block_size}

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.kernels import Backend
+from lightning_badge.kernels import Backend, Chosen
 from lightning_badge.ordering.distance_selector import (
     DistanceSelector,
     FirstCenter,
@@ -29,6 +28,7 @@ from lightning_badge.ordering.distance_selector import (
 from lightning_badge.ordering.registry import strategy
 from lightning_badge.ordering.scatter import Scatter
 from lightning_badge.ordering.selector import Block, Picks, Selector
+from lightning_badge.ordering.sharded_engine import extend_engine
 from lightning_badge.ordering.transfer import to_host
 
 SMALLEST_BLOCK = 8
@@ -38,7 +38,7 @@ LARGE_POOL = 200_000
 SORT_FROM = 64
 
 
-@strategy("badge", measures_coverage=True)
+@strategy("badge", measures_coverage=True, sharded=True)
 def badge(
     embedding: GradientEmbedding,
     *,
@@ -68,7 +68,7 @@ def badge(
     return _badge(embedding, seed, backend, first_center, trials)
 
 
-@strategy("badge_labeled", measures_coverage=True)
+@strategy("badge_labeled", measures_coverage=True, sharded=True)
 def badge_labeled(
     embedding: GradientEmbedding,
     *,
@@ -111,7 +111,7 @@ def _badge(
     return GreedyKMeansPP(embedding, gradients, trials, seed=seed, backend=backend, **more)
 
 
-@strategy("kmeans_pp_penultimate", measures_coverage=True)
+@strategy("kmeans_pp_penultimate", measures_coverage=True, sharded=True)
 def kmeans_pp_penultimate(
     embedding: GradientEmbedding,
     *,
@@ -142,9 +142,9 @@ class KMeansPP(DistanceSelector):
         **more: Any,
     ) -> None:
         super().__init__(embedding, view, **more)
-        rows, backend = self._engine.rows, self._engine.backend
-        self._scatter = Scatter.of(rows)
-        large = len(rows) >= LARGE_POOL
+        backend = self._engine.backend
+        self._scatter = self._engine.scatter_from(0)
+        large = self._engine.n_pool >= LARGE_POOL
         limit = backend.block_limit_large if large else backend.block_limit
         self._smallest, self._largest = blocks or (SMALLEST_BLOCK, limit)
         self._block_size = self._smallest
@@ -164,23 +164,21 @@ class KMeansPP(DistanceSelector):
 
     def _first_block(self) -> Block:
         engine = self._engine
-        slots, gains = self._first_slot()
-        min_sq_dist = engine.with_centers(slots)
-        after, positions, gained = to_host(
-            engine.mass(min_sq_dist).value, engine.positions[slots], gains
-        )
+        first, gains = self._first()
+        min_sq_dist = engine.with_centers(engine.at(first))
+        after, positions, gained = to_host(engine.mass(min_sq_dist).value, first, gains)
         coverage = self._scatter.coverage_between(None, float(after[0]), 1)
         picks = Picks.of(positions, gained, coverage)
-        return Block(picks, {"slots": slots, "min_sq_dist": min_sq_dist})
+        return Block(picks, {"positions": first, "min_sq_dist": min_sq_dist})
 
     def _drawn_block(self) -> Block | None:
         """Draws a block and returns the accepted candidates; None if none was accepted."""
         engine = self._engine
         mass = engine.mass()
         chosen = engine.choose(self._draws.take(2, self._block_size))
-        min_sq_dist = engine.with_centers(chosen.slots, chosen.number)
+        min_sq_dist = engine.with_centers(chosen)
         # One host sync per block: a single transfer of everything that the host needs.
-        report = engine.backend.report(chosen, mass, engine.mass(min_sq_dist)).cpu().numpy()
+        report = engine.report(chosen, mass, engine.mass(min_sq_dist)).cpu().numpy()
         before, after, number = report[:3]
         positions, gains = np.split(report[3:], 2)
         if not np.isfinite(before):
@@ -193,17 +191,17 @@ class KMeansPP(DistanceSelector):
             return None
         coverage = self._scatter.coverage_between(float(before), float(after), m)
         picks = Picks.of(positions[:m], gains[:m], coverage)
-        return Block(picks, {"slots": chosen.slots[:m], "min_sq_dist": min_sq_dist})
+        return Block(picks, {"positions": chosen.positions[:m], "min_sq_dist": min_sq_dist})
 
     def _commit(self, block: Block, n: int) -> None:
         if not block.pending:  # duplicates of centers lower no distance
             return
-        engine, pending = self._engine, block.pending
+        engine, positions = self._engine, block.pending["positions"][:n]
         if n == len(block.picks):
-            engine.commit(pending["min_sq_dist"])
+            engine.commit(block.pending["min_sq_dist"])
         else:
-            engine.commit(engine.with_centers(pending["slots"][:n]))
-        self._add_centers(engine.positions[pending["slots"][:n]])
+            engine.commit(engine.with_centers(engine.at(positions)))
+        self._add_centers(positions)
 
     def _grow_or_shrink(self, accepted: int) -> None:
         """Sets the next block size from the acceptance rate of this block."""
@@ -225,7 +223,7 @@ class KMeansPP(DistanceSelector):
     def _compact_when_due(self) -> None:
         """Sorts the rows once that pays, then again whenever enough listed rows are issued."""
         engine, n_remaining = self._engine, self.members.n_remaining
-        is_large = len(engine.rows) >= LARGE_POOL
+        is_large = engine.n_pool >= LARGE_POOL
         share = engine.backend.compact_below_large if is_large else 0.5
         first_time = not self._sorted_at and self._n_chosen >= SORT_FROM
         if first_time or (self._sorted_at and n_remaining < share * self._sorted_at):
@@ -237,12 +235,12 @@ class KMeansPP(DistanceSelector):
     ) -> None:
         del posterior
         rows = self._view(embedding).contiguous()
-        self._engine.extend(rows, self._centers_from(0))
-        self._scatter += Scatter.of(rows.take(slice(first, None)))
+        extend_engine(self._engine, rows, embedding.shard, self._centers_from(0))
+        self._scatter += self._engine.scatter_from(first)
 
     def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
         super()._rows_discarded(positions)
-        self._scatter -= Scatter.of(self._engine.rows.take(self._on_device(positions)))
+        self._scatter -= self._engine.scatter_at(self._on_device(positions))
 
     def _pool_state(self) -> dict[str, Any]:
         return super()._pool_state() | {
@@ -285,21 +283,17 @@ class GreedyKMeansPP(KMeansPP):
             raise OrderingError("squared distances overflow float64; scale the activations down")
         if before == 0:
             return self._tail()
-        slots, _ = mass.draw(self._draws.take(self._trials))
-        best: tuple[float, Tensor, Tensor] | None = None
-        for slot in torch.unique(slots):
-            min_sq_dist = engine.with_centers(slot[None])
+        best: tuple[float, Chosen, Tensor] | None = None
+        for candidate in engine.trials(self._draws.take(self._trials)):
+            min_sq_dist = engine.with_centers(candidate)
             left = float(engine.mass(min_sq_dist).value)
             if best is None or left < best[0]:
-                best = left, slot[None], min_sq_dist
+                best = left, candidate, min_sq_dist
         assert best is not None  # there is at least one trial
         after, chosen, min_sq_dist = best
         engine.counters.blocks += 1
         engine.counters.candidates += self._trials
         engine.counters.accepted += 1
-        picks = Picks.of(
-            engine.positions[chosen].cpu(),
-            engine.min_sq_dist[chosen].cpu(),
-            self._scatter.coverage(np.array([after])),
-        )
-        return Block(picks, {"slots": chosen, "min_sq_dist": min_sq_dist})
+        coverage = self._scatter.coverage(np.array([after]))
+        picks = Picks.of(chosen.positions.cpu(), chosen.gains.cpu(), coverage)
+        return Block(picks, {"positions": chosen.positions, "min_sq_dist": min_sq_dist})
