@@ -11,7 +11,8 @@ from tiny import make_trainer as bare_trainer
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.captured import CapturedPool
+from lightning_badge.capture.pool import capture_pool
 
 
 def capture(model: LightningModule, pool: Any, root: Path = Path(), **arguments: Any) -> Any:

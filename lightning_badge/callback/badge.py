@@ -1,6 +1,7 @@
 """``Trainer(callbacks=[BadgeCallback()])``: orders the pool with the trained model."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from lightning_badge.callback.pool_ordering import check_can_order, order_pool, 
 from lightning_badge.callback.schedule import WHEN, Schedule, When
 from lightning_badge.callback.strategy_args import check_strategy_args
 from lightning_badge.callback.trainer_checks import (
+    due_anywhere,
     is_trial,
+    trainer_peers,
     weights_of,
 )
 from lightning_badge.callback.weight_averaging import prepare_for_averages
@@ -30,7 +33,7 @@ from lightning_badge.kernels.registry import check_backend
 from lightning_badge.namespaces import join_namespaces
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import write_ordering
-from lightning_badge.review_file import NAME, write_review
+from lightning_badge.review_file import NAME, Review, write_review
 
 
 class BadgeCallback(Callback):
@@ -44,6 +47,10 @@ class BadgeCallback(Callback):
     The pool is the first of these that exists: the ``pool`` loader, ``pool_dataloader()`` of the
     datamodule or module, ``predict_dataloader()`` of either. Strategies that use the labeled set
     take it from the datamodule's ``labeled_dataloader()``.
+
+    With several processes (DDP, FSDP) each captures every n-th batch of the pool, and they compute
+    the ordering together: it is that of one process, wherever the captured numbers are equal. Rank
+    zero writes the file, and ``ordering`` is the same on all.
 
     The callback runs the model on a batch with ``predict_step(batch, batch_idx)`` if its class
     overrides that method. Otherwise it calls ``forward`` with the first entry of a tuple or list,
@@ -90,14 +97,15 @@ class BadgeCallback(Callback):
     Attributes:
         ordering: The last ordering, None before the first one.
         embedding: The `GradientEmbedding` of the last ordering, never in checkpoints; None before
-            the first one, and always None without ``keep_embedding``.
+            the first one, and always None without ``keep_embedding``. With several processes, the
+            rows that this process captured.
         last_ordering_path: The last file written.
         n_orderings: Number of orderings, including those before a resume.
         told: Messages that were logged already and are not repeated.
 
     Raises:
         MisconfigurationException: An argument is out of range or unknown to the strategy, there is
-            no pool, or the Trainer has more than one process.
+            no pool, or several processes cannot compute the strategy.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -230,14 +238,14 @@ class BadgeCallback(Callback):
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Orders the pool if ``when`` says so, and always in ``trainer.validate``."""
-        if self.schedule.after_validation(trainer):
+        if due_anywhere(trainer, self.schedule.after_validation(trainer)):
             self._order_pool(trainer, pl_module)
             self.schedule.record(trainer, pl_module)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Orders the pool if no validation ordered it with the final weights."""
-        if self.schedule.at_train_end(trainer, pl_module):
+        if due_anywhere(trainer, self.schedule.at_train_end(trainer, pl_module)):
             self._order_pool(trainer, pl_module)
 
     def order_now(self, trainer: Trainer, pl_module: LightningModule) -> Ordering | None:
@@ -254,7 +262,8 @@ class BadgeCallback(Callback):
             The ordering; None if the pool is empty.
 
         Raises:
-            MisconfigurationException: There is no pool, or the Trainer has more than one process.
+            MisconfigurationException: There is no pool, several processes cannot compute the
+                strategy, or the Trainer's processes are not running.
 
         Example:
             >>> badge.order_now(trainer, model).take(100)  # doctest: +SKIP
@@ -276,19 +285,25 @@ class BadgeCallback(Callback):
         self.embedding = ordered.embedding if self.keep_embedding else None
         self.n_orderings += 1
         if not is_trial(trainer):
-            path = self.ordering_path(trainer)
-            if ordered.review is not None:
-                write_review(ordered.review, path.with_name(NAME))
-            self.last_ordering_path = write_ordering(self.ordering, path)
+            path = self.ordering_path(trainer)  # on all processes: Lightning broadcasts it
+            write = partial(_write, self.ordering, ordered.review, path)
+            trainer_peers(trainer).agree(write if trainer.is_global_zero else lambda: None)
+            self.last_ordering_path = path
         announce_ordering(trainer, self.ordering, self.last_ordering_path, ordered.seconds)
         log_numbers(trainer, ordered.embedding, self.ordering, ordered.seconds)
-        if self.log_pictures:
+        if self.log_pictures and trainer.is_global_zero:
             log_pictures(trainer, self.ordering, ordered.loader, ordered.sample_ids)
 
     def ordering_path(self, trainer: Trainer) -> Path:
         """Returns the path of the ordering file."""
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "badge"
         return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename
+
+
+def _write(ordering: Ordering, review: Review | None, path: Path) -> None:
+    if review is not None:
+        write_review(review, path.with_name(NAME))
+    write_ordering(ordering, path)
 
 
 join_namespaces(BadgeCallback, "Callback")

@@ -8,12 +8,14 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.pool_source import labeled_loader
 from lightning_badge.callback.trainer_checks import is_trial
-from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.captured import CapturedPool
+from lightning_badge.capture.pool import capture_pool
 from lightning_badge.capture.posterior import capture_posterior
 from lightning_badge.capture.reader import pool_size
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import CaptureError
 from lightning_badge.ordering import STRATEGIES
+from lightning_badge.peers import Peers
 
 
 def strategy_context(
@@ -28,6 +30,7 @@ def strategy_context(
     sample_id_key: str | int | None,
     samples: int,
     seed: int,
+    peers: Peers,
 ) -> dict[str, Any]:
     """Captures the inputs that a strategy uses besides the pool's embedding.
 
@@ -42,10 +45,11 @@ def strategy_context(
         sample_id_key: Entry of each batch that holds the ids.
         samples: Number of posterior samples.
         seed: Seed of their random draws.
+        peers: The processes that share the pool.
 
     Returns:
-        Arguments of `order` that the strategy uses: ``labeled``, an embedding, or ``posterior``,
-        ``[n, s, c]``.
+        Arguments of `order` that the strategy uses: ``labeled``, an embedding of the whole labeled
+        set on each process, or ``posterior``, ``[n, s, c]``, of this process's rows.
 
     Raises:
         CaptureError: A multi-label model, whose posterior no strategy supports.
@@ -57,9 +61,10 @@ def strategy_context(
     if loader is not None and pool_size(loader) == 0:
         context["labeled"] = embedding.take(slice(0))
     elif loader is not None:
-        context["labeled"] = embed(
-            capture_pool(trainer, pl_module, loader, head=head, sample_id_key=sample_id_key)
+        labeled = capture_pool(
+            trainer, pl_module, loader, head=head, sample_id_key=sample_id_key, peers=peers
         )
+        context["labeled"] = embed(labeled.whole())
     if "posterior" not in rule.uses:
         return context
     if embedding.loss == "binary_cross_entropy" and embedding.logit_grad.shape[1] > 1:
@@ -75,5 +80,6 @@ def strategy_context(
         seed=seed,
         head=head,
         sample_id_key=sample_id_key,
+        peers=peers,
     )
     return context

@@ -31,7 +31,8 @@ def tell_duration(
         Whether the pool is large, so that an estimate was logged.
     """
     n, device = len(embedding), embedding.logit_grad.device.type
-    if n <= _LARGE_POOL or device != "cpu":
+    # Several processes would need one clock: they do not estimate.
+    if n <= _LARGE_POOL or device != "cpu" or embedding.shard is not None:
         return False
     ranks = n if k is None else min(k, n)
     duration = estimate_duration(lambda ranks: run(k=ranks), ranks, n)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Trainer
+from torch import Tensor
 
 from lightning_badge.callback.pictures import draw_ordering
 from lightning_badge.capture.isolation import untouched_random_state
@@ -95,10 +97,17 @@ def _tell_that_nothing_is_drawn() -> None:
     )
 
 
+def _mean(embedding: GradientEmbedding, column: Tensor) -> float:
+    if embedding.shard is None:
+        return float(column.mean())
+    total = embedding.shard.peers.sum(column.sum(dtype=torch.float64))
+    return float(total) / embedding.n_pool
+
+
 def _summary(embedding: GradientEmbedding, ordering: Ordering) -> dict[str, float]:
-    summary: dict[str, float] = {"badge/pool_size": len(embedding)}
+    summary: dict[str, float] = {"badge/pool_size": embedding.n_pool}
     if embedding.confidence is not None:
-        summary["badge/mean_confidence"] = float(embedding.confidence.mean())
+        summary["badge/mean_confidence"] = _mean(embedding, embedding.confidence)
     gains = [] if ordering.gains is None else ordering.gains.tolist()
     for name, rank in {"1st": 0, "10th": 9, "100th": 99}.items():
         if rank < len(gains) and not math.isnan(gains[rank]):

@@ -19,12 +19,13 @@ from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
 from lightning_badge.callback.review import check_labeled, review_of
 from lightning_badge.callback.schedule import Schedule
-from lightning_badge.callback.trainer_checks import reject_backend, reject_several_processes
+from lightning_badge.callback.trainer_checks import reject_backend, reject_processes, trainer_peers
 from lightning_badge.callback.trial import try_first_batch
+from lightning_badge.capture.captured import CapturedPool
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.loss import ChosenLoss, choose_loss, peek_targets
-from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.pool import capture_pool
 from lightning_badge.capture.positions import positions_of_loader
 from lightning_badge.capture.posterior import dropout_layers
 from lightning_badge.capture.progress import pool_progress
@@ -64,9 +65,9 @@ class OrderedPool:
 
     Attributes:
         ordering: Ordering of the pool.
-        embedding: Embedding of the pool.
+        embedding: Embedding of the pool, or of this process's rows.
         loader: Loader of the pool.
-        sample_ids: Sample ids of the pool in the loader's order.
+        sample_ids: Sample ids of the whole pool in the loader's order.
         seconds: Seconds of capture and ordering, by name.
         review: What people need to review labels; None if it is not asked for.
     """
@@ -83,12 +84,12 @@ def check_can_order(trainer: Trainer, pl_module: LightningModule, arguments: Arg
     """Raises if the pool of this Trainer, model and data cannot be ordered.
 
     Raises:
-        MisconfigurationException: There is more than one process, the back end cannot use the
-            device, or there is no pool or no labeled set that the strategy needs.
+        MisconfigurationException: Several processes cannot compute the strategy, the back end
+            cannot use the device, or there is no pool or no labeled set that the strategy needs.
         CaptureError: The strategy needs a posterior and the model has no dropout layers.
     """
     rule = STRATEGIES[arguments.strategy]
-    reject_several_processes(trainer)
+    reject_processes(trainer, arguments.strategy)
     reject_backend(trainer, arguments.backend)
     pool_source(trainer, pl_module, arguments.pool)
     labeled_loader(trainer, rule)
@@ -131,12 +132,14 @@ def _order_batches(
     batches: Iterable[Any],
     arguments: Arguments,
 ) -> OrderedPool:
-    key = arguments.sample_id_key
+    key, peers = arguments.sample_id_key, trainer_peers(trainer)
     started = time.perf_counter()
-    captured = capture_pool(trainer, pl_module, batches, head=arguments.head, sample_id_key=key)
-    loss = _choose_loss(pl_module, captured, loader, arguments)
+    captured = capture_pool(
+        trainer, pl_module, batches, head=arguments.head, sample_id_key=key, peers=peers
+    )
+    loss = peers.agree(partial(_choose_loss, pl_module, captured, loader, arguments))
     embed = partial(_embed, loss=loss.name, arguments=arguments)
-    embedding = embed(captured)
+    embedding = peers.agree(partial(embed, captured))
     context = strategy_context(
         arguments.strategy,
         trainer,
@@ -148,6 +151,7 @@ def _order_batches(
         sample_id_key=key,
         samples=arguments.posterior_samples,
         seed=arguments.seed,
+        peers=peers,
     )
     review = None
     if arguments.nearest_labeled:
@@ -158,6 +162,7 @@ def _order_batches(
             loss=loss.name,
             nearest_labeled=arguments.nearest_labeled,
             sample_id_key=key,
+            peers=peers,
         )
     captured_at = time.perf_counter()
     ordering = _order(trainer, embedding, context, arguments)
@@ -174,7 +179,7 @@ def _order_batches(
         replace(ordering, metadata={**ordering.metadata, **evidence}),
         embedding,
         loader,
-        captured.sample_ids,
+        embedding.whole_ids(),
         {"capture": captured_at - started, "ordering": ordered_at - captured_at},
         review,
     )
@@ -206,16 +211,23 @@ def try_pool(
             return
         with untouched_random_state(*loader_generators(loader)):
             announce_pool(trainer, source, loader, schedule, path)
-            captured = try_first_batch(
-                trainer,
-                pl_module,
-                loader,
-                head=arguments.head,
-                sample_id_key=arguments.sample_id_key,
-            )
-            if captured is not None:
-                loss = _choose_loss(pl_module, captured, loader, arguments)
-                _embed(captured, loss=loss.name, arguments=arguments)
+            attempt = partial(_try_first_batch, trainer, pl_module, loader, arguments)
+            trainer_peers(trainer).agree(attempt)
+
+
+def _try_first_batch(
+    trainer: Trainer, pl_module: LightningModule, loader: Iterable[Any], arguments: Arguments
+) -> None:
+    captured = try_first_batch(
+        trainer,
+        pl_module,
+        loader,
+        head=arguments.head,
+        sample_id_key=arguments.sample_id_key,
+    )
+    if captured is not None:
+        loss = _choose_loss(pl_module, captured, loader, arguments)
+        _embed(captured, loss=loss.name, arguments=arguments)
 
 
 def _choose_loss(
@@ -258,6 +270,6 @@ def _order(
     )
     if "duration" not in arguments.told and tell_duration(embedding, run, arguments.k):
         arguments.told.add("duration")
-    n = len(embedding) if arguments.k is None else min(arguments.k, len(embedding))
+    n = embedding.n_pool if arguments.k is None else min(arguments.k, embedding.n_pool)
     with pool_progress(trainer, n, "Ordering") as advance:
         return run(k=arguments.k, progress=advance)

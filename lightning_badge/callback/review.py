@@ -10,10 +10,12 @@ from torch import Tensor
 from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.pool_source import labeled_of
 from lightning_badge.callback.trainer_checks import is_trial
+from lightning_badge.capture.captured import CapturedPool
 from lightning_badge.capture.entries import EntryKey
-from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.pool import capture_pool
 from lightning_badge.capture.reader import pool_size
 from lightning_badge.kernels import Loss
+from lightning_badge.peers import Peers
 from lightning_badge.review_file import Review
 from lightning_badge.sample_ids import SampleId
 
@@ -38,38 +40,64 @@ def review_of(
     loss: Loss,
     nearest_labeled: int,
     sample_id_key: EntryKey | None,
+    peers: Peers,
 ) -> Review:
     """Captures the labeled set and compares the pool with it.
 
     Args:
         trainer: As in `capture_pool`; its datamodule has the labeled set.
         pl_module: As in `capture_pool`.
-        pool: The captured pool.
+        pool: The captured pool, or this process's rows of it.
         loss: The loss, which says what logits mean.
         nearest_labeled: Number of labeled samples for each of the pool.
         sample_id_key: As in `capture_pool`.
+        peers: The processes that share the pool.
+
+    Returns:
+        The review of the whole pool and the labeled set.
     """
     loader = labeled_of(trainer)
     if loader is not None and is_trial(trainer):
         loader = limited(trainer, loader, sample_id_key, what="labeled set")
-    if loader is None or pool_size(loader) == 0:
-        nothing: list[list[SampleId] | None] = [[] for _ in pool.sample_ids]
-        guess, confidence = _predict(pool.logits, loss)
-        is_labeled = np.zeros(len(guess), np.bool_)
-        return Review(pool.sample_ids, is_labeled, guess, confidence, nothing)
-    labeled = capture_pool(
-        trainer, pl_module, loader, head=pool.head_name, sample_id_key=sample_id_key
-    )
-    found = nearest_rows(pool.penultimate, labeled.penultimate, nearest_labeled).tolist()
-    ids = labeled.sample_ids.tolist()
-    guesses = [_predict(captured.logits, loss) for captured in (pool, labeled)]
-    counts = [len(pool.sample_ids), len(ids)]
+    labeled = None
+    if loader is not None and pool_size(loader) != 0:
+        labeled = capture_pool(
+            trainer,
+            pl_module,
+            loader,
+            head=pool.head_name,
+            sample_id_key=sample_id_key,
+            peers=peers,
+        ).whole()
+    parts = peers.gather(_of_pool(pool, labeled, loss, nearest_labeled))
+    return _joined([*parts, *([] if labeled is None else [_of_labeled(labeled, loss)])])
+
+
+def _of_pool(pool: CapturedPool, labeled: CapturedPool | None, loss: Loss, k: int) -> Review:
+    nearest: list[list[SampleId] | None] = [[] for _ in pool.sample_ids]
+    if labeled is not None:
+        ids = labeled.sample_ids.tolist()
+        found = nearest_rows(pool.penultimate, labeled.penultimate, k).tolist()
+        nearest = [[ids[row] for row in rows] for rows in found]
+    is_labeled = np.zeros(len(nearest), np.bool_)
+    return Review(pool.sample_ids, is_labeled, *_predict(pool.logits, loss), nearest)
+
+
+def _of_labeled(labeled: CapturedPool, loss: Loss) -> Review:
+    n = len(labeled.sample_ids)
+    is_labeled = np.ones(n, np.bool_)
+    return Review(labeled.sample_ids, is_labeled, *_predict(labeled.logits, loss), [None] * n)
+
+
+def _joined(parts: list[Review]) -> Review:
+    # A part without rows does not tell whether ids are text.
+    filled = [part for part in parts if len(part.sample_ids)] or parts[:1]
     return Review(
-        np.concatenate([pool.sample_ids, labeled.sample_ids]),
-        np.repeat([False, True], counts),
-        np.concatenate([guess for guess, _ in guesses]),
-        np.concatenate([confidence for _, confidence in guesses]),
-        [*([ids[row] for row in rows] for rows in found), *[None] * len(ids)],
+        np.concatenate([part.sample_ids for part in filled]),
+        np.concatenate([part.is_labeled for part in filled]),
+        np.concatenate([part.guess for part in filled]),
+        np.concatenate([part.confidence for part in filled]),
+        [ids for part in filled for ids in part.nearest],
     )
 
 

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels.registry import resolve_backend
+from lightning_badge.namespaces import lightning_classes
+from lightning_badge.ordering.registry import check_sharded
+from lightning_badge.peers import Peers
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -43,14 +47,55 @@ def reject_backend(trainer: Trainer, backend: str) -> None:
         raise MisconfigurationException(f"BadgeCallback: {error}") from error
 
 
-def reject_several_processes(trainer: Trainer) -> None:
-    """Raises if each process would see only a part of the pool.
+def reject_processes(trainer: Trainer, strategy: str) -> None:
+    """Raises if the Trainer's processes cannot order the pool together.
 
     Raises:
-        MisconfigurationException: The Trainer has more than one process.
+        MisconfigurationException: The strategy needs one process, or the Trainer's strategy is not
+            one under which each process runs the whole model on batches of its own.
     """
-    if trainer.world_size > 1:
+    if trainer.world_size == 1:
+        return
+    parallel = type(trainer.strategy).__name__
+    if not isinstance(trainer.strategy, _data_parallel()):
         raise MisconfigurationException(
-            f"BadgeCallback runs in one process, but the Trainer has {trainer.world_size}; train "
-            "with when='never', then order with Trainer(devices=1).validate(...)"
+            f"BadgeCallback: {trainer.world_size} processes with {parallel} are not supported; "
+            "expected DDP, FSDP or DeepSpeed, in which each process runs the model on batches of "
+            "its own; train with when='never', then order with Trainer(devices=1).validate(...)"
         )
+    try:
+        check_sharded(strategy)
+    except BadgeError as error:
+        raise MisconfigurationException(
+            f"BadgeCallback: {error}; or train with when='never' and order with "
+            "Trainer(devices=1).validate(...)"
+        ) from error
+
+
+def trainer_peers(trainer: Trainer) -> Peers:
+    """Returns the processes of a Trainer, which share the pool.
+
+    Raises:
+        MisconfigurationException: They ended, as they do after ``fit`` with ``ddp_spawn``.
+    """
+    if trainer.world_size == 1:
+        return Peers()
+    if not torch.distributed.is_initialized():
+        raise MisconfigurationException(
+            f"BadgeCallback: the Trainer's {trainer.world_size} processes are not running now; "
+            "order in fit or validate, or with Trainer(devices=1)"
+        )
+    on_device = torch.distributed.get_backend() != "gloo"
+    device = trainer.strategy.root_device if on_device else "cpu"
+    return Peers(torch.distributed.group.WORLD, device)
+
+
+def due_anywhere(trainer: Trainer, due: bool) -> bool:
+    """Returns whether any process of the Trainer is to do something, which then all do."""
+    return bool(trainer.strategy.reduce_boolean_decision(due, all=False))
+
+
+def _data_parallel() -> tuple[type, ...]:
+    """Returns the Lightning strategies in which each process runs the model on its own batches."""
+    names = ("DDPStrategy", "FSDPStrategy", "DeepSpeedStrategy")
+    return tuple(kind for name in names for kind in lightning_classes(f"strategies.{name}"))

@@ -7,10 +7,11 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import BatchSampler
 
 from lightning_badge.callback.first_batches import FirstBatches
+from lightning_badge.capture.captured import CapturedPool
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.loader_order import reject_other_order
-from lightning_badge.capture.pool import CapturedPool, capture_pool
+from lightning_badge.capture.pool import capture_pool
 from lightning_badge.capture.reader import loader_generators
 from lightning_badge.exceptions import CaptureError
 from lightning_badge.pool_batch import PoolBatch

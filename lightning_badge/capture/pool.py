@@ -6,78 +6,33 @@ With a Trainer, batches are converted, moved and run as in Lightning's own loops
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_batch
+from lightning_badge.capture.captured import CapturedPool
 from lightning_badge.capture.class_count import LabelRange, warn_of_labels, warn_of_metrics
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.head import find_head
 from lightning_badge.capture.isolation import evaluation_mode, untouched_random_state
 from lightning_badge.capture.layer_calls import LayerCall, record_calls
-from lightning_badge.capture.loss import loss_by_count
 from lightning_badge.capture.positions import positions_of_loader
 from lightning_badge.capture.progress import pool_progress
 from lightning_badge.capture.reader import loader_generators, pool_size, read_pool
-from lightning_badge.capture.rows import PoolRows
-from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.exceptions import CaptureError
-from lightning_badge.kernels import Loss
+from lightning_badge.capture.rows import PoolRows, missing_samples
+from lightning_badge.capture.turns import OwnTurns
+from lightning_badge.exceptions import CaptureError, PeerError
+from lightning_badge.peers import Peers
 from lightning_badge.sample_ids import SampleIds
-
-
-@dataclass(frozen=True, eq=False)
-class CapturedPool:
-    """What entered and left the head for every sample of a pool.
-
-    Attributes:
-        sample_ids: The sample of each row, ``[n]``.
-        penultimate: What entered the head, ``[n, h]``, in the model's precision.
-        logits: What left it, ``[n, c]``.
-        head_name: Name of the head in the model.
-        id_source: What the ids are, in words, for the metadata of an ordering.
-    """
-
-    sample_ids: SampleIds
-    penultimate: Tensor
-    logits: Tensor
-    head_name: str
-    id_source: str = "positions"
-
-    # Not under the inference mode of trainer.validate: autograd could never use its tensors.
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def embedding(
-        self, *, loss: str = "auto", bias: bool = False, backend: str = "auto"
-    ) -> GradientEmbedding:
-        """Embeds the gradients of the head.
-
-        Args:
-            loss: ``cross_entropy``, ``binary_cross_entropy``, or ``auto``, which takes the latter
-                for a single output and the former for several.
-            bias: Whether the gradient of the head's bias is embedded too.
-            backend: The back end that computes gradients.
-
-        Raises:
-            EmbeddingError: What `GradientEmbedding.from_logits` refuses.
-        """
-        if loss == "auto":
-            loss = loss_by_count(self.logits.shape[1])
-        return GradientEmbedding.from_logits(
-            self.penultimate,
-            self.logits,
-            loss=cast(Loss, loss),
-            bias=bias,
-            sample_ids=self.sample_ids.tolist(),
-            backend=backend,
-        )
+from lightning_badge.shard import Shard
 
 
 class PenultimateCapture:
@@ -143,6 +98,7 @@ def capture_pool(
     *,
     head: str | None = None,
     sample_id_key: EntryKey | None = None,
+    peers: Peers | None = None,
 ) -> CapturedPool:
     """Runs the model once over the pool, as its Trainer would, and captures at its head.
 
@@ -158,13 +114,43 @@ def capture_pool(
             dataclasses and named tuples, or a position in tuples. Batches that are a `PoolBatch`
             carry ids of their own; for all others ids are positions in the loader's data set, or
             in the data set of which that is a ``Subset``.
+        peers: The processes that share the pool. Each runs the model on its own batches.
+
+    Returns:
+        The rows of the whole pool, or of this process's batches if several processes share it.
 
     Raises:
         CaptureError: Not one row for each sample, an empty pool, a loader that shuffles, or an
-            iterable data set without ids whose order is not certain.
+            iterable data set without ids whose order is not certain; with several processes, a
+            loader whose batches cannot be dealt out.
         HeadError: The head cannot be found, or is not linear.
+        PeerError: Another process failed.
     """
     check_runs(pl_module)
+    if peers is None or peers.size == 1:
+        return _run_over_pool(trainer, pl_module, dataloader, head, sample_id_key)
+
+    def own_batches() -> tuple[CapturedPool, list[int]]:
+        turns = OwnTurns(dataloader, peers)
+        captured = _run_over_pool(trainer, pl_module, turns, head, sample_id_key)
+        return captured, turns.lengths
+
+    captured, lengths = peers.agree(own_batches)
+    if len(heads := set(peers.gather(captured.head_name))) > 1:
+        raise PeerError(
+            f"processes found different classifier heads, {', '.join(sorted(heads))}; name it "
+            "with head=..."
+        )
+    return replace(captured, shard=Shard.in_turns(lengths, peers))
+
+
+def _run_over_pool(
+    trainer: Trainer,
+    pl_module: LightningModule,
+    dataloader: Iterable[Any],
+    head: str | None,
+    sample_id_key: EntryKey | None,
+) -> CapturedPool:
 
     def run(batch: Any, batch_idx: int) -> Any:
         batch = trainer.precision_plugin.convert_input(batch)
@@ -197,7 +183,7 @@ def pass_over_pool(
 
     Args:
         model: The model that ``run`` runs.
-        dataloader: The pool, in a fixed order.
+        dataloader: The pool, in a fixed order; or `OwnTurns`, the batches of one process.
         run: Runs the model on a batch, given with its number, and returns what the model returned.
         head: As in `capture_pool`.
         sample_id_key: As in `capture_pool`.
@@ -207,8 +193,9 @@ def pass_over_pool(
         CaptureError: As `capture_pool`.
         HeadError: As `capture_pool`.
     """
+    turns = dataloader if isinstance(dataloader, OwnTurns) else None
     positions = positions_of_loader(dataloader)
-    rows, labels = PoolRows(pool_size(dataloader), positions.ids), LabelRange(sample_id_key)
+    rows, labels = _rows_of(dataloader, positions.ids), LabelRange(sample_id_key)
     head_name, id_source = "", ""
     capture: PenultimateCapture | None = None
     with (
@@ -230,12 +217,26 @@ def pass_over_pool(
             else:
                 run_once()
                 penultimate, logits = capture.take()
-            rows.append(ids, penultimate, logits)
+            if turns is None or batch_idx < len(turns.lengths):
+                rows.append(ids, penultimate, logits)
             advance(1)
+    if turns is not None and turns.n_rows < turns.n_expected and id_source == positions.meaning:
+        raise missing_samples(turns.n_expected, turns.n_rows)
+    if turns is not None and not turns.lengths:
+        nothing = np.arange(0), penultimate[:0].clone(), logits[:0].clone()
+        return CapturedPool(*nothing, head_name, id_source)
     captured = CapturedPool(*rows.finish(), head_name, id_source)
     if head is None:
         warn_of_labels(labels, head_name, captured.logits.shape[1])
     return captured
+
+
+def _rows_of(dataloader: Iterable[Any], ids: SampleIds | None) -> PoolRows:
+    """Returns the place for a loader's rows; ``ids`` are those of the whole pool, if known."""
+    if not isinstance(dataloader, OwnTurns):
+        return PoolRows(pool_size(dataloader), ids)
+    own = dataloader.positions
+    return PoolRows(len(own), own if ids is None else ids[own])
 
 
 def _source_of_ids(sample_id_key: EntryKey | None) -> str:

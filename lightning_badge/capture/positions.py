@@ -27,7 +27,8 @@ def positions_of_loader(loader: Iterable[Any]) -> Positions:
 
     For a ``Subset``, as ``random_split`` makes it, ids are positions in the data set that it was
     taken from: its ``indices``, composed if one ``Subset`` was taken from another. An iterable that
-    yields the first batches of a loader names that loader as its ``limited_loader``.
+    yields the first batches of a loader names that loader as its ``limited_loader``, one that
+    yields the batches of one process as its ``whole_loader``.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -35,7 +36,7 @@ def positions_of_loader(loader: Iterable[Any]) -> Positions:
         >>> positions_of_loader(DataLoader(Subset(inner, [2, 0]))).ids.tolist()
         [30, 10]
     """
-    loader = getattr(loader, "limited_loader", loader)
+    loader = getattr(loader, "whole_loader", getattr(loader, "limited_loader", loader))
     dataset = getattr(loader, "dataset", None)
     if dataset is None or isinstance(dataset, IterableDataset):
         return Positions(None, "positions in the order in which samples arrive")

@@ -21,6 +21,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.pool import capture_pool
 from lightning_badge.exceptions import CaptureError
+from lightning_badge.peers import Peers
 
 ELEMENTS, CHANNELS = (nn.Dropout,), (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
@@ -54,6 +55,7 @@ def capture_posterior(
     seed: int,
     head: str,
     sample_id_key: EntryKey | None = None,
+    peers: Peers | None = None,
 ) -> Tensor:
     """Runs the model over the pool once for each posterior sample.
 
@@ -67,9 +69,11 @@ def capture_posterior(
         seed: Of the masks.
         head: Name of the classifier head.
         sample_id_key: As in `capture_pool`.
+        peers: As in `capture_pool`.
 
     Returns:
-        Class probabilities ``[n, s, c]``; of a single logit ``[n, s, 2]``.
+        Class probabilities ``[n, s, c]``; of a single logit ``[n, s, 2]``; with several processes
+        of this process's rows.
 
     Raises:
         CaptureError: A model without dropout layers, and whatever `capture_pool` raises.
@@ -79,7 +83,12 @@ def capture_posterior(
     for sample in range(samples):
         with same_masks(layers, f"{seed}:{sample}"):
             captured = capture_pool(
-                trainer, pl_module, dataloader, head=head, sample_id_key=sample_id_key
+                trainer,
+                pl_module,
+                dataloader,
+                head=head,
+                sample_id_key=sample_id_key,
+                peers=peers,
             )
         parts.append(_probabilities(captured.logits))
     return torch.stack(parts, dim=1)

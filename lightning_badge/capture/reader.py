@@ -67,17 +67,19 @@ def read_pool(
         >>> [batch.tolist() for _, batch in read_pool(DataLoader(range(5), batch_size=3))]
         [[0, 1, 2], [3, 4]]
     """
-    reject_shuffling(loader)
-    warn_if_random(getattr(loader, "dataset", None), pool_size(loader) or 0)
+    # A part of a loader names the loader of the whole pool.
+    whole = getattr(loader, "whole_loader", loader)
+    reject_shuffling(whole)
+    warn_if_random(getattr(whole, "dataset", None), pool_size(whole) or 0)
     are_positions = False
     for number, loaded in enumerate(loader):
         ids, batch = _split(loaded, sample_id_key)
         if ids is None and number == 0:
             are_positions = True
-            reject_uncertain_positions(loader)
+            reject_uncertain_positions(whole)
         yield ids, batch
     if are_positions:
-        reject_other_order(loader)
+        reject_other_order(whole)
 
 
 def _split(loaded: Any, sample_id_key: EntryKey | None) -> tuple[SampleIds | None, Any]:

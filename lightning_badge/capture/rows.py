@@ -78,10 +78,7 @@ class PoolRows:
         if not self._count:
             raise CaptureError("the pool is empty: expected one sample or more to order")
         if self._are_positions and self._n is not None and self._count < self._n:
-            raise CaptureError(
-                f"expected one row for each of the pool's {self._n} samples, got {self._count}; "
-                "does the loader drop its last batch (drop_last=False keeps it)?"
-            )
+            raise missing_samples(self._n, self._count)
         plain = chain.from_iterable(batch.tolist() for batch in self._ids)
         ids = as_sample_ids(plain, error=CaptureError)
         if self._whole is not None:
@@ -104,6 +101,14 @@ class PoolRows:
             self._whole = _allocate(self._n, penultimate, logits)
         for whole, batch in zip(self._whole, (penultimate, logits), strict=True):
             whole[start:stop] = batch
+
+
+def missing_samples(n: int, count: int) -> CaptureError:
+    """Returns the error that a loader gave ``count`` of the pool's ``n`` samples."""
+    return CaptureError(
+        f"expected one row for each of the pool's {n} samples, got {count}; "
+        "does the loader drop its last batch (drop_last=False keeps it)?"
+    )
 
 
 def _allocate(n: int, penultimate: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

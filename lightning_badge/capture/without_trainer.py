@@ -13,10 +13,11 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 
 from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_batch
+from lightning_badge.capture.captured import CapturedPool
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.loss import choose_loss, peek_targets
-from lightning_badge.capture.pool import CapturedPool, pass_over_pool
+from lightning_badge.capture.pool import pass_over_pool
 from lightning_badge.capture.reader import loader_generators
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import CaptureError, EmbeddingError

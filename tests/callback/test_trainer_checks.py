@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from tiny import LIGHTNING_WARNINGS, Classifier, make_trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from tiny import LIGHTNING_WARNINGS, Classifier, loader, make_trainer
 
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.kernels import backend as backend_module
@@ -12,10 +13,35 @@ pytestmark = LIGHTNING_WARNINGS
 
 
 class TestProcesses:
-    def test_several_processes_are_refused_before_training(self, tmp_path: Path) -> None:
-        trainer = make_trainer(tmp_path, callbacks=[BadgeCallback()], devices=2, strategy="ddp")
-        with pytest.raises(MisconfigurationException, match="has 2; .*devices=1"):
-            trainer.callbacks[0].setup(trainer, Classifier(), "fit")
+    def test_a_strategy_for_one_process_is_refused_before_training(self, tmp_path: Path) -> None:
+        badge = BadgeCallback("batchbald")
+        trainer = make_trainer(tmp_path, callbacks=[badge], devices=2, strategy="ddp")
+        with pytest.raises(
+            MisconfigurationException, match=r"'batchbald' cannot be computed by sev.*devices=1"
+        ):
+            badge.setup(trainer, Classifier(), "fit")
+
+    def test_processes_that_share_one_batch_are_refused_by_name(self, tmp_path: Path) -> None:
+        badge = BadgeCallback()
+        trainer = make_trainer(tmp_path, callbacks=[badge], devices=2, strategy=TensorParallel())
+        with pytest.raises(MisconfigurationException, match=r"2 processes with TensorParallel"):
+            badge.setup(trainer, Classifier(), "fit")
+
+    def test_processes_that_are_not_running_cannot_order(self, tmp_path: Path) -> None:
+        badge = BadgeCallback(pool=loader(8))
+        trainer = make_trainer(tmp_path, callbacks=[badge], devices=2, strategy="ddp")
+        with pytest.raises(MisconfigurationException, match="not running now; order in fit"):
+            badge.order_now(trainer, Classifier())
+
+
+class TensorParallel(SingleDeviceStrategy):
+    """Stands in for tensor parallelism, whose Lightning strategy needs GPUs."""
+
+    world_size = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world_size = 2
 
 
 def test_a_backend_of_another_device_is_refused_before_training(
