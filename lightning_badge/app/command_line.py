@@ -28,6 +28,7 @@ _FALSE_ALARMS = (
     "BadgeCallback: the pool is empty",  # the loop prints this itself
     "You defined a `validation_step` but have no",  # the loop says so itself
     r"`ModelCheckpoint\(monitor=.*could not find the monitored key",
+    "Using `DistributedSampler` with the dataloaders",  # docs/scale.md says what that means
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # caused by Lightning's use of torch
 )
 

@@ -77,7 +77,9 @@ def fine_tune_if_ended(
             save_weights_only=True,
             enable_version_counter=False,
         )
-        trainer: Trainer = instantiate(config.trainer, callbacks=[keep], logger=False)
+        # The other processes of the rounds have ended.
+        alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+        trainer: Trainer = instantiate(config.trainer, callbacks=[keep], logger=False, **alone)
         return trainer
 
     report = train_round(

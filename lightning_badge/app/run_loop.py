@@ -1,8 +1,9 @@
 """Runs the active learning loop configured by ``configs/al_loop.yaml`` and the command line."""
 
+import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
 from lightning_badge.app.fine_tune import check_fine_tune, fine_tune_if_ended
-from lightning_badge.app.frozen_encoder import choose_encoder, embed_data
+from lightning_badge.app.frozen_encoder import choose_encoder, embed_data, read_features
 from lightning_badge.app.handover.export_run import export_if_ended
+from lightning_badge.app.processes import quiet_unless_first, start_workers
 from lightning_badge.app.supervise.child_side import is_supervised
 from lightning_badge.app.supervise.plan import PAGE
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
@@ -32,7 +34,8 @@ from lightning_badge.labelers import DatasetLabelers, Labelers
 from lightning_badge.labels import Label
 from lightning_badge.loop.active_learning import ActiveLearningLoop
 from lightning_badge.loop.cold_start import check_cold_start
-from lightning_badge.loop.train_round import round_seed
+from lightning_badge.loop.train_round import round_seed, train_round
+from lightning_badge.loop.workers import Workers
 from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint
 from lightning_badge.store.consensus import check_consensus
 from lightning_badge.store.label_store import LabelStore
@@ -68,6 +71,7 @@ def run_loop(arguments: Sequence[str] | None = None, *, program: str | None = No
 @one_line_errors()
 def _main(config: DictConfig) -> float:
     """Runs the loop and returns the metric of its last round."""
+    quiet_unless_first()
     _check_page(config)
     datamodule = instantiate(config.data)
     check_consensus(config.consensus)
@@ -76,13 +80,16 @@ def _main(config: DictConfig) -> float:
     check_cold_start(config.cold_start)
     budget = instantiate(config.budget)
     check_coverage(config, budget)
-    labelers = instantiate(config.labelers)(datamodule, Path(config.run_dir).expanduser().resolve())
     fill_in(config, datamodule, width=chosen.encoder.width if chosen else None)
-    identity = _identify(config, datamodule, labelers)
     make_model = partial(_make_model, config, datamodule)
     make_round_trainer = partial(_make_trainer, config)
     # A model or trainer that cannot be built fails here, before the configuration is stored.
-    _ = make_model(), make_round_trainer(0, Path(config.run_dir))
+    _, trainer = make_model(), make_round_trainer(0, Path(config.run_dir))
+    workers = _start_workers(trainer)
+    if not workers.is_first:
+        return _train_along(config, datamodule, make_model, make_round_trainer, workers)
+    labelers = instantiate(config.labelers)(datamodule, Path(config.run_dir).expanduser().resolve())
+    identity = _identify(config, datamodule, labelers)
     with RunDirectory(config.run_dir) as run_directory:
         if config.fresh:
             run_directory.start_over()
@@ -100,14 +107,57 @@ def _main(config: DictConfig) -> float:
                 labelers,
                 store,
                 run_directory,
+                workers=workers,
                 **{key: config[key] for key in LOOP_KEYS},
             ).run()
+            workers.end()
             if config.fine_tune and chosen is not None:
                 fine_tune_if_ended(config, datamodule, chosen, run_directory)
     is_wanted = isinstance(datamodule, FolderDataModule) if config.export is None else config.export
     if is_wanted and (exported := export_if_ended(run_directory.path)):
         print(f"labels, model, predictions and report: {exported.path}", file=sys.stderr)
     return metric
+
+
+def _start_workers(trainer: Trainer) -> Workers:
+    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise LabelError(
+            f"trainer: {trainer.world_size} processes need one run, got several (-m); start one "
+            "at a time"
+        )
+    return start_workers(trainer, sys.argv[1:])
+
+
+def _train_along(
+    config: DictConfig,
+    datamodule: ActiveLearningDataModule,
+    make_model: Callable[[], LightningModule],
+    make_trainer: Callable[[int, Path], Trainer],
+    workers: Workers,
+) -> float:
+    """Trains with rank zero, which owns label store, labelers and run directory."""
+    run_directory = RunDirectory(config.run_dir)
+    are_read = False
+
+    def train(round: int) -> None:
+        nonlocal are_read
+        if not are_read:  # rank zero has embedded the samples by now
+            read_features(config, datamodule, run_directory.path)
+            are_read = True
+        train_round(
+            round,
+            make_model=make_model,
+            make_trainer=make_trainer,
+            datamodule=datamodule,
+            directory=run_directory.round_path(round),
+            checkpoint=run_directory.checkpoint_path(round),
+            seed=config.seed,
+            metric=config.metric,
+            progress=False,
+        )
+
+    workers.train_along(datamodule, train)
+    return math.nan
 
 
 def _check_page(config: DictConfig) -> None:

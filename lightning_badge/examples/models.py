@@ -77,7 +77,8 @@ class Classifier(LightningModule):
             metrics.update(logits.sigmoid(), targets.int())
         else:
             metrics.update(logits.softmax(dim=1), targets)
-        self.log(loss_name, self._loss(logits, targets), batch_size=len(targets))
+        loss = self._loss(logits, targets)
+        self.log(loss_name, loss, batch_size=len(targets), sync_dist=True)
         self.log_dict(metrics, batch_size=len(targets))
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:

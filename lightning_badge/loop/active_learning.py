@@ -31,8 +31,10 @@ from lightning_badge.loop.query import ask, commit_late_answers
 from lightning_badge.loop.query_size import has_size, needs_ordering, query_size
 from lightning_badge.loop.round_report import RoundReport, RoundTable
 from lightning_badge.loop.train_round import train_round
+from lightning_badge.loop.workers import Workers
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
+from lightning_badge.peers import Peers
 from lightning_badge.store.allowance import allowed, end
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import Cut, LabelStore
@@ -94,6 +96,8 @@ class ActiveLearningLoop:
             cut on; ``make_model`` reads the number of classes from ``datamodule.class_names``.
         progress: Whether to show a progress bar on a terminal while a round trains.
         console: Prints one line per round; standard output if None.
+        workers: The processes that train with this one, each by `Workers.train_along`; None for no
+            others.
 
     Raises:
         LabelError: The pool is empty at the start.
@@ -121,6 +125,7 @@ class ActiveLearningLoop:
         accept_changes: bool = False,
         progress: bool = True,
         console: Console | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.limits = Limits(max_rounds, total_labels, target_metric)
         if target_metric is not None and not datamodule.plans_validation:
@@ -145,6 +150,7 @@ class ActiveLearningLoop:
         self.cold_start = check_cold_start(cold_start)
         self.overlap = overlap
         self.progress = progress
+        self._workers = workers or Workers(Peers())
         self._initial = datamodule.labeled_ids.tolist()
         self._labeled_set = LabeledSet(datamodule)
         self._classes = ClassList(
@@ -273,6 +279,7 @@ class ActiveLearningLoop:
                 seed=self.seed,
             )
         else:
+            self._workers.begin(round, self.datamodule)
             report = train_round(
                 round,
                 make_model=self.make_model,

@@ -102,9 +102,11 @@ def learning_curve_csv(
         round,labels,val_accuracy,area_under_learning_curve
         0,20,0.5,0.5
     """
-    summaries: dict[str, Metric] = {"area_under_learning_curve": AreaUnderLearningCurve()}
+    # Other processes that train have no learning curve to wait for.
+    area = AreaUnderLearningCurve(sync_on_compute=False)
+    summaries: dict[str, Metric] = {"area_under_learning_curve": area}
     if target is not None:
-        summaries[f"labels_to_reach_{target:g}"] = LabelsToReach(target)
+        summaries[f"labels_to_reach_{target:g}"] = LabelsToReach(target, sync_on_compute=False)
     metrics = list(dict.fromkeys(name for report in reports for name in report.metrics))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -29,7 +29,7 @@ def query_compositions(
         if not all(_is_class(label, len(class_names)) for label in labels):
             return {}
         if labels:
-            compositions[round] = QueryComposition(len(class_names))
+            compositions[round] = QueryComposition(len(class_names), sync_on_compute=False)
             compositions[round].update(torch.tensor(labels, dtype=torch.int64))
     return compositions
 

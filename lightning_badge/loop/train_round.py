@@ -73,7 +73,8 @@ def train_round(
         trainer.callbacks.append(RoundProgress(round))  # type: ignore[attr-defined]
     trainer.fit(model, datamodule=datamodule)
     if datamodule.has_validation:
-        if not checkpoint.is_file():
+        # Rank zero decides: on other machines the file may be visible later.
+        if not trainer.strategy.broadcast(checkpoint.is_file()):
             _save_last_weights(trainer, checkpoint)
         metrics = _validate(trainer, model, datamodule, checkpoint)
         _check_logged(metric, metrics)

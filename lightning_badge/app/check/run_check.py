@@ -60,8 +60,9 @@ def _main(config: DictConfig) -> None:
     model = instantiate(config.model)
 
     def make_trainer(**changes: Any) -> Trainer:
+        alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}  # starts no other processes
         trainer: Trainer = instantiate(
-            config.trainer, **{"callbacks": [], "logger": False, **changes}
+            config.trainer, **{"callbacks": [], "logger": False, **alone, **changes}
         )
         return trainer
 
