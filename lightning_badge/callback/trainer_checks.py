@@ -56,12 +56,12 @@ def reject_processes(trainer: Trainer, strategy: str) -> None:
     """
     if trainer.world_size == 1:
         return
-    parallel = type(trainer.strategy).__name__
-    if not isinstance(trainer.strategy, _data_parallel()):
+    if not _is_data_parallel(trainer):
         raise MisconfigurationException(
-            f"BadgeCallback: {trainer.world_size} processes with {parallel} are not supported; "
-            "expected DDP, FSDP or DeepSpeed, in which each process runs the model on batches of "
-            "its own; train with when='never', then order with Trainer(devices=1).validate(...)"
+            f"BadgeCallback: {trainer.world_size} processes with {type(trainer.strategy).__name__} "
+            "are not supported; expected DDP or FSDP, without tensor parallelism: each process "
+            "runs the model on batches of its own; train with when='never', then order with "
+            "Trainer(devices=1).validate(...)"
         )
     try:
         check_sharded(strategy)
@@ -95,7 +95,14 @@ def due_anywhere(trainer: Trainer, due: bool) -> bool:
     return bool(trainer.strategy.reduce_boolean_decision(due, all=False))
 
 
-def _data_parallel() -> tuple[type, ...]:
-    """Returns the Lightning strategies in which each process runs the model on its own batches."""
-    names = ("DDPStrategy", "FSDPStrategy", "DeepSpeedStrategy")
-    return tuple(kind for name in names for kind in lightning_classes(f"strategies.{name}"))
+def _is_data_parallel(trainer: Trainer) -> bool:
+    """Returns whether each process runs the model on batches of its own."""
+    names = ("DDPStrategy", "FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy")
+    kinds = tuple(kind for name in names for kind in lightning_classes(f"strategies.{name}"))
+    if not isinstance(trainer.strategy, kinds):
+        return False
+    try:
+        kwargs = trainer.strategy.distributed_sampler_kwargs
+    except RuntimeError:  # the mesh of processes does not exist before they run
+        return True
+    return kwargs is None or kwargs.get("num_replicas") == trainer.world_size

@@ -45,6 +45,8 @@ def reject_nonlinear(name: str, module: nn.Module, penultimate: Tensor, logits: 
         >>> layer, x = nn.Linear(4, 3), torch.ones(2, 4)
         >>> reject_nonlinear("fc", layer, x, layer(x))
     """
+    if type(module) is nn.Linear and module.weight.ndim != 2:
+        return  # FSDP keeps a flat part of the weight here; this class is linear
     # On the CPU: not every device has float64.
     rows, seen = (tensor[:_ROWS].detach().cpu().double() for tensor in (penultimate, logits))
     tolerance = _tolerance(penultimate, logits)
@@ -71,7 +73,7 @@ def _by_weight(module: nn.Module, rows: Tensor, c: int) -> list[_Output]:
     weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
     if not isinstance(weight, Tensor) or not weight.is_floating_point():
         return []
-    exact = weight.detach().cpu().double()
+    exact = _whole(weight).cpu().double()
     matrix = exact.flatten(1) if isinstance(layer, CONVOLUTIONS) else exact
     # Some libraries keep the weight of a linear layer transposed.
     transposes = not isinstance(layer, (nn.Linear, *CONVOLUTIONS))
@@ -79,11 +81,18 @@ def _by_weight(module: nn.Module, rows: Tensor, c: int) -> list[_Output]:
     fitting = [form for form in forms if form.shape == (c, rows.shape[1])]
     offset = rows.new_zeros(c)
     if isinstance(bias, Tensor) and bias.shape == offset.shape:
-        offset = bias.detach().cpu().double()
+        offset = _whole(bias).cpu().double()
     return [
         _Output(rows @ form.T + offset, rows.abs() @ form.abs().T + offset.abs())
         for form in fitting
     ]
+
+
+def _whole(weight: Tensor) -> Tensor:
+    """Returns a weight; one that processes hold in parts is collected on all of them."""
+    # Of a DTensor, whose import is slow.
+    full: Tensor = weight.full_tensor() if hasattr(weight, "full_tensor") else weight
+    return full.detach()
 
 
 def _merged(module: nn.Module) -> nn.Module:

@@ -11,7 +11,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn import functional
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
@@ -32,6 +34,12 @@ class Network(pl.LightningModule):
             for parameter in self.parameters():
                 values = torch.randint(-2, 3, parameter.shape, generator=generator)
                 parameter.data = values.float()
+
+    def configure_model(self) -> None:
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            mesh = self.device_mesh["data_parallel"]
+            for part in (self.body, self.head, self):
+                fully_shard(part, mesh=mesh)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x))
@@ -135,6 +143,8 @@ def main() -> None:
     parser.add_argument("--only-validate", action="store_true")
     parser.add_argument("--review", type=int, default=0)
     parser.add_argument("--fail", default="")
+    parser.add_argument("--fsdp", action="store_true")
+    parser.add_argument("--tensor-parallel", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     pl.seed_everything(7, verbose=False)
@@ -149,10 +159,14 @@ def main() -> None:
     if options.fail:
         badges = [failing(options.fail, {**common, "strategy": "badge"})]
     callbacks = [] if options.without else [*map(KnowsTrainer, badges), *badges]
+    strategy: Any = "ddp" if options.devices > 1 else "auto"
+    if options.fsdp or options.tensor_parallel:
+        sizes = (options.devices, 1) if options.fsdp else (1, options.devices)
+        strategy = ModelParallelStrategy(*sizes)
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=options.devices,
-        strategy="ddp" if options.devices > 1 else "auto",
+        strategy=strategy,
         max_epochs=1,
         callbacks=callbacks,
         logger=False,
@@ -168,7 +182,7 @@ def main() -> None:
     else:
         trainer.fit(network, data)
     saved = {
-        "weights": network.state_dict(),
+        "weights": {} if options.fsdp else network.state_dict(),
         "metrics": dict(trainer.callback_metrics),
         "random": torch.get_rng_state(),
         "ids": {badge.strategy: badge.ordering.sample_ids.tolist() for badge in badges

@@ -97,6 +97,23 @@ def test_training_is_untouched(tmp_path: Path, devices: int) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("n", "batch_size"), [(11, 4), (200, 64), (3, 4)])
+def test_sharded_parameters_run_in_step(tmp_path: Path, n: int, batch_size: int) -> None:
+    """FSDP2, which torch computes on the CPU; each forward pass waits for both processes."""
+    options = ["--integers", "--n", str(n), "--batch-size", str(batch_size)]
+    (one,) = run(tmp_path / "one", 1, *options)
+    assert_same_orderings(one, run(tmp_path / "two", 2, *options, "--fsdp"))
+
+
+@pytest.mark.long
+def test_tensor_parallelism_is_refused_by_name(tmp_path: Path) -> None:
+    process = start(tmp_path, "--devices", "2", "--tensor-parallel")
+    printed, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode != 0
+    assert "2 processes with ModelParallelStrategy are not supported" in printed
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("moment", ["capture", "ordering", "writing"])
 @pytest.mark.parametrize("kind", ["kill", "raise"])
