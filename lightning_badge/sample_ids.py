@@ -176,8 +176,8 @@ def repeated_ids(ids: SampleIds) -> list[SampleId]:
         if len(set(listed)) == len(listed):
             return []
         return sorted(item for item, count in Counter(listed).items() if count > 1)
-    values, counts = np.unique(ids, return_counts=True)
-    repeated: list[SampleId] = values[counts > 1].tolist()
+    in_order = np.sort(ids)
+    repeated: list[SampleId] = np.unique(in_order[1:][in_order[1:] == in_order[:-1]]).tolist()
     return repeated
 
 
@@ -212,8 +212,9 @@ def fingerprint(ids: SampleIds, *, ordered: bool = False) -> str:
     if is_str(ids):
         names: list[str] = ids.tolist() if ordered else sorted(ids.tolist())
         return _digest("\n".join(map(repr, names)).encode(), b"U")
-    return _digest((ids if ordered else np.sort(ids)).astype("<i8").tobytes(), b"i")
+    in_order = np.ascontiguousarray(ids if ordered else np.sort(ids))
+    return _digest(in_order.astype("<i8", copy=False).data, b"i")
 
 
-def _digest(content: bytes, kind: bytes) -> str:
+def _digest(content: bytes | memoryview, kind: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16, person=kind).hexdigest()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 # Rows handled at once; the key is whether the device is the CPU. A GPU needs fewer, larger calls.
-ROW_BLOCK = {True: 8192, False: 65_536}
+ROW_BLOCK = {True: 2048, False: 65_536}
 
 
 @dataclass(frozen=True, eq=False)

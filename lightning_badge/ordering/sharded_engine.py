@@ -9,8 +9,9 @@ except those that are said to be of this process.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -118,19 +119,30 @@ class ShardedEngine(MinDistanceEngine):
             self._mass = mass_of, self._sum(mass_of)  # type: ignore[assignment]
         return self._mass[1]  # type: ignore[index, return-value]
 
+    def compact(self) -> None:
+        """See `MinDistanceEngine.compact`; the sums of all runs stay as they are."""
+        known, min_sq_dist = self._mass, self.min_sq_dist
+        super().compact()
+        if known is not None and known[0] is min_sq_dist:
+            mass: Any = known[1]
+            cumulative, bounds = self._cumulate(self.min_sq_dist, mass.unit)
+            self._mass = self.min_sq_dist, replace(mass, cumulative=cumulative, bounds=bounds)
+
     def _sum(self, mass: Tensor) -> ShardedMass:
         largest = self.peers.max(torch.cat([mass, mass.new_zeros(1)]).amax())
         unit = unit_of(largest, self.n_pool)
-        if self._pool_order is not None:
-            mass, positions = mass[self._pool_order], self.positions[self._pool_order]
-        else:
-            positions = self.positions
-        cumulative = integer_weights(mass, unit).cumsum_(0)
-        bounds = torch.searchsorted(positions, self.layout.own_starts)
+        cumulative, bounds = self._cumulate(mass, unit)
         sums = torch.zeros_like(self.layout.owners)
-        ends = torch.cat([cumulative.new_zeros(1), cumulative])[bounds]
-        sums[self.layout.own] = ends.diff()
+        sums[self.layout.own] = torch.cat([cumulative.new_zeros(1), cumulative])[bounds].diff()
         return ShardedMass(cumulative, bounds, self.peers.sum(sums), unit, largest)
+
+    def _cumulate(self, mass: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns cumulative weights in pool order, and where the runs of this process start."""
+        positions = self.positions
+        if self._pool_order is not None:
+            mass, positions = mass[self._pool_order], positions[self._pool_order]
+        bounds = torch.searchsorted(positions, self.layout.own_starts)
+        return integer_weights(mass, unit).cumsum_(0), bounds
 
     def choose(self, uniforms: Tensor) -> Chosen:
         """See `MinDistanceEngine.choose`."""

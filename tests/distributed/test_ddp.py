@@ -18,7 +18,7 @@ from lightning_badge.ordering import STRATEGIES, Ordering
 
 SCRIPT = Path(__file__).with_name("fit.py")
 SHARDED = sorted(name for name, rule in STRATEGIES.items() if rule.sharded)
-TIMEOUT = 240
+TIMEOUT = 900
 
 
 def start(out: Path, *options: str) -> "subprocess.Popen[str]":
