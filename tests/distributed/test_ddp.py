@@ -46,7 +46,8 @@ def assert_same_orderings(one: dict[str, Any], several: list[dict[str, Any]]) ->
     for of_rank in several:
         assert of_rank["ids"] == one["ids"]
         for name, gains in one["gains"].items():
-            np.testing.assert_array_equal(of_rank["gains"][name], gains)
+            # A softmax may differ in its last bits with the place of the row in memory.
+            np.testing.assert_allclose(of_rank["gains"][name], gains, rtol=1e-5)
 
 
 @pytest.mark.slow
