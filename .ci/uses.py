@@ -25,6 +25,7 @@ def main(extra: str) -> None:
         "safetensors": safetensors,
         "compare": compare,
         "page": page,
+        "clusters": lambda: badge.order(pool, "typiclust"),
         "encoders": encoders,
     }[extra]()
 
