@@ -1,4 +1,4 @@
-"""The rule ``purity`` for the radius ``delta`` of ProbCover, arXiv 2202.11514, section 4.2."""
+"""The rule ``purity`` for the radius ``delta`` of ProbCover, arXiv 2205.11320."""
 
 from __future__ import annotations
 

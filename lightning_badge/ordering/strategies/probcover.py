@@ -1,4 +1,4 @@
-"""ProbCover, arXiv 2202.11514: greedy coverage of the pool by balls of one radius.
+"""ProbCover, arXiv 2205.11320: greedy coverage of the pool by balls of one radius.
 
 The gain of a row is the number of rows in its ball that no chosen or labeled row covers. All gains
 are computed once. A row that becomes covered lowers the gains of the rows near it, which happens to
