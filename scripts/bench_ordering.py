@@ -7,6 +7,7 @@ contestants of a comparison run in turn, and the median and minimum times are re
 
 ``--blocks`` measures our whole ordering of a case's pool, and prints what its blocks consist of.
 ``--capture`` measures a pass over a pool, compared with bare inference of the same model.
+``--summands`` measures what MaxHerding loses if its gains are sums over a sample of the pool.
 ``--rates`` measures single kernels, compared with a matrix product and a copy on the same device.
 ``--compile-report`` compiles the Triton kernels instead, which needs no GPU.
 """
@@ -29,6 +30,7 @@ from bench.cases import CASES, GROWTH, Result
 from bench.compile import compile_report
 from bench.picture import draw_times
 from bench.rates import print_rates
+from bench.summands import print_summands
 from shared.pools import POOLS, make_pool, mnist_activations
 
 TESTS = ["tests/kernels", "tests/ordering", "tests/contract", "tests/statistical"]
@@ -58,6 +60,9 @@ def main() -> None:
         pool = make_pool(
             case.data or arguments.data, n, arguments.device, arguments.mnist, arguments.embeddings
         )
+        if arguments.summands:
+            print_summands(pool)
+            continue
         if arguments.blocks:
             print_blocks(pool, arguments.repeats)
             continue
@@ -113,6 +118,11 @@ def parse_arguments() -> argparse.Namespace:
         "--blocks",
         action="store_true",
         help="measure only our whole ordering of the case's pool, by kernels and calls",
+    )
+    parser.add_argument(
+        "--summands",
+        action="store_true",
+        help="measure only what samples of summands lose on the case's pool",
     )
     parser.add_argument("--untested", action="store_true", help="skip the correctness tests")
     arguments = parser.parse_args()

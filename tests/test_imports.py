@@ -60,7 +60,7 @@ USERS = {
     "rich": {"app", "loop", "progress"},
     "safetensors": {"embedding_files"},
     "scipy": {"examples", "research"},
-    "sklearn": {"examples"},
+    "sklearn": {"examples", "ordering"},
     "starlette": {"labelers"},
     "tokenizers": {"examples"},
     "torch": {*COMPUTING, "app", "embedding_files", "encoders", "examples", "loop", "research"},
@@ -77,7 +77,7 @@ STDLIB_AND_NUMPY = (
 )
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),
-    *("huggingface_hub", "starlette", "transformers", "triton", "uvicorn"),
+    *("huggingface_hub", "starlette", "threadpoolctl", "transformers", "triton", "uvicorn"),
 }
 # Compilers and web packages, and the only folder whose modules may import each of them. These
 # modules are imported on first use. The folder's __init__ must not import the package.

@@ -3,7 +3,9 @@
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer
@@ -103,6 +105,20 @@ def fine_tune_if_ended(
         float(facts["frozen"].get(config.metric) or float("nan")),
     )
     return folder
+
+
+def read_fine_tuned(run_path: Path) -> Mapping[str, Any] | None:
+    """Returns the facts of a run's fine-tuned model; None if it has none.
+
+    They are ``round`` and ``labeled``, the labels on which it was trained, and the values of the
+    metrics: its own (``metrics``) and those of the frozen model with the same labels (``frozen``).
+    """
+    folder = run_path / FOLDER
+    try:
+        facts = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return dict(facts) if (folder / CHECKPOINT).is_file() else None
 
 
 def _stored(path: Path, facts: dict[str, object]) -> bool:

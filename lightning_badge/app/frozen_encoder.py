@@ -123,21 +123,42 @@ def sketch_features(chosen: Chosen, datamodule: ActiveLearningDataModule) -> Non
 
 def read_features(
     config: Mapping[str, Any], datamodule: ActiveLearningDataModule, run_path: Path
-) -> None:
+) -> RawSamples | None:
     """Makes the data of a run that has an encoder yield the features that it stored.
 
+    Returns:
+        The samples that the encoder embedded; None if the run has no encoder.
+
     Raises:
-        EncoderError: A sample has none.
+        EncoderError: A sample has no features.
     """
     if config.get("encoder") is None:
-        return
+        return None
     if not (run_path / FEATURES).is_dir():
         raise EncoderError(
             f"{run_path}: expected the folder {FEATURES}, but there is none; run the loop, which "
             "embeds the samples"
         )
+    samples = raw_samples(datamodule, as_tensors=not isinstance(config["encoder"], str))
     with FeatureStore(run_path / FEATURES) as store:
-        use_features(datamodule, *store.read(raw_samples(datamodule).keys))
+        use_features(datamodule, *store.read(samples.keys))
+    return samples
+
+
+def stored_encoder(
+    config: Mapping[str, Any], samples: RawSamples, device: torch.device | str
+) -> Encoder:
+    """Loads the encoder of a run again, from this machine.
+
+    Args:
+        config: The run's configuration.
+        samples: What it embedded, as `read_features` returned them.
+        device: Where the network runs.
+    """
+    name = config["encoder"]
+    network = name if isinstance(name, str) else instantiate(OmegaConf.create(name))
+    options = {**config.get("encoding", {}), "device": device}
+    return load_encoder(network, samples, local=True, **options)
 
 
 def _choose_model(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
@@ -19,10 +20,19 @@ class Peer:
     Attributes:
         run: Orders the first ``k`` rows of a pool.
         at_most: Maximum number of ranks to measure; times for more are extrapolated linearly.
+        needs: A package without which it is left out.
     """
 
     run: Callable[[GradientEmbedding, int], Any]
     at_most: int | None = None
+    needs: str | None = None
+
+    def is_there(self, name: str) -> bool:
+        """Returns whether it can run; says in one line if it cannot."""
+        if self.needs is None or find_spec(self.needs) is not None:
+            return True
+        print(f"{name}: left out, because the package {self.needs} is not installed")
+        return False
 
 
 @dataclass
@@ -86,13 +96,14 @@ class Case:
         """Runs the contestants in turn, after one warm-up each."""
         k = len(pool) if k is None else min(k, len(pool))
         result = Result(self.name, len(pool), k)
-        for name, peer in self.contestants.items():
+        contestants = {n: peer for n, peer in self.contestants.items() if peer.is_there(n)}
+        for name, peer in contestants.items():
             result.seconds[name] = []
             peer.run(pool, min(k, 100, peer.at_most or 100))
             if peer.at_most and peer.at_most < k:
                 result.extrapolated.add(name)
         for _ in range(repeats):
-            for name, peer in self.contestants.items():
+            for name, peer in contestants.items():
                 ranks = min(k, peer.at_most or k)
                 started = time.perf_counter()
                 done = peer.run(pool, ranks)
@@ -171,6 +182,8 @@ CASES = {
             {
                 "ours": Peer(peers.ours_maxherding),
                 "naive greedy, dense": Peer(peers.herding_loop, at_most=10),
+                "apricot, dense": Peer(peers.apricot_facility, needs="apricot"),
+                "submodlib, dense": Peer(peers.submodlib_facility, needs="submodlib"),
             },
         ),
         Case(

@@ -81,13 +81,38 @@ def ours_uherding(pool: GradientEmbedding, k: int) -> LazyOrdering:
     return lazy
 
 
-def herding_loop(pool: GradientEmbedding, k: int) -> None:
-    """MaxHerding one pick at a time: float32 similarities of all pairs, all gains anew."""
+def dense_similarity(pool: GradientEmbedding) -> Tensor:
+    """Returns MaxHerding's similarities of all pairs in float32, ``[n, n]``."""
     rows = torch.nn.functional.normalize(pool.penultimate, dim=1)
     sigma = LazyOrdering(pool.take(slice(0, 2_000)), "maxherding").take(1).metadata["sigma"]
     similarity = rows @ rows.T
     similarity.mul_(2.0).sub_(2.0).div_(sigma**2).exp_()
-    best = torch.zeros(len(rows))
+    return similarity
+
+
+def apricot_facility(pool: GradientEmbedding, k: int) -> None:
+    """Apricot's facility location over all similarities, lazy greedy."""
+    from apricot import FacilityLocationSelection
+
+    similarity = dense_similarity(pool).double().numpy()
+    FacilityLocationSelection(k, metric="precomputed", optimizer="lazy").fit(similarity)
+
+
+def submodlib_facility(pool: GradientEmbedding, k: int) -> None:
+    """Submodlib's facility location over all similarities, lazy greedy."""
+    from submodlib.functions.facilityLocation import FacilityLocationFunction
+
+    similarity = dense_similarity(pool).numpy()
+    function = FacilityLocationFunction(
+        n=len(pool), mode="dense", separate_rep=False, sijs=similarity
+    )
+    function.maximize(budget=k, optimizer="LazyGreedy", show_progress=False)
+
+
+def herding_loop(pool: GradientEmbedding, k: int) -> None:
+    """MaxHerding one pick at a time: float32 similarities of all pairs, all gains anew."""
+    similarity = dense_similarity(pool)
+    best = torch.zeros(len(similarity))
     for _ in range(k):
         # In blocks: a temporary of all pairs takes longer than the sums.
         gains = [(part - best).clamp_(min=0).sum(dim=1) for part in torch.split(similarity, 256)]

@@ -73,6 +73,8 @@ def test_an_unknown_argument_is_an_error_that_lists_the_known_ones(
         ("uherding", {"uncertainty": "bald"}, "margin, entropy, least_confidence, got 'bald'"),
         ("uherding", {"summands": 0}, "summands: expected .* above 0, or None for all, got 0"),
         ("coreset", {"first_center": "last"}, "uniform, max_norm, origin, got 'last'"),
+        ("probcover", {"delta": 0}, "delta: expected a positive number or purity, got 0"),
+        ("typiclust", {"clusters": 0}, "clusters: expected a number above 0, or None .*, got 0"),
         ("batchbald", {"depth": -1}, "depth: expected an integer of 0 or more, got -1"),
         ("batchbald", {"configurations": 1.5}, "configurations: expected an integer .* 1.5"),
     ],
@@ -91,6 +93,8 @@ def test_an_invalid_value_is_an_error_at_construction(
         ("badge", {"first_center": "origin", "trials": 8}),
         ("badge_labeled", {"first_center": "origin", "trials": 2}),
         ("maxherding", {"sigma": 0.5, "normalise": False, "summands": 3}),
+        ("probcover", {"delta": 0.5}),
+        ("typiclust", {"clusters": 3}),
         ("batchbald", {"depth": 2, "configurations": 7}),
     ],
 )

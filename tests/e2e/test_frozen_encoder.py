@@ -1,5 +1,6 @@
 """The loop on texts with a frozen encoder, as users run it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,10 +8,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 from encoders.raw import tiny_bert
 
+from lightning_badge.encoders.texts import TextEncoder
+from lightning_badge.examples.fine_tuned import FineTuned
 from lightning_badge.ordering_file import read_ordering
 
 pytest.importorskip("transformers")
@@ -30,8 +35,11 @@ def texts(tmp_path: Path) -> Path:
 
 
 def start(folder: Path, *overrides: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "lightning_badge", "loop", "data=folder"]
-    command += ["data.path=texts.csv", *FAST, *overrides]
+    return badge(folder, "loop", "data=folder", "data.path=texts.csv", *FAST, *overrides)
+
+
+def badge(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "lightning_badge", *arguments]
     tests = str(Path(__file__).parent.parent)
     path = os.pathsep.join([tests, *sys.path])
     # Without caches of the user, in which there may be an encoder.
@@ -47,7 +55,11 @@ def start(folder: Path, *overrides: str) -> "subprocess.Popen[str]":
 
 
 def loop(folder: Path, *overrides: str, status: int = 0) -> tuple[str, str]:
-    with start(folder, *overrides) as process:
+    return end_of(start(folder, *overrides), status)
+
+
+def end_of(process: "subprocess.Popen[str]", status: int = 0) -> tuple[str, str]:
+    with process:
         out, err = process.communicate()
         assert process.returncode == status, err
     return out, err
@@ -79,6 +91,7 @@ def test_a_run_with_a_frozen_encoder(texts: Path) -> None:
     }
     _, err = loop(texts, *begin, "max_rounds=4", "fine_tune=true", "trainer.max_steps=60")
     assert "fine-tuned" not in err
+    check_exported_models(texts)
 
     tiny_bert(texts / "bert", seed=1)
     _, err = loop(texts, *begin, "max_rounds=5", status=1)
@@ -90,6 +103,45 @@ def test_a_run_with_a_frozen_encoder(texts: Path) -> None:
     _, err = loop(texts, *begin, "max_rounds=5", status=1)
     (line,) = errors(err)
     assert "contents of '1' have changed" in line
+
+
+def check_exported_models(texts: Path) -> None:
+    """Either model can be exported, and predicts what it computes by itself."""
+    out, _ = end_of(badge(texts, "export", "run", "--model", "fine_tuned", "--out", "tuned"))
+    assert "encoder and head, fine-tuned on the labels of round 003" in out
+    assert "fine-tuned after 4 rounds" in (texts / "tuned" / "report.html").read_text()
+    tuned = texts / "run" / "fine_tuned"
+    assert (texts / "tuned" / "best.ckpt").read_bytes() == (tuned / "best.ckpt").read_bytes()
+    table = pq.read_table(texts / "tuned" / "predictions.parquet")
+    assert json.loads(table.schema.metadata[b"lightning_badge"])["fine_tuned"] is True
+    encoder = TextEncoder(str(texts / "bert"))
+    model = FineTuned.load_from_checkpoint(texts / "tuned" / "best.ckpt", encoder=encoder).eval()
+    rows = (texts / "texts.csv").read_text().splitlines()[1:]
+    wanted = [rows[int(key)].rpartition(",")[0] for key in table["sample_id"].to_pylist()]
+    with torch.no_grad():
+        confidence, label = model(encoder.collate(wanted)).softmax(dim=1).max(dim=1)
+    assert [WORDS[number] for number in label.tolist()] == table["label"].to_pylist()
+    np.testing.assert_allclose(table["confidence"].to_numpy(), confidence.numpy(), rtol=1e-4)
+    out, _ = end_of(badge(texts, "export", "run", "--model", "frozen", "--out", "frozen"))
+    assert "the model of round" in out
+    frozen = pq.read_table(texts / "frozen" / "predictions.parquet")
+    assert json.loads(frozen.schema.metadata[b"lightning_badge"])["fine_tuned"] is False
+    assert frozen["confidence"] != table["confidence"]
+    facts = json.loads((tuned / "metrics.json").read_text())
+    rounds = [
+        json.loads(path.read_text()) for path in (texts / "run/rounds").glob("*/metrics.json")
+    ]
+    values = [round["metrics"].get("val/accuracy", 0) for round in rounds]
+    out, _ = end_of(badge(texts, "export", "run"))
+    assert ("fine-tuned" in out) == (facts["metrics"]["val/accuracy"] >= max(values))
+    _, err = end_of(
+        badge(texts, "export", "run", "--model", "fine_tuned", "--round", "1"), status=1
+    )
+    assert "--round: expected none with --model fine_tuned" in errors(err)[0]
+    (tuned / "best.ckpt").rename(tuned / "kept")
+    _, err = end_of(badge(texts, "export", "run", "--model", "fine_tuned"), status=1)
+    assert "expected a fine-tuned model, but there is none" in errors(err)[0]
+    (tuned / "kept").rename(tuned / "best.ckpt")
 
 
 def test_a_run_keeps_the_model_that_it_began_with(texts: Path) -> None:

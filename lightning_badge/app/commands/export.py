@@ -1,6 +1,7 @@
 """`lightning-badge export`: labels, the best model, its predictions and a report of a run."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -14,7 +15,20 @@ import click
 @click.option(
     "--round", metavar="N", type=click.IntRange(min=0), help="Its model; the best if not given."
 )
-def command(run_dir: Path, overrides: tuple[str, ...], out: Path | None, round: int | None) -> None:
+@click.option(
+    "--model",
+    type=click.Choice(["best", "frozen", "fine_tuned"]),
+    default="best",
+    show_default=True,
+    help="After fine_tune=true: which of the two; best is the one of the better metric.",
+)
+def command(
+    run_dir: Path,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    round: int | None,
+    model: Literal["best", "frozen", "fine_tuned"],
+) -> None:
     """Write what a run has brought into one folder.
 
     labels.csv, best.ckpt (the model with the best metric), predictions.parquet (its predictions for
@@ -28,4 +42,4 @@ def command(run_dir: Path, overrides: tuple[str, ...], out: Path | None, round: 
     """  # noqa: D301 - click's mark for text that stays as it is
     from lightning_badge.app.handover import command as handover
 
-    handover.run(run_dir, out, overrides, round=round)
+    handover.run(run_dir, out, overrides, round=round, model=model)

@@ -14,7 +14,7 @@ from lightning_badge.app.handover.predictions import (
     write_predictions,
 )
 from lightning_badge.app.handover.report import render_report
-from lightning_badge.app.handover.run_data import load_run
+from lightning_badge.app.handover.run_data import Model, load_run
 from lightning_badge.app.status.run_files import read_run
 from lightning_badge.app.status.todo import why_ended
 from lightning_badge.durable.folder import replacing_folder
@@ -32,8 +32,9 @@ class Exported:
         path: The folder.
         labels: Number of labels.
         predictions: Number of predictions.
-        round: The round of the best model.
+        round: The round whose labels the model was trained on.
         model: Dotted name of its class.
+        is_fine_tuned: Whether it is encoder and head, fine-tuned together.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Exported:
     predictions: int
     round: int
     model: str
+    is_fine_tuned: bool
 
 
 def export_if_ended(run_dir: Path) -> Exported | None:
@@ -54,6 +56,7 @@ def export_run(
     overrides: Sequence[str] = (),
     *,
     round: int | None = None,
+    model: Model = "best",
 ) -> Exported:
     """Writes labels, the best model, its predictions and a report.
 
@@ -64,12 +67,13 @@ def export_run(
         out: The folder, new or of an earlier export; None for ``export`` in the run directory.
         overrides: Values of the data's configuration to change, such as ``data.path=DIR``.
         round: The round whose model to export; None for the one with the best metric.
+        model: As in `load_run`.
 
     Raises:
         BadgeError: No run, no trained model, data that cannot be loaded, or a folder with other
             files. Nothing is written then.
     """
-    run = load_run(run_dir, overrides, round=round)
+    run = load_run(run_dir, overrides, round=round, model=model)
     out = run.files.path / FOLDER if out is None else out
     names = (LABELS, MODEL, PREDICTIONS, REPORT)
     with replacing_folder(out, names, error=RunDirectoryError) as folder:
@@ -77,8 +81,14 @@ def export_run(
         loaded = load_model(run, folder / MODEL)
         predictions = predict(run, loaded.model)
         count = write_labels(run, folder / LABELS)
-        facts = {"model": loaded.name, "round": run.round, "sha256": digest_of(folder / MODEL)}
-        write_predictions(predictions, folder / PREDICTIONS, **facts)
+        write_predictions(
+            predictions,
+            folder / PREDICTIONS,
+            model=loaded.name,
+            round=run.round,
+            fine_tuned=run.is_fine_tuned,
+            sha256=digest_of(folder / MODEL),
+        )
         report = render_report(run, loaded, predictions, datetime.now(timezone.utc))
         (folder / REPORT).write_text(report, encoding="utf-8")
-    return Exported(out, count, len(predictions.labels), run.round, loaded.name)
+    return Exported(out, count, len(predictions.labels), run.round, loaded.name, run.is_fine_tuned)

@@ -17,8 +17,11 @@ from lightning.pytorch import LightningModule
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from lightning_badge.app.frozen_encoder import stored_encoder
 from lightning_badge.app.handover.run_data import RunData
 from lightning_badge.capture.without_trainer import capture_logits
+from lightning_badge.datamodule.encoded import use_raw
+from lightning_badge.examples.fine_tuned import FineTuned
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.labels import label_text
 from lightning_badge.sample_ids import SampleIds, is_str
@@ -65,6 +68,8 @@ def load_model(run: RunData, checkpoint: Path) -> LoadedModel:
     Raises:
         BadgeError: The model cannot be built, or the checkpoint does not fit it.
     """
+    if run.is_fine_tuned:
+        return _load_fine_tuned(run, checkpoint)
     built = instantiate(OmegaConf.create(run.config["model"]))
     kind = type(built)
     try:
@@ -83,18 +88,40 @@ def load_model(run: RunData, checkpoint: Path) -> LoadedModel:
     return LoadedModel(model.eval(), f"{kind.__module__}.{kind.__qualname__}", is_plain)
 
 
+def _load_fine_tuned(run: RunData, checkpoint: Path) -> LoadedModel:
+    """Loads the fine-tuned model, for which the encoder has to be loaded first."""
+    assert run.samples is not None, "only an encoder is fine-tuned"
+    encoder = stored_encoder(run.config, run.samples, _device(run))
+    try:
+        model = FineTuned.load_from_checkpoint(checkpoint, encoder=encoder, map_location="cpu")
+    except RuntimeError as error:
+        raise BadgeError(
+            f"{run.checkpoint}: expected weights of the encoder {encoder.name}: {error}"
+        ) from error
+    name = f"{FineTuned.__module__}.{FineTuned.__qualname__}"
+    return LoadedModel(model.eval(), name, is_plain=False)
+
+
 def predict(run: RunData, model: LightningModule) -> Predictions:
     """Predicts the samples that are left in the pool."""
     ids = run.datamodule.pool_ids
     if not len(ids):
         return Predictions(ids, [], np.empty(0, np.float32))
     badge = run.config.get("callbacks", {}).get("badge", {})
-    captured, loss = capture_logits(
-        model.to(_device(run)),
-        run.datamodule.pool_dataloader(),
-        badge.get("head"),
-        loss=badge.get("loss") or "auto",
-    )
+    features = run.datamodule.data_sets()
+    if isinstance(model, FineTuned):
+        assert run.samples is not None, "only an encoder is fine-tuned"
+        use_raw(run.datamodule, run.samples, model.encoder.collate)
+    try:
+        captured, loss = capture_logits(
+            model.to(_device(run)),
+            run.datamodule.pool_dataloader(),
+            "head" if isinstance(model, FineTuned) else badge.get("head"),
+            loss=badge.get("loss") or "auto",
+        )
+    finally:
+        if isinstance(model, FineTuned):
+            run.datamodule.replace_data(features)
     labels, confidence = _decide(captured.logits.cpu(), loss)
     texts = [label_text(label, run.class_names) for label in labels]
     return Predictions(captured.sample_ids, texts, confidence.float().numpy())

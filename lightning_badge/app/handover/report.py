@@ -88,7 +88,6 @@ def render_report(run: RunData, model: LoadedModel, predictions: Predictions, no
         model=model,
         now=now,
         chart=_chart(facts),
-        best=next(row for row in facts.rounds if row.round == run.round),
         classes=_classes(run, predictions),
         asked=[
             AskedRound(
