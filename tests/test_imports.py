@@ -26,7 +26,8 @@ ROWS = (
         "review_file",
     ),
     "viz",
-    *("ordering", "embedding_files", "embedding", "kernels", "metrics", "durable", "pool_batch"),
+    *("ordering", "embedding_files", "parquet_folder", "embedding_blocks", "embedding_columns"),
+    *("pool_memory", "embedding", "kernels", "metrics", "durable", "pool_batch"),
     *(
         "shard",
         "peers",
@@ -40,8 +41,8 @@ ROWS = (
 )
 # The rows that may import a third-party package. A package that is not listed is not restricted.
 COMPUTING = {
-    *("callback", "capture", "datamodule", "embedding", "kernels", "metrics", "ordering"),
-    *("peers", "shard"),
+    *("callback", "capture", "datamodule", "embedding", "embedding_blocks", "embedding_columns"),
+    *("kernels", "metrics", "ordering", "parquet_folder", "peers", "pool_memory", "shard"),
 }
 USERS = {
     "datasets": {"examples"},
@@ -54,8 +55,8 @@ USERS = {
     "huggingface_hub": {"encoders"},
     "jinja2": {"app"},
     "pyarrow": {
-        *("app", "datamodule", "embedding_files", "encoders", "labelers", "ordering_file"),
-        "review_file",
+        *("app", "datamodule", "embedding_columns", "embedding_files", "encoders", "labelers"),
+        *("ordering_file", "parquet_folder", "review_file"),
     },
     "rich": {"app", "loop", "progress"},
     "safetensors": {"embedding_files"},
