@@ -3,7 +3,7 @@
 Two arrays make an embedding: ``penultimate`` ``[n, h]`` and ``logits`` ``[n, c]``, as two ``.npy``
 files, or together in one Parquet, Arrow, safetensors or ``.npz`` file under these names. Arrays are
 mapped into memory where the format allows it (``.npy``, Arrow, safetensors). A folder of Parquet
-files is read block by block, so that it may exceed memory.
+files or shards is read block by block, so that it may exceed memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,8 @@ from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.kernels import Loss
 from lightning_badge.parquet_folder import PARQUET, parquet_pool
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids
+from lightning_badge.shard_file import safetensors
+from lightning_badge.shard_folder import is_shard_folder, shard_pool
 
 ARROW = (".arrow", ".feather", ".ipc")
 SAFETENSORS = (".safetensors",)
@@ -51,7 +53,7 @@ def read_embedding(
         logits: ``.npy`` file, ``[n, c]`` floats.
         file: Instead of both: one Parquet, Arrow, safetensors or ``.npz`` file that holds
             ``penultimate`` and ``logits``, and ``sample_id`` if the rows have ids; or a folder of
-            Parquet files of this kind, all with ids.
+            Parquet files of this kind, all with ids, or of shards that `capture_to` wrote.
         ids: Ids of the rows: a text file with one id a line, a ``.npy`` file, or the ids
             themselves. By default those in ``file``, else ``0..n-1``.
         loss: Whose gradient: ``cross_entropy`` or ``binary_cross_entropy``. ``auto`` is the one
@@ -94,7 +96,14 @@ def pool_in(folder: Path) -> BlockedPool:
     Raises:
         EmbeddingError: Files of another kind, or that cannot be read.
     """
-    return parquet_pool(folder)
+    return shard_pool(folder) if is_shard_folder(folder) else parquet_pool(folder)
+
+
+def facts_of(file: StrPath | None) -> dict[str, Any]:
+    """Returns what a folder of shards says of its pool, for the metadata of an ordering."""
+    if file is None or not is_shard_folder(Path(file)):
+        return {}
+    return shard_pool(Path(file)).facts or {}
 
 
 def _read_folder(
@@ -139,19 +148,14 @@ def _read_arrow(path: Path) -> pa.Table:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None]:
+    package = safetensors(str(path))
     try:
-        from safetensors import SafetensorError, safe_open
-    except ModuleNotFoundError as error:
-        raise EmbeddingError(
-            f"{path}: needs safetensors; pip install 'lightning-badge[safetensors]'"
-        ) from error
-    try:
-        with safe_open(path, framework="pt") as file:
+        with package.safe_open(path, framework="pt") as file:
             names = set(file.keys())
             check_names(path, sorted(names))
             arrays = {name: file.get_tensor(name) for name in ARRAYS}
             ids = file.get_tensor(IDS).tolist() if IDS in names else None
-    except SafetensorError as error:
+    except package.SafetensorError as error:
         raise EmbeddingError(f"{path}: not a readable {path.suffix} file ({error})") from error
     return arrays, ids
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
-from lightning_badge.embedding_files import StrPath, read_embedding
+from lightning_badge.embedding_files import StrPath, facts_of, read_embedding
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import Loss
 from lightning_badge.ordering import STRATEGIES, Ordering, check_strategy, order
@@ -40,7 +41,7 @@ def order_files(
         logits: ``.npy`` file of the logits, ``[n, c]`` floats.
         file: Instead of both: one Parquet, Arrow or safetensors file that holds ``penultimate`` and
             ``logits``, and ``sample_id`` if the rows have ids; or a folder of Parquet files of this
-            kind, all with ids, which may exceed memory.
+            kind, all with ids, or of shards that `capture_to` wrote, which may exceed memory.
         ids: Ids of the rows: a text file with one id a line, a ``.npy`` file, or the ids
             themselves. By default those in ``file``, else ``0..n-1``.
         labeled_penultimate: The same of the labeled set, for strategies that use it.
@@ -93,6 +94,7 @@ def order_files(
             progress=advance,
             **strategy_args,
         )
+    ordering = replace(ordering, metadata={**ordering.metadata, **facts_of(file)})
     if out is not None:
         write_ordering(ordering, out)
     return ordering

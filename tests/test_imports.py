@@ -26,7 +26,8 @@ ROWS = (
         "review_file",
     ),
     "viz",
-    *("ordering", "embedding_files", "parquet_folder", "embedding_blocks", "embedding_columns"),
+    *("ordering", "embedding_files", "parquet_folder", "shard_folder", "shard_file"),
+    *("embedding_blocks", "embedding_columns"),
     *("pool_memory", "embedding", "kernels", "metrics", "durable", "pool_batch"),
     *(
         "shard",
@@ -36,13 +37,15 @@ ROWS = (
         "found_by_file",
         "progress",
         "namespaces",
+        "module_digest",
         "exceptions",
     ),
 )
 # The rows that may import a third-party package. A package that is not listed is not restricted.
 COMPUTING = {
     *("callback", "capture", "datamodule", "embedding", "embedding_blocks", "embedding_columns"),
-    *("kernels", "metrics", "ordering", "parquet_folder", "peers", "pool_memory", "shard"),
+    *("kernels", "metrics", "module_digest", "ordering", "parquet_folder", "peers"),
+    *("pool_memory", "shard", "shard_file", "shard_folder"),
 }
 USERS = {
     "datasets": {"examples"},
@@ -59,7 +62,7 @@ USERS = {
         *("ordering_file", "parquet_folder", "review_file"),
     },
     "rich": {"app", "loop", "progress"},
-    "safetensors": {"embedding_files"},
+    "safetensors": {"shard_file"},
     "scipy": {"examples", "research"},
     "sklearn": {"examples"},
     "starlette": {"labelers"},
