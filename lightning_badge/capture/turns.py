@@ -140,5 +140,4 @@ def dealable(loader: Any, reason: str, remedy: str) -> Any:
                 "the pool's loader has a DistributedSampler, which repeats samples; expected the "
                 "whole pool on each process, which takes its own batches; leave out the sampler"
             )
-
     return loader
