@@ -2,37 +2,36 @@
 
 Two arrays make an embedding: ``penultimate`` ``[n, h]`` and ``logits`` ``[n, c]``, as two ``.npy``
 files, or together in one Parquet, Arrow, safetensors or ``.npz`` file under these names. Arrays are
-mapped into memory where the format allows it (``.npy``, Arrow, safetensors).
+mapped into memory where the format allows it (``.npy``, Arrow, safetensors). A folder of Parquet
+files or shards is read block by block, so that it may exceed memory.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
 from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.embedding_blocks import BlockedPool, embed_blocks
+from lightning_badge.embedding_columns import ARRAYS, IDS, check_names, floats_of, matrix_of
 from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.kernels import Loss
-from lightning_badge.sample_ids import SampleId
+from lightning_badge.parquet_folder import PARQUET, parquet_pool
+from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids
+from lightning_badge.shard_file import safetensors
+from lightning_badge.shard_folder import is_shard_folder, shard_pool
 
-PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
 SAFETENSORS = (".safetensors",)
 NPZ = (".npz",)
-ARRAYS = ("penultimate", "logits")
-IDS = "sample_id"
 
 StrPath = str | os.PathLike[str]
 
@@ -43,7 +42,7 @@ def read_embedding(
     *,
     file: StrPath | None = None,
     ids: StrPath | Iterable[SampleId] | None = None,
-    loss: Loss = "cross_entropy",
+    loss: Loss | Literal["auto"] = "auto",
     bias: bool = False,
     backend: str = "auto",
 ) -> GradientEmbedding:
@@ -53,10 +52,12 @@ def read_embedding(
         penultimate: ``.npy`` file, ``[n, h]`` floats.
         logits: ``.npy`` file, ``[n, c]`` floats.
         file: Instead of both: one Parquet, Arrow, safetensors or ``.npz`` file that holds
-            ``penultimate`` and ``logits``, and ``sample_id`` if the rows have ids.
+            ``penultimate`` and ``logits``, and ``sample_id`` if the rows have ids; or a folder of
+            Parquet files of this kind, all with ids, or of shards that `capture_to` wrote.
         ids: Ids of the rows: a text file with one id a line, a ``.npy`` file, or the ids
             themselves. By default those in ``file``, else ``0..n-1``.
-        loss: Whose gradient: ``cross_entropy`` or ``binary_cross_entropy``.
+        loss: Whose gradient: ``cross_entropy`` or ``binary_cross_entropy``. ``auto`` is the one
+            that a folder names, else ``cross_entropy``.
         bias: Whether to embed the gradient of the head's bias as well.
         backend: ``auto``, ``torch``, ``numba`` or ``triton``.
 
@@ -68,6 +69,9 @@ def read_embedding(
     """
     if (file is None) == (penultimate is None and logits is None):
         raise EmbeddingError("expected penultimate and logits, or one file that holds both")
+    if file is not None and Path(file).is_dir():
+        given = None if ids is None else as_sample_ids(_ids(ids), error=EmbeddingError)
+        return _read_folder(pool_in(Path(file)), given, loss, bias, backend)
     if file is not None:
         arrays, known_ids = _read_file(Path(file))
     elif penultimate is None or logits is None:
@@ -79,11 +83,40 @@ def read_embedding(
     return GradientEmbedding.from_logits(
         arrays["penultimate"],
         arrays["logits"],
-        loss=loss,
+        loss="cross_entropy" if loss == "auto" else loss,
         bias=bias,
         sample_ids=known_ids if ids is None else _ids(ids),
         backend=backend,
     )
+
+
+def pool_in(folder: Path) -> BlockedPool:
+    """Returns the pool in a folder.
+
+    Raises:
+        EmbeddingError: Files of another kind, or that cannot be read.
+    """
+    return shard_pool(folder) if is_shard_folder(folder) else parquet_pool(folder)
+
+
+def facts_of(file: StrPath | None) -> dict[str, Any]:
+    """Returns what a folder of shards says of its pool, for the metadata of an ordering."""
+    if file is None or not is_shard_folder(Path(file)):
+        return {}
+    return shard_pool(Path(file)).facts or {}
+
+
+def _read_folder(
+    pool: BlockedPool,
+    ids: SampleIds | None,
+    loss: Loss | Literal["auto"],
+    bias: bool,
+    backend: str,
+) -> GradientEmbedding:
+    if ids is not None and len(ids) != pool.n:
+        raise EmbeddingError(f"ids: expected one for each row, {pool.n}, got {len(ids)}")
+    chosen = (pool.loss or "cross_entropy") if loss == "auto" else loss
+    return embed_blocks(pool, loss=chosen, bias=bias, sample_ids=ids, backend=backend)
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None]:
@@ -100,9 +133,9 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise EmbeddingError(f"{path}: not a readable {path.suffix} file ({reason})") from error
-    _check_names(path, table.column_names)
+    check_names(path, table.column_names)
     ids = table[IDS].to_pylist() if IDS in table.column_names else None
-    return {name: _matrix(table[name], f"{path}, column {name}") for name in ARRAYS}, ids
+    return {name: matrix_of(table[name], f"{path}, column {name}") for name in ARRAYS}, ids
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -115,19 +148,14 @@ def _read_arrow(path: Path) -> pa.Table:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None]:
+    package = safetensors(str(path))
     try:
-        from safetensors import SafetensorError, safe_open
-    except ModuleNotFoundError as error:
-        raise EmbeddingError(
-            f"{path}: needs safetensors; pip install 'lightning-badge[safetensors]'"
-        ) from error
-    try:
-        with safe_open(path, framework="pt") as file:
+        with package.safe_open(path, framework="pt") as file:
             names = set(file.keys())
-            _check_names(path, sorted(names))
+            check_names(path, sorted(names))
             arrays = {name: file.get_tensor(name) for name in ARRAYS}
             ids = file.get_tensor(IDS).tolist() if IDS in names else None
-    except SafetensorError as error:
+    except package.SafetensorError as error:
         raise EmbeddingError(f"{path}: not a readable {path.suffix} file ({error})") from error
     return arrays, ids
 
@@ -135,32 +163,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId]
 def _read_npz(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            _check_names(path, sorted(file))
-            arrays = {name: _tensor(file[name], f"{path}, {name}") for name in ARRAYS}
+            check_names(path, sorted(file))
+            arrays = {name: floats_of(file[name], f"{path}, {name}") for name in ARRAYS}
             return arrays, file[IDS].tolist() if IDS in file else None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise EmbeddingError(f"{path}: not a readable .npz file ({error})") from error
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    if set(ARRAYS) - set(names):
-        raise EmbeddingError(
-            f"{path}: expected {' and '.join(ARRAYS)} (and {IDS} for ids), got {', '.join(names)}"
-        )
-
-
-def _matrix(column: pa.ChunkedArray, what: str) -> Tensor:
-    """Returns lists of one length as ``[n, d]``, without a copy if the column is one chunk."""
-    is_list = (pa.types.is_fixed_size_list, pa.types.is_list, pa.types.is_large_list)
-    if not any(predicate(column.type) for predicate in is_list):
-        raise EmbeddingError(f"{what}: expected a list of floats in each row, got {column.type}")
-    rows = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [[]])
-    flat, lengths = rows.flatten(), pc.list_value_length(rows)
-    shortest, longest = pc.min_max(lengths).values()
-    if rows.null_count or flat.null_count or shortest != longest:
-        raise EmbeddingError(f"{what}: expected lists of one length, without nulls")
-    width = longest.as_py() or 0
-    return _tensor(flat.to_numpy(zero_copy_only=False).reshape(len(rows), width), what)
 
 
 def _read_npy(path: Path) -> Tensor:
@@ -172,16 +179,7 @@ def _read_npy(path: Path) -> Tensor:
         raise EmbeddingError(f"{path}: not a readable .npy file ({error})") from error
     if not isinstance(array, np.ndarray):
         raise EmbeddingError(f"{path}: expected an .npy file with one array, got an archive")
-    return _tensor(array, str(path))
-
-
-def _tensor(array: npt.NDArray[Any], what: str) -> Tensor:
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
-        raise EmbeddingError(f"{what}: expected floats, got {array.dtype}")
-    native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)
-        return torch.from_numpy(native)
+    return floats_of(array, str(path))
 
 
 def _ids(ids: StrPath | Iterable[SampleId]) -> Iterable[SampleId]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
-from lightning_badge.embedding_files import StrPath, read_embedding
+from lightning_badge.embedding_files import StrPath, facts_of, read_embedding
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import Loss
 from lightning_badge.ordering import STRATEGIES, Ordering, check_strategy, order
@@ -26,7 +27,7 @@ def order_files(
     strategy: str = "badge",
     k: int | None = None,
     seed: int = 0,
-    loss: Loss = "cross_entropy",
+    loss: Loss | Literal["auto"] = "auto",
     bias: bool = False,
     backend: str = "auto",
     out: StrPath | None = None,
@@ -39,7 +40,8 @@ def order_files(
         penultimate: ``.npy`` file of the activations that enter the head, ``[n, h]`` floats.
         logits: ``.npy`` file of the logits, ``[n, c]`` floats.
         file: Instead of both: one Parquet, Arrow or safetensors file that holds ``penultimate`` and
-            ``logits``, and ``sample_id`` if the rows have ids.
+            ``logits``, and ``sample_id`` if the rows have ids; or a folder of Parquet files of this
+            kind, all with ids, or of shards that `capture_to` wrote, which may exceed memory.
         ids: Ids of the rows: a text file with one id a line, a ``.npy`` file, or the ids
             themselves. By default those in ``file``, else ``0..n-1``.
         labeled_penultimate: The same of the labeled set, for strategies that use it.
@@ -49,6 +51,7 @@ def order_files(
         k: Ranks to order; None orders the whole pool.
         seed: Of every draw: same seed, same ordering.
         loss: ``cross_entropy``, or ``binary_cross_entropy`` for binary and multi-label models.
+            ``auto`` is the one that a folder names, else ``cross_entropy``.
         bias: Whether to embed the gradient of the head's bias as well.
         backend: ``auto``, ``torch``, ``numba`` or ``triton``.
         out: Where to write the ordering file; None writes none.
@@ -71,12 +74,13 @@ def order_files(
             f"strategy {strategy!r} needs class probabilities under posterior samples, which files "
             "do not hold; use BadgeCallback, or order(..., posterior=...)"
         )
-    how: Any = {"loss": loss, "bias": bias, "backend": backend}
+    how: Any = {"bias": bias, "backend": backend}
     labeled_paths = (labeled_penultimate, labeled_logits, labeled_file)
     with progress_status("Reading and embedding", enabled=progress):
-        embedding = read_embedding(penultimate, logits, file=file, ids=ids, **how)
+        embedding = read_embedding(penultimate, logits, file=file, ids=ids, loss=loss, **how)
         labeled = None
         if any(path is not None for path in labeled_paths):
+            how["loss"] = embedding.loss
             labeled = read_embedding(*labeled_paths[:2], file=labeled_file, **how)
     ranks = len(embedding) if k is None else min(k, len(embedding))
     with progress_bar("Ordering", ranks, enabled=progress) as advance:
@@ -90,6 +94,7 @@ def order_files(
             progress=advance,
             **strategy_args,
         )
+    ordering = replace(ordering, metadata={**ordering.metadata, **facts_of(file)})
     if out is not None:
         write_ordering(ordering, out)
     return ordering

@@ -1,6 +1,6 @@
 """Rules for imports: only downwards, not between siblings, third-party packages where listed.
 
-The scripts have similar rules: four commands at the top, one folder per task, shared modules below.
+The scripts have similar rules: five commands at the top, one folder per task, shared modules below.
 """
 
 import ast
@@ -26,7 +26,9 @@ ROWS = (
         "review_file",
     ),
     "viz",
-    *("ordering", "embedding_files", "embedding", "kernels", "metrics", "durable", "pool_batch"),
+    *("ordering", "embedding_files", "parquet_folder", "shard_folder", "shard_file"),
+    *("embedding_blocks", "embedding_columns"),
+    *("pool_memory", "embedding", "kernels", "metrics", "durable", "pool_batch"),
     *(
         "shard",
         "peers",
@@ -35,13 +37,15 @@ ROWS = (
         "found_by_file",
         "progress",
         "namespaces",
+        "module_digest",
         "exceptions",
     ),
 )
 # The rows that may import a third-party package. A package that is not listed is not restricted.
 COMPUTING = {
-    *("callback", "capture", "datamodule", "embedding", "kernels", "metrics", "ordering"),
-    *("peers", "shard"),
+    *("callback", "capture", "datamodule", "embedding", "embedding_blocks", "embedding_columns"),
+    *("kernels", "metrics", "module_digest", "ordering", "parquet_folder", "peers"),
+    *("pool_memory", "shard", "shard_file", "shard_folder"),
 }
 USERS = {
     "datasets": {"examples"},
@@ -54,11 +58,11 @@ USERS = {
     "huggingface_hub": {"encoders"},
     "jinja2": {"app"},
     "pyarrow": {
-        *("app", "datamodule", "embedding_files", "encoders", "labelers", "ordering_file"),
-        "review_file",
+        *("app", "datamodule", "embedding_columns", "embedding_files", "encoders", "labelers"),
+        *("ordering_file", "parquet_folder", "review_file"),
     },
     "rich": {"app", "loop", "progress"},
-    "safetensors": {"embedding_files"},
+    "safetensors": {"shard_file"},
     "scipy": {"examples", "research"},
     "sklearn": {"examples", "ordering"},
     "starlette": {"labelers"},
@@ -100,7 +104,7 @@ KINDS = {
         *("registry", "similarity", "torch_blocked"),
     },
 }
-COMMANDS = {"al_loop", "bench_ordering", "compare_strategies", "reproduce_mnist"}
+COMMANDS = {"al_loop", "bench_ordering", "compare_strategies", "reproduce_mnist", "scale_model"}
 
 
 def name_of(path: Path, root: Path = ROOT) -> str:

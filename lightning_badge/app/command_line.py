@@ -1,5 +1,6 @@
 """Behaviour of all commands that Hydra runs: one-line errors, no irrelevant warnings."""
 
+import logging
 import os
 import re
 import sys
@@ -58,6 +59,20 @@ def one_line_errors(keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]
         if not is_supervised():  # else the supervisor says it
             print("stopped; run the same command again to continue", file=sys.stderr)
         sys.exit(STOPPED)
+
+
+@contextmanager
+def messages_on_stderr() -> Iterator[None]:
+    """Prints what this package reports of its work, such as a pool that exceeds memory."""
+    log, handler = logging.getLogger("lightning_badge"), logging.StreamHandler(sys.stderr)
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def run(

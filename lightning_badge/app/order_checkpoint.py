@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-from hydra.utils import get_class
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Trainer
 
+from lightning_badge.app.load_checkpoint import load_checkpoint
 from lightning_badge.callback.badge import BadgeCallback
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.ordering import Ordering
@@ -34,12 +33,7 @@ def order_checkpoint(
     Raises:
         BadgeError: A class that cannot be found, or built from the checkpoint.
     """
-    if not checkpoint.is_file():
-        raise BadgeError(f"--ckpt: expected a checkpoint, but there is none at {checkpoint}")
-    model = _load(module, LightningModule, "--module", checkpoint)
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
-    is_saved = "datamodule_hyper_parameters" in saved
-    datamodule = _load(data, LightningDataModule, "--data", checkpoint if is_saved else None)
+    model, datamodule = load_checkpoint(module, checkpoint, data)
     badge = BadgeCallback(strategy_args=args, **options)
     trainer = Trainer(
         callbacks=[badge],
@@ -52,23 +46,3 @@ def order_checkpoint(
     if badge.ordering is None:
         raise BadgeError(f"{data}: expected a pool, but it is empty")
     return badge.ordering
-
-
-def _load(name: str, kind: type[Any], option: str, checkpoint: Path | None) -> Any:
-    try:
-        found: Any = get_class(name)
-    except Exception as error:  # whatever importing the user's module raises
-        raise BadgeError(
-            f"{option}: expected package.Class, got {name!r} ({type(error).__name__}: {error})"
-        ) from error
-    if not issubclass(found, kind):
-        raise BadgeError(f"{option}: expected a {kind.__name__}, got {found.__name__}")
-    if checkpoint is None:
-        return found()
-    try:
-        return found.load_from_checkpoint(checkpoint, map_location="cpu")
-    except (TypeError, RuntimeError, KeyError) as error:
-        raise BadgeError(
-            f"{option}: {name} cannot be built from {checkpoint} ({error}); "
-            "save_hyperparameters() in its __init__ keeps its arguments in checkpoints"
-        ) from error

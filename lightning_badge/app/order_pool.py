@@ -6,21 +6,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lightning_badge.app.command_line import one_line_errors
+from lightning_badge.app.command_line import messages_on_stderr, one_line_errors
 
 import yaml
 
-from lightning_badge.embedding_files import PARQUET
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.exports.export import export_names, export_ordering, exports
 from lightning_badge.order_files import order_files
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import is_ordering_file, read_ordering, write_ordering
+from lightning_badge.parquet_folder import PARQUET
 
 _ARRAYS = ("penultimate", "logits")
 
 
 @one_line_errors()
+@messages_on_stderr()
 def run(file: Path | None, out: Path | None, to: str | None, **options: Any) -> None:
     """Orders, or reads an ordering, and writes it; says in one line what came about.
 
@@ -69,7 +70,7 @@ def _order(file: Path | None, options: dict[str, Any]) -> Ordering:
         **{name: options[name] for name in (*_ARRAYS, "ids")},
         **{f"labeled_{name}": options[f"labeled_{name}"] for name in _ARRAYS},
         labeled_file=options["labeled"],
-        loss="cross_entropy" if options["loss"] == "auto" else options["loss"],
+        loss=options["loss"],
         **common,
         **arguments,
     )

@@ -7,6 +7,15 @@ has the name of this package, so ``lightning_badge`` itself does not export it.
 from lightning_badge.capture.captured import CapturedPool
 from lightning_badge.capture.head import Head, find_head
 from lightning_badge.capture.pool import PenultimateCapture, capture_pool
+from lightning_badge.capture.to_directory import capture_to
 from lightning_badge.capture.without_trainer import capture
 
-__all__ = ["CapturedPool", "Head", "PenultimateCapture", "capture", "capture_pool", "find_head"]
+__all__ = [
+    "CapturedPool",
+    "Head",
+    "PenultimateCapture",
+    "capture",
+    "capture_pool",
+    "capture_to",
+    "find_head",
+]

@@ -151,6 +151,17 @@ def _run_over_pool(
     head: str | None,
     sample_id_key: EntryKey | None,
 ) -> CapturedPool:
+    run = run_as(trainer, pl_module, sample_id_key)
+    with pool_progress(trainer, sized_len(dataloader)) as advance:
+        return pass_over_pool(
+            pl_module, dataloader, run, head=head, sample_id_key=sample_id_key, advance=advance
+        )
+
+
+def run_as(
+    trainer: Trainer, pl_module: LightningModule, sample_id_key: EntryKey | None = None
+) -> Callable[[Any, int], Any]:
+    """Returns a function that runs the model on a batch, given with its number, as its Trainer."""
 
     def run(batch: Any, batch_idx: int) -> Any:
         batch = trainer.precision_plugin.convert_input(batch)
@@ -162,10 +173,7 @@ def _run_over_pool(
         ):
             return run_batch(pl_module, batch, batch_idx, sample_id_key)
 
-    with pool_progress(trainer, sized_len(dataloader)) as advance:
-        return pass_over_pool(
-            pl_module, dataloader, run, head=head, sample_id_key=sample_id_key, advance=advance
-        )
+    return run
 
 
 def pass_over_pool(
@@ -211,7 +219,7 @@ def pass_over_pool(
                 found = find_head(model, run_once, head)
                 head_name, penultimate, logits = found.name, found.penultimate, found.logits
                 capture = hooks.enter_context(PenultimateCapture(found.module, found.name))
-                id_source = positions.meaning if ids is None else _source_of_ids(sample_id_key)
+                id_source = positions.meaning if ids is None else source_of_ids(sample_id_key)
                 if head is None:
                     warn_of_metrics(model, head_name, logits.shape[1])
             else:
@@ -239,6 +247,7 @@ def _rows_of(dataloader: Iterable[Any], ids: SampleIds | None) -> PoolRows:
     return PoolRows(len(own), own if ids is None else ids[own])
 
 
-def _source_of_ids(sample_id_key: EntryKey | None) -> str:
+def source_of_ids(sample_id_key: EntryKey | None) -> str:
+    """Returns what ids that came with batches are, in words."""
     given_by = "PoolBatch" if sample_id_key is None else f"sample_id_key={sample_id_key!r}"
     return f"given by {given_by}"

@@ -43,7 +43,9 @@ class OwnTurns(Iterable[Any]):
         # The first batches of a loader name it as their limited_loader.
         limit = getattr(loader, "n_batches", None)
         whole = getattr(loader, "limited_loader", loader)
-        self.whole_loader: DataLoader[Any] = _dealable(whole, peers)
+        self.whole_loader: DataLoader[Any] = dealable(
+            whole, f"a pool that {peers.size} processes share needs", "order with devices=1"
+        )
         reject_shuffling(whole)
         batches = [len(batch) for batch in self._batch_sampler][:limit]
         starts = np.cumsum([0, *batches])
@@ -68,24 +70,12 @@ class OwnTurns(Iterable[Any]):
         return np.concatenate([np.arange(0), *(np.arange(at, at + n) for at, n in runs)])
 
     def __iter__(self) -> Iterator[Any]:
-        whole = self.whole_loader
-        yield from DataLoader(
-            whole.dataset,
-            batch_sampler=_Chosen(self._batch_sampler, self._numbers),
-            num_workers=whole.num_workers,
-            collate_fn=whole.collate_fn,
-            pin_memory=whole.pin_memory,
-            timeout=whole.timeout,
-            worker_init_fn=whole.worker_init_fn,
-            multiprocessing_context=whole.multiprocessing_context,
-            generator=whole.generator,
-            prefetch_factor=whole.prefetch_factor,
-        )
+        yield from chosen_batches(self.whole_loader, self._numbers)
 
     @property
     def _batch_sampler(self) -> Iterable[list[Any]]:
         sampler = self.whole_loader.batch_sampler
-        assert sampler is not None  # _dealable has checked it
+        assert sampler is not None  # dealable has checked it
         return sampler
 
 
@@ -107,15 +97,42 @@ class _Chosen:
         return len(self._numbers)
 
 
-def _dealable(loader: Any, peers: Peers) -> Any:
+def chosen_batches(loader: DataLoader[Any], numbers: list[int]) -> DataLoader[Any]:
+    """Returns a loader of some batches of a loader, given by numbers ``[t]`` that do not fall."""
+    assert loader.batch_sampler is not None  # dealable has checked it
+    return DataLoader(
+        loader.dataset,
+        batch_sampler=_Chosen(loader.batch_sampler, numbers),
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        generator=loader.generator,
+        prefetch_factor=loader.prefetch_factor,
+    )
+
+
+def dealable(loader: Any, reason: str, remedy: str) -> Any:
+    """Returns the loader, whose batches can be dealt out.
+
+    Args:
+        loader: The loader of the whole pool.
+        reason: Who needs that, for error messages: a subject and "needs".
+        remedy: What else can be done.
+
+    Raises:
+        CaptureError: They cannot, or the loader reads a part of the pool.
+    """
     is_plain = isinstance(loader, DataLoader) and type(loader).__iter__ is DataLoader.__iter__
     if not is_plain or isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         streams = isinstance(getattr(loader, "dataset", None), IterableDataset)
         got = f"{type(loader).__name__} over an IterableDataset" if streams else repr(loader)[:80]
         raise CaptureError(
-            f"a pool that {peers.size} processes share needs a torch DataLoader with batches over "
-            f"a map-style data set, so that each process can take its own batches; got {got}; "
-            "order with devices=1, or give the pool as such a loader"
+            f"{reason} a torch DataLoader with batches over a map-style data set, so that each "
+            f"process can take its own batches; got {got}; {remedy}, or give the pool as such a "
+            "loader"
         )
     for sampler in (loader.sampler, getattr(loader.batch_sampler, "sampler", None)):
         if isinstance(sampler, DistributedSampler):

@@ -121,6 +121,30 @@ def capture_logits(
     """
     if loss not in ("auto", *LOSSES):
         raise EmbeddingError(f"loss: expected one of auto, {', '.join(LOSSES)}, got {loss!r}")
+    model, run = run_alone(model, sample_id_key, device)
+    captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
+    if loss == "auto":
+        with untouched_random_state(*loader_generators(loader)):
+            targets = peek_targets(loader)
+        return captured, choose_loss(model, captured.logits.shape[1], targets).name
+    return captured, cast(Loss, loss)
+
+
+def run_alone(
+    model: nn.Module,
+    sample_id_key: EntryKey | None = None,
+    device: torch.device | str | None = None,
+) -> tuple[nn.Module, Callable[[Any, int], Any]]:
+    """Returns a model without wrappers, and a function that runs it on a batch without a Trainer.
+
+    Args:
+        model: As in `capture`.
+        sample_id_key: Entry of each batch that holds the sample ids.
+        device: Device of the batches.
+
+    Raises:
+        CaptureError: The model is not on ``device``, or cannot be run.
+    """
     model, precision = _unwrapped(model)
     check_runs(model)
     target = _device_of(model, device)
@@ -134,12 +158,16 @@ def capture_logits(
             with precision.forward_context():
                 return run_batch(model, precision.convert_input(batch), batch_idx, sample_id_key)
 
-    captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
-    if loss == "auto":
-        with untouched_random_state(*loader_generators(loader)):
-            targets = peek_targets(loader)
-        return captured, choose_loss(model, captured.logits.shape[1], targets).name
-    return captured, cast(Loss, loss)
+    return model, run
+
+
+def precision_of(model: nn.Module, device: torch.device | str | None = None) -> str:
+    """Returns in words what a model computes in without a Trainer, beside its weights' dtype."""
+    model, precision = _unwrapped(model)
+    kind = _device_of(model, device).type
+    cast_to = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    own = "" if precision is None else f"{type(precision).__name__} {precision.precision}"
+    return f"{own} autocast {cast_to}".strip() if cast_to else own
 
 
 def _unwrapped(model: nn.Module) -> tuple[nn.Module, Precision | None]:

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_badge.encoders.base import digest_of_module
 from lightning_badge.encoders.hugging_face import in_one_line, load, location_of
 from lightning_badge.encoders.pooling import choose_pooling
 from lightning_badge.exceptions import EncoderError
+from lightning_badge.module_digest import digest_of_module
 
 
 class ImageEncoder:

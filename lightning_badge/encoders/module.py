@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_badge.encoders.base import digest_of_module
 from lightning_badge.exceptions import EncoderError
+from lightning_badge.module_digest import digest_of_module
 
 
 class ModuleEncoder:

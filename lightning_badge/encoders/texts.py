@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_badge.encoders.base import digest_of_module
 from lightning_badge.encoders.hugging_face import in_one_line, load, location_of, read_json
 from lightning_badge.encoders.pooling import choose_pooling
 from lightning_badge.exceptions import EncoderError
+from lightning_badge.module_digest import digest_of_module
 
 _LONGEST = 512  # tokens, where neither model nor tokenizer says
 _AT_ONCE = 1000

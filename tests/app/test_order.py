@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -185,3 +187,22 @@ def test_what_cannot_be_loaded_is_said_in_one_line(
         main(["order", *arguments])
     assert expected in str(exit.value)
     assert "\n" not in str(exit.value)
+
+
+def test_a_folder_that_exceeds_memory_is_ordered_and_said(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = {name: list(np.load(f"{name}.npy")) for name in ("acts", "logits")}
+    table = pa.table(
+        {"sample_id": range(60), "penultimate": pool["acts"], "logits": pool["logits"]}
+    )
+    Path("pool").mkdir()
+    for part in range(3):
+        pq.write_table(table.slice(20 * part, 20), f"pool/part-{part}.parquet")
+    monkeypatch.setattr("lightning_badge.pool_memory.free_memory", lambda: 1000)
+    main(["order", "pool", "--k", "9", "--seed", "3"])
+    expected = order(read_embedding("acts.npy", "logits.npy"), k=9, seed=3)
+    assert list(read_ordering("ordering.parquet")) == list(expected)
+    said, ordered = capsys.readouterr().err.splitlines()
+    assert said.startswith("pool: its rows need 0.00 GiB")
+    assert ordered.startswith("9 samples, best first")

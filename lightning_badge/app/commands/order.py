@@ -62,7 +62,8 @@ def command(file: Path | None, out: Path | None, to: str | None, **options: Any)
     """Order a pool, best sample first, and write the ordering to a file.
 
     FILE holds penultimate, logits and perhaps sample_id (Parquet, Arrow, safetensors or .npz),
-    or an ordering to write in another format with --to.
+    or is a folder of such Parquet files, as Spark or Ray Data write it, or an ordering to write in
+    another format with --to.
 
     \b
     Examples:
