@@ -220,6 +220,11 @@ class GreedyCoverage(Selector):
                 "herding: %s rows, each a summand of each gain; summands=20000 sums over a sample",
                 f"{len(self.members):,}",
             )
+        if self._shard is not None and is_first and self._backend.name == "numba":
+            _LOG.warning(
+                "herding: several processes compute gains with torch, on CPUs far slower than "
+                "numba on one process; docs/scale.md says how to order on one"
+            )
         self._place_on_grid()
         self._sigma, self._sigma_rule = choose_sigma(
             self._sigma_rule, self._pool, self._labeled, self._step, self._seed
