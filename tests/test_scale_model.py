@@ -1,7 +1,5 @@
 """The model of the cost of orderings, and what cutting a pool at random loses."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -11,6 +9,7 @@ from thread_peers import on_threads, part_of
 
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.ordering import LazyOrdering
+from lightning_badge.peers import Peers
 
 BATCH = 64
 
@@ -26,30 +25,18 @@ def blobs(n: int, h: int = 32, c: int = 5) -> GradientEmbedding:
     return GradientEmbedding.from_logits(activations, logits)
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Threads that stand for processes change the number of threads of torch."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("h", "c"), [(64, 4), (100, 30)])
 @pytest.mark.parametrize("world", [2, 3])
 def test_traffic_is_that_of_several_processes(world: int, h: int, c: int) -> None:
     pool = blobs(4000, h, c)
     batches = [BATCH] * (4000 // BATCH) + [4000 % BATCH]
 
-    def order(peers: object) -> tuple[int, int, int, int]:
-        lazy = LazyOrdering(part_of(pool, batches, peers))  # type: ignore[arg-type]
-        before = (peers.traffic.payload, peers.traffic.collectives)  # type: ignore[attr-defined]
+    def order(peers: Peers) -> tuple[int, int, int, int]:
+        lazy = LazyOrdering(part_of(pool, batches, peers))
         lazy.take()
-        after = (peers.traffic.payload, peers.traffic.collectives)  # type: ignore[attr-defined]
-        counters = lazy.counters
-        assert counters is not None
-        return (after[0] - before[0], after[1] - before[1], counters.candidates, counters.blocks)
+        sent, counters = peers.traffic, lazy.counters
+        return sent.payload, sent.collectives, counters.candidates, counters.blocks
 
     payload, collectives, candidates, blocks = on_threads(world, order)[0]
     modelled = traffic(candidates, blocks, h + c, len(batches))

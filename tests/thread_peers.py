@@ -76,11 +76,13 @@ def on_threads(size: int, work: Callable[[Peers], Any]) -> list[Any]:
             errors.append(error)
             meeting.barrier.abort()
 
+    n_torch_threads = torch.get_num_threads()
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    torch.set_num_threads(n_torch_threads)
     if errors:
         raise next(
             (e for e in errors if not isinstance(e, threading.BrokenBarrierError)), errors[0]

@@ -12,7 +12,8 @@ FIRST_BLOCKS = 10  # blocks that are smaller than the limit, from 8 candidates o
 CANDIDATES = 1.25  # drawn for each rank; the others are rejected
 CANDIDATE_BYTES = 40  # of a candidate beside its factors
 RUN_BYTES = 8  # the sum of the masses of a run of rows, in each block
-COLLECTIVES = 4  # in a block: the candidates, and three small ones
+COLLECTIVES = 3  # in a block: the largest mass, the masses of the runs, the candidates
+COLLECTIVES_ONCE = 8  # at the start, and for the columns of the result
 ROW_BYTES = 150  # of a row beside its factors
 FIXED_BYTES = 80 * 2**20  # temporaries, whatever the size of the pool
 POOL_BYTES = 9  # of each row of the whole pool, on every process: its id, and whether it remains
@@ -141,7 +142,7 @@ def traffic(candidates: float, blocks: float, d: float, runs: float) -> tuple[fl
         runs: Number of batches of the pool, whose masses are summed in each block.
     """
     payload = candidates * (4 * d + CANDIDATE_BYTES) + blocks * RUN_BYTES * (runs + 1)
-    return payload, blocks * COLLECTIVES
+    return payload, blocks * COLLECTIVES + COLLECTIVES_ONCE
 
 
 def table(machine: Machine) -> str:
