@@ -13,15 +13,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_badge.embedding_checks import (
+    check_memory,
+    check_shapes,
+    check_values,
+    ids_of_rows,
+    not_finite,
+    reject_rows,
+)
 from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.kernels import LOSSES, Factors, Loss
-from lightning_badge.kernels.factors import row_blocks
 from lightning_badge.kernels.registry import resolve_backend
-from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, fingerprint, name_ids
+from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, fingerprint
 from lightning_badge.shard import Shard
 
 # Number of rows whose factors enter a content fingerprint.
@@ -92,17 +98,17 @@ class GradientEmbedding:
         """
         if loss not in LOSSES:
             raise EmbeddingError(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}")
-        _check_shapes(penultimate, logits, loss)
-        ids = _ids_of_rows(sample_ids, len(logits))
+        check_shapes(penultimate, logits, loss)
+        ids = ids_of_rows(sample_ids, len(logits))
         penultimate, logits = _upcast(penultimate), logits.detach()
-        _check_values(penultimate, logits, ids, loss)
+        check_values(penultimate, logits, ids, loss)
         if bias:
             ones = penultimate.new_ones(len(penultimate), 1)
             penultimate = torch.cat([penultimate, ones], dim=1)
         dtype = torch.promote_types(penultimate.dtype, logits.dtype)
         resolved = resolve_backend(backend, logits.device, len(logits), dtype)
         logit_grad, sq_norm = resolved.embed(penultimate, logits, loss=loss)
-        _reject_rows(~sq_norm.isfinite(), ids, "penultimate: too large to be squared")
+        reject_rows(~sq_norm.isfinite(), ids, "penultimate: too large to be squared")
         label, confidence = _hallucinate(logits, logit_grad, loss)
         return cls(logit_grad, penultimate, sq_norm, ids, label, confidence, loss=loss, bias=bias)
 
@@ -117,12 +123,12 @@ class GradientEmbedding:
         """
         if rows.ndim != 2:
             raise EmbeddingError(f"dense embedding: expected [n, d], got {list(rows.shape)}")
-        ids = _ids_of_rows(sample_ids, len(rows))
+        ids = ids_of_rows(sample_ids, len(rows))
         rows = _upcast(rows)
-        _reject_rows(_not_finite(rows), ids, "dense embedding: NaN or inf")
+        reject_rows(not_finite(rows), ids, "dense embedding: NaN or inf")
         ones = rows.new_ones(len(rows), 1)
         factors = Factors.of(ones, rows)
-        _reject_rows(~factors.sq_norm.isfinite(), ids, "dense embedding: too large to be squared")
+        reject_rows(~factors.sq_norm.isfinite(), ids, "dense embedding: too large to be squared")
         return cls(ones, rows, factors.sq_norm, ids)
 
     def __len__(self) -> int:
@@ -179,7 +185,7 @@ class GradientEmbedding:
         Raises:
             EmbeddingError: A GPU that has not enough free memory.
         """
-        _check_memory(self, torch.device(device))
+        check_memory(self.logit_grad, self.penultimate, torch.device(device))
         tensors: dict[str, Any] = {k: v.to(device) for k, v in self._tensors().items()}
         shard = None if self.shard is None else self.shard.to(torch.device(device))
         return dataclasses.replace(self, shard=shard, **tensors)
@@ -268,70 +274,6 @@ def _upcast(values: Tensor) -> Tensor:
     values = values.detach()
     values = values if values.dtype == torch.float64 else values.to(torch.float32)
     return values.contiguous()  # here, so that later stages need no second copy
-
-
-def _ids_of_rows(sample_ids: Iterable[SampleId] | None, n: int) -> SampleIds:
-    if sample_ids is None:
-        return np.arange(n, dtype=np.int64)
-    ids = as_sample_ids(sample_ids, error=EmbeddingError)
-    if len(ids) != n:
-        raise EmbeddingError(f"sample_ids: expected one per row, {n}, got {len(ids)}")
-    return ids
-
-
-def _check_shapes(penultimate: Tensor, logits: Tensor, loss: Loss) -> None:
-    if penultimate.ndim != 2 or logits.ndim != 2 or len(penultimate) != len(logits):
-        raise EmbeddingError(
-            "expected penultimate [n, h] and logits [n, c] with the same n, got "
-            f"{list(penultimate.shape)} and {list(logits.shape)}"
-        )
-    if loss == "cross_entropy" and logits.shape[1] < 2:
-        raise EmbeddingError(
-            f"logits: cross_entropy needs two classes or more, got {list(logits.shape)}; "
-            "for a single output use loss='binary_cross_entropy'"
-        )
-    if logits.shape[1] < 1:
-        raise EmbeddingError(f"logits: expected one class or more, got {list(logits.shape)}")
-
-
-def _check_values(penultimate: Tensor, logits: Tensor, ids: SampleIds, loss: Loss) -> None:
-    diverged = "; did training diverge?"
-    _reject_rows(_not_finite(penultimate), ids, f"penultimate: NaN or inf{diverged}")
-    _reject_rows(logits.isnan().any(dim=1), ids, f"logits: NaN{diverged}")
-    _reject_rows((logits == torch.inf).any(dim=1), ids, f"logits: +inf{diverged}")
-    if loss == "cross_entropy":
-        masked = (logits == -torch.inf).all(dim=1)
-        _reject_rows(masked, ids, "logits: every class masked with -inf; leave one class unmasked")
-
-
-def _check_memory(embedding: GradientEmbedding, device: torch.device) -> None:
-    if device.type != "cuda" or embedding.logit_grad.device.type == "cuda":
-        return
-    n, c, h = *embedding.logit_grad.shape, embedding.penultimate.shape[1]
-    size = embedding.penultimate.element_size()
-    # Besides the factors, an ordering keeps some ten numbers of 8 bytes for each row.
-    needed, (free, _) = n * ((c + h) * size + 80), torch.cuda.mem_get_info(device)
-    if needed > free:
-        raise EmbeddingError(
-            f"{device}: expected {needed / 2**30:.1f} GiB of free memory, {n:,} rows x ({c} "
-            f"classes + {h} activations) x {size} bytes and 80 bytes a row, "
-            f"got {free / 2**30:.1f}; "
-            "order on the CPU (device='cpu')"
-        )
-
-
-def _not_finite(rows: Tensor) -> Tensor:
-    """Returns which rows ``[n]`` contain NaN or inf, without a temporary as large as ``rows``."""
-    bad = rows.new_empty(len(rows), dtype=torch.bool)
-    for block in row_blocks(rows):
-        bad[block] = ~rows[block].isfinite().all(dim=1)
-    return bad
-
-
-def _reject_rows(bad: Tensor, ids: SampleIds, problem: str) -> None:
-    if count := int(bad.sum()):
-        first = name_ids(ids[bad.cpu().numpy()].tolist())
-        raise EmbeddingError(f"{problem} ({count} of {len(ids)} rows; sample ids {first})")
 
 
 def _hallucinate(logits: Tensor, logit_grad: Tensor, loss: Loss) -> tuple[Tensor | None, Tensor]:

@@ -28,7 +28,15 @@ ROWS = (
     "viz",
     *("ordering", "embedding_files", "parquet_folder", "shard_folder", "shard_file"),
     *("embedding_blocks", "embedding_columns"),
-    *("pool_memory", "embedding", "kernels", "metrics", "durable", "pool_batch"),
+    *(
+        "pool_memory",
+        "embedding",
+        "embedding_checks",
+        "kernels",
+        "metrics",
+        "durable",
+        "pool_batch",
+    ),
     *(
         "shard",
         "peers",
@@ -45,7 +53,7 @@ ROWS = (
 COMPUTING = {
     *("callback", "capture", "datamodule", "embedding", "embedding_blocks", "embedding_columns"),
     *("kernels", "metrics", "module_digest", "ordering", "parquet_folder", "peers"),
-    *("pool_memory", "shard", "shard_file", "shard_folder"),
+    *("embedding_checks", "pool_memory", "shard", "shard_file", "shard_folder"),
 }
 USERS = {
     "datasets": {"examples"},

@@ -68,7 +68,9 @@ def assert_same(found: Ordering, expected: Ordering) -> None:
 
 
 @pytest.mark.usefixtures("either_backend")
-@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize(
+    "world", [3, *(pytest.param(world, marks=pytest.mark.long) for world in (1, 2, 4))]
+)
 @pytest.mark.parametrize(("name", "arguments"), CASES)
 def test_the_ordering_is_that_of_one_process(
     name: str, arguments: dict[str, Any], world: int
