@@ -1,5 +1,6 @@
 """Test markers and shared fixtures. Test workers run in parallel, so each uses one thread."""
 
+import logging
 import math
 import os
 from pathlib import Path
@@ -36,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_interpreted = IS_INTERPRETED and "triton" in item.nodeid
         if in_slow_folder or is_interpreted or item.get_closest_marker("long"):
             item.add_marker("slow")
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures
+def pytest_runtest_setup() -> None:
+    """Removes log handlers of commands that an earlier test ran in this process."""
+    for handler in list(logging.root.handlers):
+        if getattr(getattr(handler, "stream", None), "closed", False):
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture(params=["torch", "numba"])

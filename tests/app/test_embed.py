@@ -116,7 +116,7 @@ def test_a_validation_within_a_training_embeds_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [2, 3])
+@pytest.mark.parametrize("devices", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_several_processes_write_what_one_writes(folder: Path, devices: int) -> None:
     """Also where shards are missing, and where a process has none to write."""
     run([*EMBED, "--batches-per-shard", "4"], folder)

@@ -148,7 +148,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.mark.slow
 class TestResume:
-    @pytest.mark.parametrize("kill_at", [1, 4, 13])
+    @pytest.mark.parametrize(
+        "kill_at", [4, *(pytest.param(at, marks=pytest.mark.long) for at in (1, 13))]
+    )
     def test_a_killed_process_goes_on_where_it_was(
         self, tmp_path: Path, whole: dict[str, bytes], kill_at: int
     ) -> None:

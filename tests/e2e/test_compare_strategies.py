@@ -62,6 +62,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
         logger.propagate = propagate
 
 
+@pytest.mark.long
 def test_a_comparison_continues_after_a_failed_run_and_after_a_kill(
     script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -144,6 +144,7 @@ def check_exported_models(texts: Path) -> None:
     (tuned / "kept").rename(tuned / "best.ckpt")
 
 
+@pytest.mark.long
 def test_a_run_keeps_the_model_that_it_began_with(texts: Path) -> None:
     _, err = loop(texts, "max_rounds=1")
     reason = "is not in the local cache (encoder=sentence-transformers/all-MiniLM-L6-v2 downloads"

@@ -85,6 +85,7 @@ def test_a_configuration_error_is_one_line_and_ends_everything(place: Place) -> 
     assert not place.run.path.exists()
 
 
+@pytest.mark.long
 def test_each_process_goes_on_alone_and_the_loop_uses_a_server_that_runs(place: Place) -> None:
     place.overrides = ("budget=fixed", "budget.k=6", "max_rounds=2", "labelers.stay=false")
     first = place.loop()
