@@ -81,6 +81,11 @@ class Layout:
         rows = before[run] + positions - self.starts[run]
         return rows.where(self.owners[run] == self.rank, -1)
 
+    def held(self, positions: Tensor) -> Tensor:
+        """Returns this process's rows among positions ``[m]``, without those of others."""
+        rows = self.rows(positions)
+        return rows[rows >= 0]
+
     def positions(self, rows: Tensor) -> Tensor:
         """Returns the positions of ``rows`` ``[m]`` of this process."""
         if not len(rows):

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 
 from lightning_badge.app.frozen_encoder import Chosen
+from lightning_badge.app.processes import ALONE
 from lightning_badge.app.status.run_files import read_run
 from lightning_badge.app.status.todo import why_ended
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
@@ -80,8 +81,7 @@ def fine_tune_if_ended(
             enable_version_counter=False,
         )
         # The other processes of the rounds have ended.
-        alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
-        trainer: Trainer = instantiate(config.trainer, callbacks=[keep], logger=False, **alone)
+        trainer: Trainer = instantiate(config.trainer, callbacks=[keep], logger=False, **ALONE)
         return trainer
 
     report = train_round(

@@ -23,6 +23,8 @@ from lightning_badge.app.supervise.child_side import CRASHED, is_supervised
 from lightning_badge.loop.workers import Workers
 from lightning_badge.peers import Peers
 
+# Arguments of a Trainer that runs in this process only.
+ALONE = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 _POLL_S = 0.5
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_badge.exceptions import EmbeddingError
-from lightning_badge.kernels import Loss
+from lightning_badge.kernels import LOSSES, Loss
 from lightning_badge.pool_batch import PoolBatch
 
 Kind = Literal["cross_entropy", "binary_cross_entropy", "regression"]
@@ -66,6 +66,12 @@ class ChosenLoss:
 
     name: Loss
     evidence: str
+
+
+def check_loss(loss: str) -> None:
+    """Raises an EmbeddingError unless the loss is ``auto`` or one of `LOSSES`."""
+    if loss not in ("auto", *LOSSES):
+        raise EmbeddingError(f"loss: expected one of auto, {', '.join(LOSSES)}, got {loss!r}")
 
 
 def choose_loss(model: nn.Module, n_outputs: int, targets: Tensor | None = None) -> ChosenLoss:

@@ -13,6 +13,7 @@ from torch import nn
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.loader_order import reject_shuffling
+from lightning_badge.capture.loss import check_loss
 from lightning_badge.capture.pool import run_as
 from lightning_badge.capture.pool_layout import PoolLayout
 from lightning_badge.capture.progress import pool_progress
@@ -21,7 +22,6 @@ from lightning_badge.capture.shard_writer import ShardWriter
 from lightning_badge.capture.turns import dealable
 from lightning_badge.capture.without_trainer import precision_of, run_alone
 from lightning_badge.exceptions import CaptureError, EmbeddingError
-from lightning_badge.kernels import LOSSES
 from lightning_badge.module_digest import digest_of_module
 from lightning_badge.namespaces import lightning_classes
 from lightning_badge.peers import Peers
@@ -135,8 +135,7 @@ def capture_to(
 
 
 def _check(loss: str, dtype: str, batches_per_shard: int) -> None:
-    if loss not in ("auto", *LOSSES):
-        raise EmbeddingError(f"loss: expected one of auto, {', '.join(LOSSES)}, got {loss!r}")
+    check_loss(loss)
     if dtype not in DTYPES:
         raise EmbeddingError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     if batches_per_shard < 1:

@@ -16,12 +16,12 @@ from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_ba
 from lightning_badge.capture.captured import CapturedPool
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
-from lightning_badge.capture.loss import choose_loss, peek_targets
+from lightning_badge.capture.loss import check_loss, choose_loss, peek_targets
 from lightning_badge.capture.pool import pass_over_pool
 from lightning_badge.capture.reader import loader_generators
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.exceptions import CaptureError, EmbeddingError
-from lightning_badge.kernels import LOSSES, Loss
+from lightning_badge.exceptions import CaptureError
+from lightning_badge.kernels import Loss
 from lightning_badge.kernels.registry import resolve_backend
 from lightning_badge.namespaces import lightning_classes
 
@@ -119,8 +119,7 @@ def capture_logits(
         HeadError: As in `capture`.
         EmbeddingError: An unknown ``loss``, or a regression head.
     """
-    if loss not in ("auto", *LOSSES):
-        raise EmbeddingError(f"loss: expected one of auto, {', '.join(LOSSES)}, got {loss!r}")
+    check_loss(loss)
     model, run = run_alone(model, sample_id_key, device)
     captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
     if loss == "auto":

@@ -21,13 +21,7 @@ def within(rows: GridRows, centers: GridRows, limit: float) -> Tensor:
 
 def in_any(rows: GridRows, centers: GridRows, limit: float) -> Tensor:
     """Returns which rows lie in at least one ball, ``[r]`` bool; arguments as in `within`."""
-    found = torch.zeros_like(rows.sq_norm, dtype=torch.bool)
-    for start in range(0, len(rows), TILE):
-        part = slice(start, start + TILE)
-        for first in range(0, len(centers), TILE):
-            other = centers.take(slice(first, first + TILE))
-            found[part] |= within(rows.take(part), other, limit).any(dim=1)
-    return found
+    return counts(rows, centers, limit) > 0
 
 
 def counts(rows: GridRows, others: GridRows, limit: float) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_badge.exceptions import OrderingError
-from lightning_badge.kernels import Backend, Chosen, Factors, Mass, Work
+from lightning_badge.kernels import Backend, Chosen, Factors, Work
 from lightning_badge.kernels.factors import row_blocks
 from lightning_badge.ordering.members import Members
 from lightning_badge.ordering.scatter import Scatter
@@ -93,7 +93,7 @@ class MinDistanceEngine:
         self.counters = Counters()
         self._pool_order: Tensor | None = None  # None: the slots are in pool order
         # The latest masses, and the distances that they belong to.
-        self._mass: tuple[Tensor, Mass] | None = None
+        self._mass: tuple[Tensor, Any] | None = None
 
     @property
     def n_pool(self) -> int:
@@ -117,17 +117,20 @@ class MinDistanceEngine:
         """Returns the slots of the rows at ``positions``, without rows that have no slot."""
         return torch.isin(self.positions, positions).nonzero().squeeze(1)
 
-    def mass(self, min_sq_dist: Tensor | None = None) -> Mass:
-        """Returns the sampling masses of all slots, by default from the current distances.
+    def mass(self, min_sq_dist: Tensor | None = None) -> Any:
+        """Returns the sampling masses of all slots, a `Mass`, by default of the current distances.
 
         Args:
             min_sq_dist: Other distances ``[r]`` to use instead.
         """
         mass_of = self.min_sq_dist if min_sq_dist is None else min_sq_dist
         if self._mass is None or self._mass[0] is not mass_of:
-            mass = self.backend.mass(mass_of, len(self.rows), self._pool_order)
-            self._mass = mass_of, mass
+            self._mass = mass_of, self._sum(mass_of)
         return self._mass[1]
+
+    def _sum(self, min_sq_dist: Tensor) -> Any:
+        """Computes the sampling masses of all slots."""
+        return self.backend.mass(min_sq_dist, len(self.rows), self._pool_order)
 
     def choose(self, uniforms: Tensor) -> Chosen:
         """Draws candidates with probability proportional to the current masses, and accepts some.
@@ -163,9 +166,13 @@ class MinDistanceEngine:
         Args:
             positions: ``[m]`` int64.
         """
-        slot_of = torch.full((len(self.rows),), -1, device=positions.device)
-        slot_of[self.positions] = torch.arange(len(self.positions), device=positions.device)
-        return self._alone(slot_of[positions])
+        return self._alone(self._slot_of()[positions])
+
+    def _slot_of(self) -> Tensor:
+        """Returns the slot of each of ``rows``, ``[n]`` int64; -1 for those that are not listed."""
+        slots = torch.full((len(self.rows),), -1, device=self.positions.device)
+        slots[self.positions] = torch.arange(len(self.positions), device=slots.device)
+        return slots
 
     def _alone(self, slots: Tensor) -> Chosen:
         number = torch.tensor(len(slots))
@@ -246,7 +253,7 @@ class MinDistanceEngine:
             self.counters.add(work)
         return min_sq_dist
 
-    def report(self, chosen: Chosen, before: Mass, after: Mass) -> Tensor:
+    def report(self, chosen: Chosen, before: Any, after: Any) -> Tensor:
         """Returns in one tensor what the host has to know of a block; see `Backend.report`."""
         return self.backend.report(chosen, before, after)
 

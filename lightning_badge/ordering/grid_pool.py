@@ -38,8 +38,7 @@ class GridPool:
         """Returns the rows of this process among positions ``[m]``, as indices of ``rows``."""
         if self.shard is None:
             return positions
-        rows = self.shard.layout.rows(positions)
-        return rows[rows >= 0]
+        return self.shard.layout.held(positions)
 
     def concatenate(self, new: GridRows, shard: Shard | None) -> GridPool:
         """Appends rows of this process.

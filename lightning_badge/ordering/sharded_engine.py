@@ -105,19 +105,11 @@ class ShardedEngine(MinDistanceEngine):
 
     def own(self, positions: Tensor) -> Tensor:
         """See `MinDistanceEngine.own`."""
-        rows = self.layout.rows(positions)
-        return rows[rows >= 0]
+        return self.layout.held(positions)
 
     def own_share(self, rows: Factors) -> Factors:
         """See `MinDistanceEngine.own_share`."""
         return rows.take(slice(self.peers.rank, None, self.peers.size))
-
-    def mass(self, min_sq_dist: Tensor | None = None) -> ShardedMass:  # type: ignore[override]
-        """See `MinDistanceEngine.mass`: of the whole pool, the same integers as on one process."""
-        mass_of = self.min_sq_dist if min_sq_dist is None else min_sq_dist
-        if self._mass is None or self._mass[0] is not mass_of:
-            self._mass = mass_of, self._sum(mass_of)  # type: ignore[assignment]
-        return self._mass[1]  # type: ignore[index, return-value]
 
     def compact(self) -> None:
         """See `MinDistanceEngine.compact`; the sums of all runs stay as they are."""
@@ -128,10 +120,11 @@ class ShardedEngine(MinDistanceEngine):
             cumulative, bounds = self._cumulate(self.min_sq_dist, mass.unit)
             self._mass = self.min_sq_dist, replace(mass, cumulative=cumulative, bounds=bounds)
 
-    def _sum(self, mass: Tensor) -> ShardedMass:
-        largest = self.peers.max(torch.cat([mass, mass.new_zeros(1)]).amax())
+    def _sum(self, min_sq_dist: Tensor) -> ShardedMass:
+        """Computes the masses of the whole pool: the same integers as on one process."""
+        largest = self.peers.max(torch.cat([min_sq_dist, min_sq_dist.new_zeros(1)]).amax())
         unit = unit_of(largest, self.n_pool)
-        cumulative, bounds = self._cumulate(mass, unit)
+        cumulative, bounds = self._cumulate(min_sq_dist, unit)
         sums = torch.zeros_like(self.layout.owners)
         sums[self.layout.own] = torch.cat([cumulative.new_zeros(1), cumulative])[bounds].diff()
         return ShardedMass(cumulative, bounds, self.peers.sum(sums), unit, largest)
@@ -172,9 +165,7 @@ class ShardedEngine(MinDistanceEngine):
         """See `MinDistanceEngine.at`."""
         rows = self.layout.rows(positions)
         mine = (rows >= 0).nonzero().squeeze(1)
-        slot_of = torch.full((len(self.rows),), -1, device=rows.device)
-        slot_of[self.positions] = torch.arange(len(self.positions), device=rows.device)
-        chosen, _ = self._exchange(len(positions), mine, slot_of[rows[mine]])
+        chosen, _ = self._exchange(len(positions), mine, self._slot_of()[rows[mine]])
         return chosen
 
     def largest_norm(self) -> tuple[Tensor, Tensor]:
@@ -246,9 +237,9 @@ class ShardedEngine(MinDistanceEngine):
         self.update(min_sq_dist, self.positions, [_rows_of(chosen).take(slice(m))])
         return min_sq_dist
 
-    def report(self, chosen: Chosen, before: ShardedMass, after: ShardedMass) -> Tensor:  # type: ignore[override]
+    def report(self, chosen: Chosen, before: Any, after: Any) -> Tensor:
         """See `MinDistanceEngine.report`."""
-        return Backend.report(self.backend, chosen, before, after)  # type: ignore[arg-type]
+        return Backend.report(self.backend, chosen, before, after)
 
     def extend_shard(self, rows: Factors, shard: Shard, centers: Iterable[Factors] = ()) -> None:
         """Adds rows to the pool.

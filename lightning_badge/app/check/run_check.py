@@ -22,6 +22,7 @@ from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.fine_tune import check_fine_tune
 from lightning_badge.app.frozen_encoder import choose_encoder, sketch_features
+from lightning_badge.app.processes import ALONE
 from lightning_badge.app.run_loop import CONFIGS, config_keys
 from lightning_badge.loop.cold_start import check_cold_start
 from lightning_badge.loop.train_round import round_seed
@@ -60,9 +61,8 @@ def _main(config: DictConfig) -> None:
     model = instantiate(config.model)
 
     def make_trainer(**changes: Any) -> Trainer:
-        alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}  # starts no other processes
         trainer: Trainer = instantiate(
-            config.trainer, **{"callbacks": [], "logger": False, **alone, **changes}
+            config.trainer, **{"callbacks": [], "logger": False, **ALONE, **changes}
         )
         return trainer
 
