@@ -13,7 +13,7 @@ from lightning_badge.sample_ids import SampleId
 # The columns of a row that `answer_of_row` reads, in order.
 COLUMNS = (
     *("answer_id", "sample_id", "status", "label", "annotator", "round", "rank", "seconds"),
-    *("request_id", "received_at"),
+    *("request_id", "received_at", "cost"),
 )
 
 
@@ -30,6 +30,8 @@ class NewAnswer:
         seconds: Time that the answer took; None if it is not known.
         request_id: Unique id of the client's request, so that a request that is sent again counts
             once; None if the client has none.
+        cost: What the answer cost, in the currency of the run, such as the price that a labeling
+            service charged; None if it is not known.
     """
 
     sample_id: SampleId
@@ -39,15 +41,16 @@ class NewAnswer:
     rank: int | None = None
     seconds: float | None = None
     request_id: str | None = None
+    cost: float | None = None
 
     def check(self) -> None:
-        """Raises a LabelError if annotator, round or seconds are not valid."""
+        """Raises a LabelError if annotator, round, seconds or cost are not valid."""
         if not isinstance(self.annotator, str) or not self.annotator:
             raise LabelError(f"annotator: expected a name, got {self.annotator!r}")
         check_round(self.round)
-        seconds = self.seconds
-        if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
-            raise LabelError(f"seconds: expected a finite number of at least 0, got {seconds!r}")
+        for name, value in (("seconds", self.seconds), ("cost", self.cost)):
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise LabelError(f"{name}: expected a finite number of at least 0, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,18 @@ class Answer:
     rank: int | None = None
     seconds: float | None = None
     request_id: str | None = None
+    cost: float | None = None
 
 
 def answer_of_row(row: tuple[Any, ...]) -> Answer:
     """Returns the answer of a row with the columns `COLUMNS`."""
-    answer_id, sample_id, status, text, annotator, round, rank, seconds, request_id, at = row
+    answer_id, sample_id, status, text, annotator, round, rank, seconds, request_id, at, cost = row
     without_text: Skip | Undo = SKIP if status == SKIP.value else UNDO
     label = without_text if text is None else json.loads(text)
     received_at = datetime.fromisoformat(at)
     return Answer(
-        sample_id, label, annotator, round, received_at, answer_id, rank, seconds, request_id
+        *(sample_id, label, annotator, round, received_at, answer_id, rank, seconds, request_id),
+        cost=cost,
     )
 
 

@@ -224,10 +224,10 @@ class AnswerLog:
         if given.request_id is None and is_repeated:
             return False
         self._database.write(
-            f"INSERT INTO answers ({_WRITTEN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO answers ({_WRITTEN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(sample_id, status, text, given.annotator, given.round, given.rank),
-                *(given.seconds, given.request_id, now()),
+                *(given.seconds, given.request_id, now(), given.cost),
             ),
         )
         return True

@@ -15,6 +15,7 @@ WHERE answer_id IN (
 """
 # sample_id has no column type, so SQLite does not convert: 7 and "7" are different ids.
 _SAMPLE_ID = "sample_id NOT NULL CHECK (typeof(sample_id) IN ('integer', 'text'))"
+# As in version 2; `_SINCE_3` adds a column.
 _ANSWERS = (
     f"""
     CREATE TABLE answers (
@@ -86,6 +87,9 @@ _SINCE_2 = (
     """,
 )
 
+# What a labeling service charged. Earlier answers have no cost.
+_SINCE_3 = ("ALTER TABLE answers ADD COLUMN cost REAL CHECK (cost >= 0)",)
+
 
 def _refuse_changes(*tables: str) -> tuple[str, ...]:
     return tuple(
@@ -124,10 +128,10 @@ _FROM_1 = (
 SCHEMA = Schema(
     name="label store",
     application_id=int.from_bytes(b"BADG", "big"),
-    version=2,
+    version=3,
     statements=(
-        *(*_ANSWERS, _ROUNDS, *_SINCE_2),
+        *(*_ANSWERS, _ROUNDS, *_SINCE_2, *_SINCE_3),
         *_refuse_changes("answers", "rounds", "cuts", "changes", "samples"),
     ),
-    migrations={1: _FROM_1},
+    migrations={1: _FROM_1, 2: _SINCE_3},
 )
