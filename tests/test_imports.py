@@ -86,6 +86,8 @@ STDLIB_AND_NUMPY = (
     *("loop/budget/", "labelers/base.py", "labelers/dataset.py", "labelers/files/"),
     *("store/allowance.py", "store/answer", "store/changes.py", "store/consensus.py"),
     *("store/label_store.py", "store/leases.py", "store/next_sample.py", "store/query_"),
+    *("store/columns.py", "store/gate.py", "store/offers.py", "store/priorities.py"),
+    *("store/spending.py", "store/terms.py"),
 )
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),

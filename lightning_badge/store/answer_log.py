@@ -21,6 +21,7 @@ from lightning_badge.store.changes import ChangeLog
 from lightning_badge.store.consensus import LATEST, answers_in_force, check_consensus
 from lightning_badge.store.leases import Leases
 from lightning_badge.store.schema import SCHEMA
+from lightning_badge.store.spending import Prices
 
 _WRITTEN = ", ".join(COLUMNS[1:])
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class AnswerLog:
         self._database = Database(path, SCHEMA, error=LabelError, timeout_s=timeout_s)
         self.changes = ChangeLog(self._database)
         self.leases = Leases(self._database)
+        self._prices = Prices(self.changes)
         self._check: Callable[[SampleId, Label | Skip], str | None] | None = None
         self._refused: set[int] = set()
 
@@ -180,6 +182,10 @@ class AnswerLog:
         """Returns the answers behind an ``answer_id`` that can be used, in the order of commits."""
         return self._accepted(self._answers("answer_id > ?", after))
 
+    def all_answers(self, *, after: int) -> list[Answer]:
+        """Returns the answers behind an ``answer_id``, usable or not, in the order of commits."""
+        return self._answers("answer_id > ?", after)
+
     def _add_one(self, given: NewAnswer) -> bool | str:
         try:
             given.check()
@@ -223,11 +229,13 @@ class AnswerLog:
         )
         if given.request_id is None and is_repeated:
             return False
+        self._prices.refresh()
+        cost = self._prices.cost(given, is_first=all(row[0] != "label" for row in before))
         self._database.write(
             f"INSERT INTO answers ({_WRITTEN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(sample_id, status, text, given.annotator, given.round, given.rank),
-                *(given.seconds, given.request_id, now(), given.cost),
+                *(given.seconds, given.request_id, now(), None if cost is None else float(cost)),
             ),
         )
         return True

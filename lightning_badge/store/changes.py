@@ -69,6 +69,13 @@ class ChangeLog:
         found = self._read("kind = ? ORDER BY change_id DESC LIMIT 1", kind)
         return found[0] if found else None
 
+    def newest(self) -> tuple[int, str] | None:
+        """Returns what identifies the latest decision of any kind; None without any."""
+        rows = self._database.read(
+            "SELECT change_id, made_at FROM changes ORDER BY change_id DESC LIMIT 1"
+        )
+        return tuple(rows[0]) if rows else None
+
     def _read(self, where: str, kind: str) -> list[Change]:
         rows = self._database.read(
             f"SELECT change_id, kind, facts, made_at FROM changes WHERE {where}", (kind,)

@@ -109,6 +109,15 @@ class LabelStore(AnswerLog):
         )
         return [Cut(*row) for row in rows]
 
+    def arrivals(self, cut: Cut) -> int:
+        """Returns how many samples were added since a cut."""
+        ((count,),) = self._database.read(
+            "SELECT count(*) FROM samples, cuts WHERE (cuts.round, cuts.attempt) = (?, ?) "
+            "AND sequence > last_sample",
+            (cut.round, cut.attempt),
+        )
+        return int(count)
+
     def newest_cut(self) -> Cut | None:
         """Returns the cut of the latest round that began; None before the first."""
         rows = self._database.read(

@@ -7,9 +7,9 @@ asked for more than the allowance, which the loop alone writes.
 
 import math
 import time
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timezone
+from typing import Any
 
 from lightning_badge.labels import UNDO
 from lightning_badge.ordering.ordering import Ordering
@@ -17,59 +17,16 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.allowance import allow, allowed
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.class_list import ClassList
+from lightning_badge.store.gate import Gate, Purse
 from lightning_badge.store.label_store import Cut, LabelStore
 from lightning_badge.store.leases import annotator_of
+from lightning_badge.store.offers import Answered, Offer, Progress
+from lightning_badge.store.priorities import Described, Rule, columns_of, rules_in_force
 from lightning_badge.store.query_samples import QuerySamples
 
+__all__ = ["LEASE_SECONDS", "Answered", "Offer", "Progress", "Query"]
+
 LEASE_SECONDS = 600.0
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A sample to label, with the round and the rank that offer it; validation has no rank."""
-
-    sample_id: SampleId
-    round: int
-    rank: int | None
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What became of answers, and what their session holds now.
-
-    Attributes:
-        outcomes: For each answer, whether it is new, or why it is refused; see ``add_each``.
-        offers: The samples that the session holds, in the order to show them.
-    """
-
-    outcomes: list[bool | str]
-    offers: list[Offer]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a query has received so far.
-
-    Attributes:
-        labels: Samples, other than validation samples, that have a label in force and had none at
-            the cut, whatever round offered them.
-        new_labels: Samples, other than validation samples, whose label is not the one of the cut.
-        is_exhausted: Whether no ranked sample is left to ask for.
-        has_answers: Whether any answer was received since the cut.
-        received_at: When the new labels were received.
-    """
-
-    labels: int
-    new_labels: int
-    is_exhausted: bool
-    has_answers: bool
-    received_at: Collection[datetime]
-
-    @property
-    def oldest_s(self) -> float | None:
-        """Seconds since the oldest of the new labels was received; None without any."""
-        oldest = min(self.received_at, default=None)
-        return None if oldest is None else (datetime.now(timezone.utc) - oldest).total_seconds()
 
 
 class Query:
@@ -88,6 +45,7 @@ class Query:
         validation: Ids of validation samples, in the order in which to ask for them.
         overlap: Number of annotators that answer each sample.
         initial: Ids of samples whose label is known from the data.
+        clock: Returns the time in seconds since 1970.
     """
 
     def __init__(
@@ -100,14 +58,20 @@ class Query:
         validation: Iterable[SampleId] = (),
         overlap: int = 1,
         initial: Iterable[SampleId] = (),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
+        self.clock = clock
         self.round = cut.round
         self.ordering = ordering
         self.classes = ClassList(store, None) if classes is None else classes
         self._samples = QuerySamples(
             store, cut, ordering, validation=validation, overlap=overlap, initial=initial
         )
+        self._cut = cut
+        self._gate = Gate(store)
+        self._seen: object = self  # the latest change; none is equal to it
+        self._rules: tuple[list[Rule], dict[str, dict[str, Any]]] = ([], {})
 
     def allow(self, labels: int | None) -> None:
         """Permits to hand out samples until the query has this many labels; for the loop alone.
@@ -139,7 +103,7 @@ class Query:
             seconds: Time after which another session may get the samples.
             now: The time in seconds since 1970; None for the clock.
         """
-        now = time.time() if now is None else now
+        now = self.clock() if now is None else now
         with self.store.leases.transaction():
             return self._lease(session, count, annotator, now, seconds)
 
@@ -166,7 +130,7 @@ class Query:
             seconds: As in ``lease``.
             now: As in ``lease``.
         """
-        now = time.time() if now is None else now
+        now = self.clock() if now is None else now
         try:
             with self.store.leases.transaction():
                 outcomes = self.store.add_each(answers)
@@ -181,6 +145,7 @@ class Query:
         except BaseException:
             # Answers that were read back within the transaction are not committed.
             self._samples.forget()
+            self._gate.spending.forget()
             raise
         return Answered(outcomes, offers)
 
@@ -196,7 +161,10 @@ class Query:
         """
         self.refresh()
         has_size = self.left() < math.inf
-        return self._choose("", self._samples.count if has_size else count, None, {})
+        if self._gate.is_over(self.clock()):
+            return []
+        most = self._samples.count if has_size else count
+        return self._choose("", most, None, {}, self._gate.purse({}, {}))
 
     def guess(self, offer: Offer) -> str | None:
         """Returns the class that the model predicts for a sample; None if it is not known."""
@@ -207,8 +175,12 @@ class Query:
         return str(number) if names is None or number >= len(names) else names[number]
 
     def refresh(self) -> None:
-        """Takes in the answers that were committed since the last call."""
+        """Takes in the answers, terms and priorities that were committed since the last call."""
         self._samples.refresh()
+        self._gate.spending.refresh()
+        if (newest := self.store.changes.newest()) != self._seen:
+            self._seen = newest
+            self._prioritise()
 
     def progress(self) -> Progress:
         """Returns what the query has received so far."""
@@ -220,6 +192,10 @@ class Query:
             is_exhausted=not samples.open_ranks,
             has_answers=samples.has_answers,
             received_at=samples.changed.values(),
+            seconds=samples.seconds,
+            money=float(self._gate.spending.total),
+            arrivals=self.store.arrivals(self._cut),
+            now=datetime.fromtimestamp(self.clock(), timezone.utc),
         )
 
     def origin(self, sample_id: SampleId, annotator: str) -> Offer:
@@ -239,7 +215,25 @@ class Query:
         return self._samples.rank.get(sample_id)
 
     def left(self) -> float:
-        """Returns how many further labels the allowance permits; ``math.inf`` without a limit."""
+        """Returns how many further labels may be given; ``math.inf`` without a limit.
+
+        That is what the allowance permits, as far as the money lasts and until the deadline.
+        """
+        self._gate.spending.refresh()
+        return min(self._permitted(), self._gate.left(self.clock()))
+
+    def closed(self) -> str | None:
+        """Returns why the terms of the run permit no further label; None if they permit one."""
+        self.refresh()
+        return self._gate.closed(self.clock(), self._samples.open())
+
+    def remains(self) -> str | None:
+        """Returns what remains of money and time, as one line; None if nothing limits them."""
+        self.refresh()
+        return self._gate.remains()
+
+    def _permitted(self) -> float:
+        """Returns how many further labels the allowance permits."""
         facts = allowed(self.store.changes)
         if facts is None or facts["round"] != self.round:
             return 0  # the loop has published another query, or none
@@ -265,18 +259,37 @@ class Query:
     ) -> list[Offer]:
         self.refresh()
         samples = self._samples
+        leases = self.store.leases.unexpired(now)
         held = {
             sample_id: at_work
-            for sample_id, sessions in self.store.leases.unexpired(now).items()
+            for sample_id, sessions in leases.items()
             if samples.is_open(sample_id)
             if (at_work := self._at_work(sample_id, sessions))
         }
+        if self._gate.is_over(now):
+            own = [key for key, sessions in held.items() if session in sessions]
+            return self._offers(sorted(own, key=samples.turn)[: max(count, 0)])
+        purse = self._gate.purse(leases, {key: samples.votes_on(key) for key in leases})
+        who = annotator or annotator_of(session)
         for sample_id in filter(samples.is_open, again):
-            held.setdefault(sample_id, {session})
-        offers = self._choose(session, count, annotator, held)
+            if sample_id not in held and purse.pays(sample_id, who):
+                held[sample_id] = {session}
+        offers = self._choose(session, count, annotator, held, purse)
         given = [offer.sample_id for offer in offers]
         self.store.leases.grant(session, given, now=now, expires_at=now + seconds)
         return offers
+
+    def _prioritise(self) -> None:
+        """Takes in the rules in force, if they are others than before."""
+        changes = self.store.changes
+        rules = rules_in_force(changes)
+        columns = columns_of(changes, rules)
+        if (rules, columns) != self._rules:
+            self._rules = rules, columns
+            self._samples.prioritise(rules, Described(self._guess_of, columns))
+
+    def _guess_of(self, sample_id: SampleId) -> str | None:
+        return self.guess(Offer(sample_id, self.round, self.rank_of(sample_id)))
 
     def _at_work(self, sample_id: SampleId, sessions: set[str]) -> set[str]:
         votes = self._samples.votes_on(sample_id)
@@ -285,7 +298,12 @@ class Query:
         return {session for session in sessions if annotator_of(session) not in votes}
 
     def _choose(
-        self, session: str, count: int, annotator: str | None, held: dict[SampleId, set[str]]
+        self,
+        session: str,
+        count: int,
+        annotator: str | None,
+        held: dict[SampleId, set[str]],
+        purse: Purse,
     ) -> list[Offer]:
         """Returns the next samples for a session, given who holds which of the open ones.
 
@@ -294,18 +312,22 @@ class Query:
         samples = self._samples
         own = [sample_id for sample_id, sessions in held.items() if session in sessions]
         chosen = sorted(own, key=samples.turn)[: max(count, 0)]
-        permitted = self.left() - sum(map(samples.may_count, held))
+        permitted = self._permitted() - sum(map(samples.may_count, held))
+        who = annotator or annotator_of(session) or None
         for sample_id in samples.open():
-            if len(chosen) >= count or permitted <= 0:
+            if len(chosen) >= count or permitted <= 0 or purse.is_empty(who):
                 break
             sessions = held.get(sample_id, ())
             if len(sessions) >= samples.overlap:  # most of the first samples are held
                 continue
-            if self._has_room(sample_id, session, annotator, sessions):
+            has_room = self._has_room(sample_id, session, annotator, sessions)
+            if has_room and purse.pays(sample_id, who):
                 permitted -= samples.may_count(sample_id)
                 chosen.append(sample_id)
-        chosen.sort(key=samples.turn)
-        return [Offer(sample_id, self.round, self.rank_of(sample_id)) for sample_id in chosen]
+        return self._offers(sorted(chosen, key=samples.turn))
+
+    def _offers(self, sample_ids: Iterable[SampleId]) -> list[Offer]:
+        return [Offer(sample_id, self.round, self.rank_of(sample_id)) for sample_id in sample_ids]
 
     def _has_room(
         self, sample_id: SampleId, session: str, annotator: str | None, sessions: Collection[str]

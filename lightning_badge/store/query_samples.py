@@ -1,6 +1,6 @@
 """What the log of answers says about the samples of a query: open, tied, labeled, closed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from lightning_badge.labels import SKIP, UNDO
@@ -9,6 +9,7 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer, as_columns
 from lightning_badge.store.consensus import answers_in_force, decide
 from lightning_badge.store.label_store import Cut, LabelStore
+from lightning_badge.store.priorities import Described, Rule, excluded, in_order
 from lightning_badge.store.query_order import interleaved, unfinished
 
 
@@ -32,7 +33,9 @@ class QuerySamples:
             the cut.
         changed: Samples, other than validation samples, whose label is not the one of the cut, and
             when it was received.
-        open_ranks: Number of ranked samples that need an answer.
+        open_ranks: Number of ranked samples that need an answer and may be handed out.
+        excluded: Samples that are not to be handed out.
+        seconds: Time that the answers since the cut took.
     """
 
     def __init__(
@@ -58,26 +61,45 @@ class QuerySamples:
         labeled = (key for key, answer in at_cut.items() if answer.label is not SKIP)
         self._uncounted = self._validation.union(initial, labeled)
         unanswered = (key for key in validation if key not in at_cut)
-        others = [key for key in unfinished(before, overlap) if key not in self.rank]
-        self._order: list[SampleId] = [*others, *interleaved(self.rank, unanswered)]
-        self._place = {sample_id: place for place, sample_id in enumerate(self._order)}
-        self.count = len(self._order)
+        self._unfinished = [key for key in unfinished(before, overlap) if key not in self.rank]
+        self._unanswered = list(unanswered)
+        self.excluded: set[SampleId] = set()
+        self._rules: Sequence[Rule] = ()
+        self._described = Described(lambda _: None)
+        self._closed: set[SampleId] = set()
+        self._arrange(self.rank)
         self.forget()
         self._take_in(log)
+
+    def prioritise(self, rules: Sequence[Rule], described: Described) -> None:
+        """Changes the order of the samples, and which are not to be handed out.
+
+        Args:
+            rules: The rules in force, the latest one last.
+            described: What rules match.
+        """
+        self._rules, self._described = rules, described
+        undone = self._order[self.count :]
+        self._arrange(in_order(self.rank, rules, described))
+        self._place.update((key, self.count + n) for n, key in enumerate(undone))
+        self._order += undone
+        self.excluded = excluded(self._order, rules, described)
+        self.open_ranks = sum(not self._is_out(key) for key in self.rank)
 
     def forget(self) -> None:
         """Forgets all answers; the next ``refresh`` reads them anew."""
         for sample_id in self._order[self.count :]:
             del self._place[sample_id]
         del self._order[self.count :]
-        self._first = 0  # all places before it are closed
+        self._first = 0
         self._votes: dict[SampleId, dict[str, Answer]] = {}
         self.answered: dict[tuple[SampleId, str], Answer] = {}
         self._tied: set[SampleId] = set()
         self.labeled: set[SampleId] = set()
         self.changed: dict[SampleId, datetime] = {}
-        self.open_ranks = len(self.rank)
-        self._closed: set[SampleId] = set()
+        self.seconds = 0.0
+        self._closed.clear()
+        self.open_ranks = sum(not self._is_out(key) for key in self.rank)
         self._seen = 0
 
     def refresh(self) -> None:
@@ -111,20 +133,35 @@ class QuerySamples:
         return not (sample_id in self._tied or place >= self.count), place
 
     def open(self) -> Iterator[SampleId]:
-        """Yields the open samples: tied ones and ones undone since the cut, then all others."""
+        """Yields the open samples: tied ones and ones undone since the cut, then all others.
+
+        Those that are excluded are not among them.
+        """
         undone = (key for key in self._order[self.count :] if key not in self._closed)
-        first = {*(self._tied & self._place.keys()), *undone}
+        first = {*(self._tied & self._place.keys()), *undone} - self.excluded
         yield from sorted(first, key=self._place.__getitem__)
-        while self._first < self.count and self._order[self._first] in self._closed:
+        while self._first < self.count and self._is_out(self._order[self._first]):
             self._first += 1
         for place in range(self._first, self.count):
             sample_id = self._order[place]
-            if sample_id not in self._closed and sample_id not in self._tied:
+            if not self._is_out(sample_id) and sample_id not in self._tied:
                 yield sample_id
+
+    def _arrange(self, ranked: Iterable[SampleId]) -> None:
+        """Sets the order: unfinished samples, then ranked ones with some for validation."""
+        self._order = [*self._unfinished, *interleaved(ranked, self._unanswered)]
+        self._place = {sample_id: place for place, sample_id in enumerate(self._order)}
+        self.count = len(self._order)
+        self._first = 0  # all places before it are closed, or excluded
+
+    def _is_out(self, sample_id: SampleId) -> bool:
+        return sample_id in self._closed or sample_id in self.excluded
 
     def _take_in(self, answers: list[Answer]) -> None:
         for answer in answers:
             self._seen = answer.answer_id
+            if answer.answer_id > self._last_of_cut:
+                self.seconds += answer.seconds or 0.0
             self.answered[answer.sample_id, answer.annotator] = answer
             votes = self._votes.setdefault(answer.sample_id, {})
             votes[answer.annotator] = answer
@@ -141,6 +178,7 @@ class QuerySamples:
         if is_later and sample_id in self._at_cut and sample_id not in self._place:
             self._place[sample_id] = len(self._order)
             self._order.append(sample_id)
+            self.excluded |= excluded([sample_id], self._rules, self._described)
 
     def _decide(self, sample_id: SampleId) -> None:
         votes = self._votes[sample_id]
@@ -152,7 +190,7 @@ class QuerySamples:
         was_closed = sample_id in self._closed
         is_closed = decided is not None and len(votes) >= self.overlap
         _set(self._closed, sample_id, is_closed)
-        if sample_id in self.rank:
+        if sample_id in self.rank and sample_id not in self.excluded:
             self.open_ranks += was_closed - is_closed
         if not is_closed and self._place[sample_id] < self.count:
             self._first = min(self._first, self._place[sample_id])
