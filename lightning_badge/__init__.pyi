@@ -12,11 +12,16 @@ from .labelers import FileLabelers as FileLabelers
 from .labelers import Labelers as Labelers
 from .labels import SKIP as SKIP
 from .loop.active_learning import ActiveLearningLoop as ActiveLearningLoop
+from .loop.budget import AllOfBudget as AllOfBudget
+from .loop.budget import AnyOfBudget as AnyOfBudget
 from .loop.budget import Budget as Budget
+from .loop.budget import CostBudget as CostBudget
 from .loop.budget import CoverageBudget as CoverageBudget
+from .loop.budget import DeadlineBudget as DeadlineBudget
 from .loop.budget import FixedBudget as FixedBudget
 from .loop.budget import OnDemandBudget as OnDemandBudget
 from .loop.budget import ScheduleBudget as ScheduleBudget
+from .loop.budget import UntilBudget as UntilBudget
 from .loop.budget import VariableBudget as VariableBudget
 from .order_files import order_files as order_files
 from .ordering import STRATEGIES as STRATEGIES

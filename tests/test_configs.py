@@ -196,7 +196,8 @@ def test_an_unknown_key_of_a_strategy_is_an_error(composed: Compose) -> None:
 
 @pytest.mark.parametrize("budget", options("budget"))
 def test_budgets(composed: Compose, budget: str) -> None:
-    built = instantiate(composed(f"budget={budget}", "seed=7").budget)
+    needed = {"deadline": ["budget.at=2026-12-01T18:00+01:00"]}.get(budget, [])
+    built = instantiate(composed(f"budget={budget}", "seed=7", *needed).budget)
     ordering = Ordering(np.arange(1000), coverage=np.linspace(0, 1, 1000, dtype=np.float32))
     assert built.query_size(round=0, labeled=10, pool=1000, ordering=ordering) > 0
     assert getattr(built, "seed", 7) == 7

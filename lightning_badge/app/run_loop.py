@@ -18,12 +18,14 @@ from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_badge.app.budget_of_run import change_at_start, make_budget
 from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
 from lightning_badge.app.fine_tune import check_fine_tune, fine_tune_if_ended
 from lightning_badge.app.frozen_encoder import choose_encoder, embed_data, read_features
 from lightning_badge.app.handover.export_run import export_if_ended
+from lightning_badge.app.prices import commit_prices
 from lightning_badge.app.processes import quiet_unless_first, start_workers
 from lightning_badge.app.supervise.child_side import is_supervised
 from lightning_badge.app.supervise.plan import PAGE
@@ -37,6 +39,7 @@ from lightning_badge.loop.cold_start import check_cold_start
 from lightning_badge.loop.train_round import round_seed, train_round
 from lightning_badge.loop.workers import Workers
 from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint
+from lightning_badge.store.budget_changes import budget_in_force
 from lightning_badge.store.consensus import check_consensus
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
@@ -78,7 +81,9 @@ def _main(config: DictConfig) -> float:
     chosen = choose_encoder(config, datamodule)
     check_fine_tune(config, chosen)
     check_cold_start(config.cold_start)
-    budget = instantiate(config.budget)
+    # A budget that cannot be built fails here, too.
+    budget_config: Any = OmegaConf.to_container(config.budget, resolve=True)
+    budget = make_budget(budget_config)
     check_coverage(config, budget)
     fill_in(config, datamodule, width=chosen.encoder.width if chosen else None)
     make_model = partial(_make_model, config, datamodule)
@@ -95,7 +100,14 @@ def _main(config: DictConfig) -> float:
             run_directory.start_over()
         with LabelStore(run_directory.labels_path) as store:
             begun = run_directory.metrics_path(0).exists() or bool(store.answers())
-            run_directory.ensure_identity(*identity, begun=begun, upgrade=upgraded)
+            kept, keys = identity
+            if begun:
+                accept = bool(config.accept_changes)
+                keys = change_at_start(kept, keys, run_directory, store, accept=accept)
+            run_directory.ensure_identity(kept, keys, begun=begun, upgrade=upgraded)
+            budget = make_budget(budget_in_force(store.changes, kept["budget"]))
+            with store.leases.transaction():
+                commit_prices(store, budget, kept)
             store.set_consensus(config.consensus)
             if chosen is not None:
                 embed_data(chosen, datamodule, run_directory.path, progress=config.progress)
@@ -108,6 +120,8 @@ def _main(config: DictConfig) -> float:
                 store,
                 run_directory,
                 workers=workers,
+                make_budget=make_budget,
+                priorities=kept["priorities"],
                 **{key: config[key] for key in LOOP_KEYS},
             ).run()
             workers.end()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 from lightning_badge.store.answer import NewAnswer
+from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
 
 
@@ -79,4 +80,18 @@ class SimulatedLabelers(Labelers, Protocol):
             query: The query before that training.
             after: The last answer that the model is trained on.
         """
+        ...
+
+
+@runtime_checkable
+class TimedLabelers(Labelers, Protocol):
+    """Simulated labelers whose virtual clock shows date and time of day."""
+
+    @property
+    def training_s(self) -> float | None:
+        """Seconds that a training takes on that clock; None if it takes the real time."""
+        ...
+
+    def time_in(self, store: LabelStore) -> float:
+        """Returns the virtual time, in seconds since 1970; a function of the label store."""
         ...

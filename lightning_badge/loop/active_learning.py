@@ -4,38 +4,40 @@ The loop does not depend on a strategy or a callback. It only reads the ordering
 round's Trainer writes into the round's folder during validation.
 """
 
-import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.exceptions import LabelError, RunDirectoryError
+from lightning_badge.exceptions import LabelError
 from lightning_badge.labelers.base import Labelers, PreparedLabelers, SimulatedLabelers
 from lightning_badge.labels import Label, Skip, Undo
 from lightning_badge.loop.answer_check import AnswerCheck
 from lightning_badge.loop.budget import Budget
+from lightning_badge.loop.budget.base import Past
 from lightning_badge.loop.cold_start import ColdStart, check_cold_start, order_cold
 from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.limits import Limits
-from lightning_badge.loop.meanwhile import labels_meanwhile, labels_since
-from lightning_badge.loop.origin import AGAIN, check_origin
+from lightning_badge.loop.meanwhile import allowance_meanwhile
+from lightning_badge.loop.origin import read_origin
+from lightning_badge.loop.planned_rules import PlannedRules
 from lightning_badge.loop.query import ask, commit_late_answers
-from lightning_badge.loop.query_size import has_size, needs_ordering, query_size
-from lightning_badge.loop.round_report import RoundReport, RoundTable
+from lightning_badge.loop.round_report import RoundReport, RoundTable, finished_reports
+from lightning_badge.loop.run_budget import Asked, Began, RunBudget, clock_of
 from lightning_badge.loop.train_round import train_round
 from lightning_badge.loop.workers import Workers
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
 from lightning_badge.peers import Peers
-from lightning_badge.store.allowance import allowed, end
+from lightning_badge.store.allowance import end
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import Cut, LabelStore
 from lightning_badge.store.next_sample import Query
@@ -98,6 +100,11 @@ class ActiveLearningLoop:
         console: Prints one line per round; standard output if None.
         workers: The processes that train with this one, each by `Workers.train_along`; None for no
             others.
+        make_budget: Builds the budget of a configuration that `lightning-badge budget` changed;
+            None if it does not change.
+        clock: Returns the time in seconds since 1970; None for that of the labelers, if they are
+            simulated on a virtual clock, or else the real time.
+        priorities: Rules that take effect when a round begins; see `PlannedRules`.
 
     Raises:
         LabelError: The pool is empty at the start.
@@ -126,6 +133,9 @@ class ActiveLearningLoop:
         progress: bool = True,
         console: Console | None = None,
         workers: Workers | None = None,
+        make_budget: Callable[[Mapping[str, Any]], Budget] | None = None,
+        clock: Callable[[], float] | None = None,
+        priorities: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.limits = Limits(max_rounds, total_labels, target_metric)
         if target_metric is not None and not datamodule.plans_validation:
@@ -141,7 +151,11 @@ class ActiveLearningLoop:
         self.make_model = make_model
         self.make_trainer = make_trainer
         self.datamodule = datamodule
-        self.budget = budget
+        self._clock = clock or clock_of(labelers, store)
+        self._rules = PlannedRules(priorities, store)
+        self._plan = RunBudget(
+            budget, self.limits, store, make=make_budget, clock=self._clock, labelers=labelers
+        )
         self.labelers = labelers
         self.store = store
         self.run_directory = run_directory
@@ -216,19 +230,14 @@ class ActiveLearningLoop:
         self._take_late_answers(report)
         ordering = self._read_ordering(report)
         self._write_curve(report)
-        if reason := self._end(report):
-            return replace(report, end=reason)
-        size = query_size(
-            self.budget,
-            self.limits,
-            round=report.round,
-            labeled=report.labeled,
-            pool=report.pool,
-            ordering=ordering,
-        )
-        if not size:
+        past = self._past([*self._finished_rounds(), report], ordering)
+        self._plan.commit_terms(past)
+        if reason := self._end(report) or self._plan.reached(past):
+            return replace(report, end=reason, remains=self._plan.remains())
+        began = Began(report.round, report.labeled, report.pool, ordering)
+        if not self._plan.size(began):
             return replace(report, end="the budget asks for no more labels")
-        return self._ask(report, ordering, size)
+        return self._ask(report, ordering, began, past)
 
     def _write_curve(self, report: RoundReport) -> None:
         answers: dict[int, list[Label | Skip | Undo]] = defaultdict(list)
@@ -256,10 +265,7 @@ class ActiveLearningLoop:
         path = self.run_directory.metrics_path(round)
         if not path.exists():
             return None
-        try:
-            report = RoundReport(**json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
-            raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {AGAIN}") from error
+        report = RoundReport.of_file(path)
         cut = self._cut_of(report)
         if cut is None:
             return None
@@ -306,40 +312,30 @@ class ActiveLearningLoop:
 
     def _allowed_meanwhile(self, round: int, last: int) -> tuple[int, int | None] | None:
         """Returns round and labels of the allowance for the training of a round on ``last``."""
-        now = allowed(self.store.changes)
-        if now is None or now["round"] != round - 1 or needs_ordering(self.budget):
-            return None
-        more = labels_meanwhile(
-            self.budget,
+        finished = self._finished_rounds()
+        before = self._cut_of(finished[round - 1]) if round else None
+        return allowance_meanwhile(
+            self._plan,
             self.limits,
+            self.store,
+            self._past(finished),
             round=round,
             labeled=len(self.datamodule.labeled_ids),
             pool=len(self.datamodule.pool_ids),
+            cut=None if before is None else before.last_answer_id,
+            until=last,
+            not_counted=[*self._initial, *self.datamodule.validation_ids.tolist()],
         )
-        before = self._cut_of(self._finished_rounds()[round - 1])
-        if more is None or before is None:
-            return round - 1, more
-        not_counted = [*self._initial, *self.datamodule.validation_ids.tolist()]
-        received = labels_since(
-            self.store, cut=before.last_answer_id, until=last, not_counted=not_counted
-        )
-        return round - 1, received + more
+
+    def _past(self, reports: list[RoundReport], ordering: Ordering | None = None) -> Past:
+        """Returns what the budget sees: rounds, perhaps with the newest ordering, and the clock."""
+        return self._plan.past(reports, self.metric, self.run_directory.ordering_path, ordering)
 
     def _read_ordering(self, report: RoundReport) -> Ordering:
         """Returns the round's ordering; an empty one if the pool is empty."""
-        pool = self.datamodule.pool_ids
         path = self.run_directory.ordering_path(report.round)
-        if not len(pool):
-            return Ordering(sample_ids=pool)
-        if not path.exists():
-            raise MisconfigurationException(
-                f"expected {path} after training, got no file (fast_dev_run writes none); "
-                "make_trainer(round, directory) needs BadgeCallback(dirpath=directory, round=round)"
-            )
-        ordering = read_ordering(path)
         checkpoint = path.with_name("best.ckpt") if self.datamodule.has_validation else None
-        check_origin(ordering, path, report.round, pool, checkpoint)
-        return ordering
+        return read_origin(path, report.round, self.datamodule.pool_ids, checkpoint)
 
     def _end(self, report: RoundReport) -> str | None:
         if not report.pool:
@@ -348,16 +344,23 @@ class ActiveLearningLoop:
             rounds=report.round + 1, labeled=report.labeled, value=report.value(self.metric)
         )
 
-    def _ask(self, report: RoundReport, ordering: Ordering, size: int) -> RoundReport:
+    def _ask(
+        self, report: RoundReport, ordering: Ordering, began: Began, past: Past
+    ) -> RoundReport:
         """Asks for labels and finishes the round, unless its query is not complete."""
+        self._rules.begin(report.round)
         query = self._query(report, ordering)
-        is_sized = has_size(self.budget)
-        query.allow(size if is_sized or size < report.pool else None)
-        received, is_complete = ask(query, self.labelers, self.budget, size)
+        plan = Asked(self._plan, query, began, past)
+        received, is_complete = ask(
+            query, self.labelers, *plan.now(), began=began.arguments(), changed=plan.now
+        )
+        report = replace(report, remains=query.remains())
         if not is_complete and (to_do := self.labelers.to_do()):
             return replace(report, end="waiting for labels", to_do=to_do)
         if not received.has_answers:
-            return replace(report, end="the labelers have no answers; run again to ask again")
+            none = "the labelers have no answers; run again to ask again"
+            return replace(report, end=query.closed() or none)
+        size, is_sized = plan.size, plan.is_sized
         if is_sized and received.labels < size and len(ordering) < report.pool:
             _log.warning(
                 "round %d: got %d labels instead of %d because its ordering has only %d of %d pool "
@@ -379,6 +382,7 @@ class ActiveLearningLoop:
             validation=self.datamodule.validation_ids.tolist(),
             overlap=self.overlap,
             initial=self._initial,
+            clock=self._clock,
         )
 
     def _take_late_answers(self, report: RoundReport) -> None:
@@ -393,7 +397,4 @@ class ActiveLearningLoop:
             commit_late_answers(before, labelers, after=cut.last_answer_id)
 
     def _finished_rounds(self) -> list[RoundReport]:
-        return [
-            RoundReport(round=finished.round, query_size=finished.query_size, **finished.facts)
-            for finished in self.store.rounds()
-        ]
+        return finished_reports(self.store)

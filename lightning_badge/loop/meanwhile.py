@@ -7,10 +7,53 @@ nobody waits for a training. What they answer counts for that round.
 from collections.abc import Collection
 
 from lightning_badge.loop.budget import Budget
+from lightning_badge.loop.budget.base import Past
 from lightning_badge.loop.limits import Limits
-from lightning_badge.loop.query_size import has_size, query_size
+from lightning_badge.loop.query_size import has_size, needs_ordering, query_size
+from lightning_badge.loop.run_budget import RunBudget
 from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.allowance import allowed
 from lightning_badge.store.label_store import LabelStore
+
+
+def allowance_meanwhile(
+    plan: RunBudget,
+    limits: Limits,
+    store: LabelStore,
+    past: Past,
+    *,
+    round: int,
+    labeled: int,
+    pool: int,
+    cut: int | None,
+    until: int,
+    not_counted: Collection[SampleId],
+) -> tuple[int, int | None] | None:
+    """Returns round and labels of the allowance while a round is trained; None leaves it as it is.
+
+    Args:
+        plan: The budget of the run.
+        limits: Of the run.
+        store: The label store.
+        past: The rounds before.
+        round: The round that is trained.
+        labeled: Number of labels that it is trained on.
+        pool: Number of samples in its pool.
+        cut: The last answer of the cut of the round before; None if it has none.
+        until: The last answer that the round is trained on.
+        not_counted: Validation samples, and samples whose label is known from the data.
+    """
+    now = allowed(store.changes)
+    if now is None or now["round"] != round - 1 or needs_ordering(plan.now):
+        return None
+    plan.commit_terms(past)
+    more: int | None = 0
+    if plan.reached(past.later(past.training_s)) is None:  # else no model learns from them
+        more = labels_meanwhile(plan.now, limits, round=round, labeled=labeled, pool=pool)
+    if more is None or cut is None:
+        return round - 1, more
+    received = labels_since(store, cut=cut, until=until, not_counted=not_counted)
+    return round - 1, received + more
 
 
 def labels_meanwhile(

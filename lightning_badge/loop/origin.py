@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.ordering import Ordering
+from lightning_badge.ordering_file import read_ordering
 from lightning_badge.sample_ids import SampleIds, fingerprint, is_in, name_ids
 
 AGAIN = "delete it and run again: the round is retrained, answers are kept"
@@ -48,3 +51,28 @@ def check_origin(
 
 def _tail(path: Path) -> str:
     return "/".join(path.parts[-3:])
+
+
+def read_origin(path: Path, round: int, pool: SampleIds, checkpoint: Path | None) -> Ordering:
+    """Returns the ordering of a round, checked by `check_origin`; an empty one of an empty pool.
+
+    Args:
+        path: The file of the ordering.
+        round: The round.
+        pool: The ids of the pool.
+        checkpoint: As in `check_origin`.
+
+    Raises:
+        MisconfigurationException: There is no file.
+        ArtifactError: It is damaged, or belongs to another round, checkpoint or pool.
+    """
+    if not len(pool):
+        return Ordering(sample_ids=pool)
+    if not path.exists():
+        raise MisconfigurationException(
+            f"expected {path} after training, got no file (fast_dev_run writes none); "
+            "make_trainer(round, directory) needs BadgeCallback(dirpath=directory, round=round)"
+        )
+    ordering = read_ordering(path)
+    check_origin(ordering, path, round, pool, checkpoint)
+    return ordering

@@ -1,6 +1,8 @@
 """Asks labelers for labels in the order of a query until the budget says that it is complete."""
 
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from lightning_badge.labelers.base import Labelers, SimulatedLabelers
@@ -8,17 +10,28 @@ from lightning_badge.loop.budget import Budget
 from lightning_badge.store.next_sample import Progress, Query
 
 
-def ask(query: Query, labelers: Labelers, budget: Budget, query_size: int) -> tuple[Progress, bool]:
+def ask(
+    query: Query,
+    labelers: Labelers,
+    budget: Budget,
+    query_size: int,
+    *,
+    began: Mapping[str, Any] | None = None,
+    changed: Callable[[], tuple[Budget, int]] | None = None,
+) -> tuple[Progress, bool]:
     """Publishes a query and commits the answers to it.
 
     Each batch is committed before the next one is requested, and answers of this round that are in
-    the store count, so that an interrupted query goes on.
+    the store count, so that an interrupted query goes on. A query is also complete if money or time
+    permit no further label.
 
     Args:
         query: The samples to ask for.
         labelers: Who answers.
         budget: Decides when the query is complete.
         query_size: Number of labels that completes the query in any case.
+        began: The arguments with which the budget was asked for that number.
+        changed: Returns the budget and the number in force now; None if they cannot change.
 
     Returns:
         What the query has received, and whether it is complete. It is not if labelers stopped
@@ -27,8 +40,15 @@ def ask(query: Query, labelers: Labelers, budget: Budget, query_size: int) -> tu
     Raises:
         LabelError: The store refuses an answer.
     """
-    progress = query.progress()
-    if is_complete(budget, progress, query_size) and not labelers.only_reads:
+
+    def look() -> tuple[Progress, bool]:
+        """Returns what came so far, and whether that is all."""
+        rule, size = (budget, query_size) if changed is None else changed()
+        progress = replace(query.progress(), began=began or {})
+        return progress, is_complete(rule, progress, size) or query.closed() is not None
+
+    progress, is_done = look()
+    if is_done and not labelers.only_reads:
         return progress, True
     labelers.publish(query)
     answers: Any = labelers.collect()
@@ -36,10 +56,10 @@ def ask(query: Query, labelers: Labelers, budget: Budget, query_size: int) -> tu
         for batch in answers:
             if batch:  # else they were committed elsewhere, or time passed
                 query.store.add(batch)
-            progress = query.progress()
-            if is_complete(budget, progress, query_size):
+            progress, is_done = look()
+            if is_done:
                 return progress, True
-    return progress, is_complete(budget, progress, query_size)
+    return look()
 
 
 def commit_late_answers(query: Query, labelers: SimulatedLabelers, *, after: int) -> None:

@@ -5,7 +5,10 @@ from typing import Any
 
 from lightning_badge.exceptions import BudgetError
 from lightning_badge.loop.budget import Budget
+from lightning_badge.loop.budget.base import has_size, needs_ordering
 from lightning_badge.loop.limits import Limits
+
+__all__ = ["has_size", "needs_ordering", "query_size"]
 
 
 def query_size(
@@ -28,16 +31,3 @@ def query_size(
     if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
         raise BudgetError(f"budget: expected a query size of 0 or more, got {asked!r}")
     return min(asked, limits.remaining_labels(labeled, pool))
-
-
-def has_size(budget: Budget) -> bool:
-    """Returns whether a budget sets the size of a query, and not a rule that ends it."""
-    return not hasattr(budget, "is_complete")
-
-
-def needs_ordering(budget: Budget) -> bool:
-    """Returns whether the query size depends on the round's ordering; if a budget does not say so.
-
-    Then nobody knows it before the round is trained.
-    """
-    return bool(getattr(budget, "needs_ordering", True))

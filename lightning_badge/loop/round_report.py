@@ -1,11 +1,16 @@
 """The result of a round, and the console table of all rounds."""
 
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+
+from lightning_badge.exceptions import RunDirectoryError
+from lightning_badge.loop.origin import AGAIN
+from lightning_badge.store.label_store import LabelStore
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class RoundReport:
         query_size: Number of labels that the round asked for; None if it asked for none.
         end: Why the run ends with this round; None if it continues.
         to_do: What people have to do before the run goes on; None if nothing.
+        remains: What remains of money and time; None if nothing limits them.
     """
 
     round: int
@@ -33,6 +39,19 @@ class RoundReport:
     query_size: int | None = None
     end: str | None = None
     to_do: str | None = None
+    remains: str | None = None
+
+    @classmethod
+    def of_file(cls, path: Path) -> "RoundReport":
+        """Returns the report of a ``metrics.json``.
+
+        Raises:
+            RunDirectoryError: It is damaged.
+        """
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
+            raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {AGAIN}") from error
 
     def value(self, metric: str) -> float:
         """Returns a metric; NaN if it is missing or was not finite."""
@@ -43,6 +62,14 @@ class RoundReport:
         """Returns the results of training and validation that the label store keeps."""
         names = ("labeled", "pool", "metrics", "seconds", "attempt")
         return {name: getattr(self, name) for name in names}
+
+
+def finished_reports(store: LabelStore) -> list[RoundReport]:
+    """Returns the reports of the finished rounds, in order."""
+    return [
+        RoundReport(round=finished.round, query_size=finished.query_size, **finished.facts)
+        for finished in store.rounds()
+    ]
 
 
 class RoundTable:
@@ -74,7 +101,8 @@ class RoundTable:
         )
         widths = map(len, self._columns)
         line = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-        self._print(line, style="dim" if earlier else "")
+        rest = "" if report.remains is None else f"  {report.remains}"
+        self._print(line + rest, style="dim" if earlier else "")
 
     def end(self, reason: str, *, to_do: str | None = None) -> None:
         """Prints why the run ends, or what people have to do before it goes on."""

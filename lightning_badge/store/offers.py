@@ -1,8 +1,9 @@
 """Samples that are offered to labelers, and what a query has received."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
 from lightning_badge.sample_ids import SampleId
 
@@ -44,6 +45,7 @@ class Progress:
         money: What all answers of the run have cost; 0 where the run has no limit of money.
         arrivals: Samples that were added since the cut.
         now: The time.
+        began: The arguments with which the budget was asked for the query size, by name.
     """
 
     labels: int
@@ -55,6 +57,7 @@ class Progress:
     money: float = 0.0
     arrivals: int = 0
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    began: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def oldest_s(self) -> float | None:

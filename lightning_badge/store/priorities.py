@@ -135,6 +135,11 @@ def excluded(
     }
 
 
+def named_by(rule: Rule, sample_ids: Iterable[SampleId], described: Described) -> list[SampleId]:
+    """Returns the samples that one rule brings forward or excludes, in the order given."""
+    return _split(sample_ids, rule, described)[0]
+
+
 def commit_rules(
     changes: ChangeLog, rules: Sequence[Rule], *, who: str, change: str, **facts: Any
 ) -> None:

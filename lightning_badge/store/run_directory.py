@@ -142,6 +142,14 @@ class RunDirectory:
         if stored != now:
             self.write_text(self.config_path, text)
 
+    def stored_config(self) -> dict[str, Any] | None:
+        """Returns the configuration as it was stored; None before the first.
+
+        Raises:
+            RunDirectoryError: It cannot be read.
+        """
+        return self._stored_config()
+
     def start_over(self) -> Path | None:
         """Moves an earlier run to ``<run_dir>.old-1``, ``-2``, ... and starts with an empty folder.
 

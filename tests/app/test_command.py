@@ -72,7 +72,7 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
         (
             ["ordr"],
             2,
-            "no subcommand 'ordr', did you mean order?; there are check, embed, export, ",
+            "no subcommand 'ordr', did you mean order?; there are budget, check, embed, export, ",
         ),
         (["order", "--kk", "3"], 2, "no option --kk, did you mean --k?"),
         (["order", "--k", "0"], 2, "'--k'"),
