@@ -84,6 +84,7 @@ USERS = {
 }
 STDLIB_AND_NUMPY = (
     *("loop/budget/", "labelers/base.py", "labelers/dataset.py", "labelers/files/"),
+    *("labelers/team.py", "labelers/working_hours.py"),
     *("store/allowance.py", "store/answer", "store/changes.py", "store/consensus.py"),
     *("store/label_store.py", "store/leases.py", "store/next_sample.py", "store/query_"),
     *("store/columns.py", "store/gate.py", "store/offers.py", "store/priorities.py"),
@@ -105,7 +106,7 @@ ALONE = {
 KINDS = {
     "lightning_badge.ordering.strategies": set(),
     "lightning_badge.loop.budget": {"base"},
-    "lightning_badge.labelers": {"base"},
+    "lightning_badge.labelers": {"base", "team", "working_hours"},
     "lightning_badge.exports": {"export"},
     "lightning_badge.app.commands": set(),
     # numba_pruned uses numerics of torch_blocked, until these are a separate module.

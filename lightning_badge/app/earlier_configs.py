@@ -14,6 +14,8 @@ _ADDED: Mapping[tuple[str, str], Mapping[str, Any]] = {
         "rate": None,
         "hours": None,
         "training_hours": None,
+        "team": None,
+        "begins": "2026-01-05T08:00",
     },
 }
 # The same for arguments of strategies, by name.

@@ -11,9 +11,11 @@ from typing import Any
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
+from lightning_badge.labelers.team import Team
 from lightning_badge.labels import SKIP, Label, Skip, as_label
 from lightning_badge.sample_ids import SampleId, name_ids
 from lightning_badge.store.answer import NewAnswer
+from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
 
 _AT_ONCE = 256  # samples leased in one transaction
@@ -182,9 +184,69 @@ class DatasetLabelers:
         return self._choices
 
 
+class TeamLabelers(DatasetLabelers):
+    """Simulates labelers of different speed with working hours in a week, on a virtual clock.
+
+    The clock shows date and time of day, so that deadlines hold on it. How many answers come, and
+    when, is a function of the log, as in `DatasetLabelers`.
+
+    Args:
+        labels: As in `DatasetLabelers`.
+        team: For each labeler by name, ``rate`` (labels in an hour) and ``hours``, such as
+            ``mon-fri 09:00-17:00, sat 10:00-12:00``.
+        begins: When the run begins, such as ``2026-01-05T08:00``; UTC without an offset.
+        training_hours: Hours that a training takes.
+        skip_fraction: As in `DatasetLabelers`.
+        noise: As in `DatasetLabelers`.
+        seed: As in `DatasetLabelers`.
+
+    Raises:
+        LabelError: As in `DatasetLabelers`, or the team or the beginning is not valid.
+    """
+
+    works_during_training = True
+
+    def __init__(
+        self,
+        labels: Mapping[SampleId, Any],
+        *,
+        team: Mapping[str, Any],
+        begins: Any,
+        training_hours: float,
+        skip_fraction: float = 0.0,
+        noise: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(labels, skip_fraction=skip_fraction, noise=noise, seed=seed)
+        _check_times(1.0, training_hours=training_hours)
+        self.training_s: float | None = training_hours * _SECONDS
+        self.team = Team(team, begins, training_s=self.training_s, answer=self._known)
+        self.names = list(self.team.members)
+
+    def collect(self) -> Iterator[list[NewAnswer]]:
+        """Yields the answers to the query, in the order in which they are done."""
+        if self._query is not None:
+            yield from self.team.collect(self._query)
+
+    def late_answers(self, query: Query, *, after: int) -> Iterator[list[NewAnswer]]:  # noqa: ARG002
+        """Yields the answers to a query that are done while the newest model is trained."""
+        yield from self.team.late_answers(query)
+
+    def time_in(self, store: LabelStore) -> float:
+        """Returns the virtual time, in seconds since 1970."""
+        return self.team.time_in(store)
+
+    def _known(self, sample_id: SampleId, annotator: str) -> Label | Skip:
+        self._check_known([sample_id])
+        return self.answer(sample_id, annotator)
+
+
 def for_run(
     datamodule: ActiveLearningDataModule,
     run_path: Path,  # noqa: ARG001 - all labelers are built alike
+    *,
+    team: Mapping[str, Any] | None = None,
+    begins: Any = "2026-01-05T08:00",
     **arguments: Any,
 ) -> DatasetLabelers:
     """Builds labelers who know the labels that a datamodule holds back.
@@ -192,12 +254,23 @@ def for_run(
     Args:
         datamodule: Knows the label of every sample.
         run_path: Not used.
-        **arguments: Those of `DatasetLabelers`.
+        team: As in `TeamLabelers`; None for the labelers of `DatasetLabelers`.
+        begins: As in `TeamLabelers`.
+        **arguments: Those of `DatasetLabelers`, or of `TeamLabelers`.
 
     Raises:
-        LabelError: The labels are not known.
+        LabelError: The labels are not known, or a team comes with a number for all of them.
     """
-    return DatasetLabelers(datamodule.held_back_labels(), **arguments)
+    labels = datamodule.held_back_labels()
+    if team is None:
+        return DatasetLabelers(labels, **arguments)
+    for name, none in (("annotators", 1), ("rate", None), ("hours", None)):
+        if arguments.pop(name, none) != none:
+            raise LabelError(f"labelers.{name}: expected {none} with a team, which says it itself")
+    training_hours = arguments.pop("training_hours", None) or 0.25
+    return TeamLabelers(
+        labels, team=team, begins=begins, training_hours=training_hours, **arguments
+    )
 
 
 def _uniform(text: str) -> float:

@@ -186,6 +186,11 @@ class AnswerLog:
         """Returns the answers behind an ``answer_id``, usable or not, in the order of commits."""
         return self._answers("answer_id > ?", after)
 
+    def answer_of(self, answer_id: int) -> Answer | None:
+        """Returns an answer by its ``answer_id``; None if there is none."""
+        found = self._answers("answer_id = ?", answer_id)
+        return found[0] if found else None
+
     def _add_one(self, given: NewAnswer) -> bool | str:
         try:
             given.check()

@@ -56,6 +56,14 @@ class Leases:
             held[sample_id].add(session)
         return dict(held)
 
+    def of(self, session: str) -> dict[SampleId, float]:
+        """Returns the samples of a session, expired leases too, and when each lease ends."""
+        rows = self._database.read(
+            "SELECT sample_id, expires_at FROM leases WHERE session = ? ORDER BY sample_id",
+            (session,),
+        )
+        return dict(rows)
+
     def grant(
         self, session: str, sample_ids: Iterable[SampleId], *, now: float, expires_at: float
     ) -> None:

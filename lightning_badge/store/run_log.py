@@ -4,16 +4,22 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from lightning_badge.durable.snapshot import snapshot
 from lightning_badge.exceptions import LabelError
 from lightning_badge.sample_ids import SampleId
+from lightning_badge.store.allowance import ended
 from lightning_badge.store.answer import Answer
+from lightning_badge.store.budget_changes import BUDGET
+from lightning_badge.store.changes import Change
 from lightning_badge.store.class_list import ClassList
+from lightning_badge.store.gate import Gate
 from lightning_badge.store.label_store import FinishedRound, LabelStore
+from lightning_badge.store.priorities import PRIORITIES, Rule, columns_of, rules_in_force
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,11 @@ class RunLog:
         rounds: The finished rounds.
         cuts: The cuts of all attempts, in order.
         leases: All leases, expired ones too.
+        changes: Changes of the budget and of priorities, in order.
+        remains: What remains of money and time; None if nothing limits them.
+        rules: The priorities in force.
+        columns: The columns that they name, by sample id as text.
+        ended: Why the budget ended the run; None if it did not, or the run goes on.
     """
 
     answers: list[Answer]
@@ -62,6 +73,11 @@ class RunLog:
     rounds: list[FinishedRound]
     cuts: list[MadeCut]
     leases: list[Lease]
+    changes: list[Change] = field(default_factory=list)
+    remains: str | None = None
+    rules: list[Rule] = field(default_factory=list)
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ended: str | None = None
 
 
 def read_run_log(path: Path, *, prepare: Callable[[LabelStore], None] = lambda _: None) -> RunLog:
@@ -88,6 +104,12 @@ def read_run_log(path: Path, *, prepare: Callable[[LabelStore], None] = lambda _
                 added = ClassList(store, ()).names() or ()
                 answers, rounds = store.answers(), store.rounds()
                 in_force = store.in_force()
+                changes = [it for kind in (BUDGET, PRIORITIES) for it in store.changes.of(kind)]
+                gate, end = Gate(store), ended(store.changes)
+                gate.spending.refresh()
+                remains = gate.remains()
+                rules = rules_in_force(store.changes)
+                columns = columns_of(store.changes, rules)
         except LabelError as error:
             raise LabelError(str(error).replace(str(copy), str(path))) from error
         with closing(sqlite3.connect(copy)) as connection:
@@ -111,6 +133,11 @@ def read_run_log(path: Path, *, prepare: Callable[[LabelStore], None] = lambda _
             Lease(sample_id, session, datetime.fromtimestamp(expires_at, timezone.utc))
             for sample_id, session, expires_at in leases
         ],
+        sorted(changes, key=lambda change: change.change_id),
+        remains,
+        rules,
+        columns,
+        None if end is None or remains is None else str(end.facts["reason"]),
     )
 
 

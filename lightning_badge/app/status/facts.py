@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from lightning_badge.app.status.agreement import Agreement, agreement, latest_labels
+from lightning_badge.app.status.changes import ChangeFacts, change_facts
 from lightning_badge.app.status.run_files import RunFiles
 from lightning_badge.app.status.todo import what_next
 from lightning_badge.app.status.work_time import (
@@ -19,6 +20,7 @@ from lightning_badge.app.status.work_time import (
 from lightning_badge.labels import SKIP, Label, Skip, Undo, label_text
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer
+from lightning_badge.store.priorities import Described, excluded, in_order
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class RunFacts:
         to_label: Samples of the newest ordering that nobody has answered; None without an ordering.
         next_samples: The first of them that no session holds.
         next_step: What to do now.
+        remains: What remains of money and time; None if nothing limits them.
+        changes: Changes of the budget and of priorities, in order.
     """
 
     run_dir: str
@@ -132,6 +136,8 @@ class RunFacts:
     to_label: int | None
     next_samples: list[NextSample]
     next_step: str
+    remains: str | None
+    changes: list[ChangeFacts]
 
 
 def run_facts(files: RunFiles, now: datetime, *, samples: int = 10) -> RunFacts:
@@ -170,6 +176,8 @@ def run_facts(files: RunFiles, now: datetime, *, samples: int = 10) -> RunFacts:
         to_label=to_label,
         next_samples=next_samples,
         next_step=what_next(files, to_label),
+        remains=log.remains,
+        changes=change_facts(log.changes),
     )
 
 
@@ -215,9 +223,10 @@ def _next_samples(
     if ordering is None:
         return None, []
     ids: list[SampleId] = ordering.sample_ids.tolist()
-    ranks = [rank for rank, sample_id in enumerate(ids) if sample_id not in files.log.in_force]
     columns = ordering.columns()
     guesses, confidences = columns.get("hallucinated_label"), columns.get("confidence")
+    names = None if guesses is None else guesses.tolist()
+    ranks = [rank for rank in _ranks(files, ids, names) if ids[rank] not in files.log.in_force]
     first = [rank for rank in ranks if ids[rank] not in leased][:most]
     return len(ranks), [
         NextSample(
@@ -228,6 +237,24 @@ def _next_samples(
         )
         for rank in first
     ]
+
+
+def _ranks(
+    files: RunFiles, ids: Sequence[SampleId], guesses: Sequence[int] | None
+) -> Sequence[int]:
+    """Returns the ranks in the order in which their samples are asked for."""
+    rules = files.log.rules
+    if not rules:
+        return range(len(ids))
+    rank_of = {sample_id: rank for rank, sample_id in enumerate(ids)}
+
+    def guess(sample_id: SampleId) -> str | None:
+        rank = rank_of[sample_id]
+        return None if guesses is None else label_text(guesses[rank], files.class_names)
+
+    described = Described(guess, files.log.columns)
+    out = excluded(ids, rules, described)
+    return [rank_of[key] for key in in_order(ids, rules, described) if key not in out]
 
 
 def _times(files: RunFiles, now: datetime) -> TimeFacts | None:

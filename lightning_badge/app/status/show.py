@@ -59,6 +59,10 @@ def shown(facts: RunFacts) -> RenderableType:
         parts.append(Text(f"leases: {len(facts.leases)} out, the last one ends in {longest}"))
     if facts.time:
         parts.append(Text(_times(facts.time)))
+    if facts.remains:
+        parts.append(Text(f"budget: {facts.remains}"))
+    if facts.changes:
+        parts.append(_changes(facts))
     if facts.next_samples:
         parts.append(_next(facts))
     parts.append(Text(f"next: {facts.next_step}", style="green"))
@@ -135,6 +139,15 @@ def _annotators(facts: RunFacts) -> Table:
             "-" if row.median_s is None else f"{row.median_s:.1f}",
             "-" if row.per_hour is None else f"{row.per_hour:,.0f}",
         )
+    return table
+
+
+def _changes(facts: RunFacts) -> Table:
+    table = _table("change", "by", "of", "what")
+    for column in table.columns:
+        column.justify = "left"
+    for row in facts.changes:
+        table.add_row(row.when, escape(row.who), row.kind, escape(row.what))
     return table
 
 

@@ -50,7 +50,7 @@ def why_ended(files: RunFiles) -> str | None:
         limit = files.config.get(name)
         if limit is not None and value is not None and value >= limit:
             return f"{name}={limit} is reached"
-    return None
+    return files.log.ended
 
 
 def _since_last_cut(files: RunFiles) -> int:

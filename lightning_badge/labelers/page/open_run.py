@@ -128,6 +128,7 @@ class OpenRun:
             "samples": len(self.samples),
             "left": None if left == math.inf else max(0, int(left)),
             "classes": len(self.class_names()),
+            "remains": None if query is None else query.remains(),
         }
 
     def _state(self, query: Query | None) -> tuple[str, str | None]:
@@ -142,7 +143,7 @@ class OpenRun:
             return "training", None
         if not query.has_open():
             return "exhausted", None
-        return ("labeling" if query.left() > 0 else "allowance_used"), None
+        return ("labeling", None) if query.left() > 0 else ("allowance_used", query.closed())
 
     def _add_example(self, sample_id: SampleId, label: Label) -> None:
         for number in classes_of(label):

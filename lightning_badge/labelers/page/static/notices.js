@@ -27,14 +27,15 @@ export class Pace {
 }
 
 export function showProgress(progress, perMinute) {
-  const { labels, mine, samples, round, left } = progress;
+  const { labels, mine, samples, round, left, remains } = progress;
   $("bar").max = Math.max(1, samples);
   $("bar").value = labels;
   $("labels").textContent = `${count(labels)} of ${count(samples)} labeled`;
   $("mine").textContent = `${count(mine)} by you`;
   $("pace").textContent = perMinute === null ? "" : `${Math.round(perMinute)}/min`;
   const rest = left === null || left === undefined ? "" : `, ${counted(left, "label")} left`;
-  $("round").textContent = round === null ? "" : `round ${round}${rest}`;
+  const budget = remains ? ` · ${remains}` : "";
+  $("round").textContent = round === null ? "" : `round ${round}${rest}${budget}`;
 }
 
 /** What the stage says while there is no sample. */
@@ -44,7 +45,7 @@ export function emptyText(progress) {
     case "starting":
       return ["Getting ready", "The samples are being ordered. The first one appears by itself."];
     case "allowance_used":
-      return ["That is all for today", `All labels that may be given now are given. More samples appear by themselves.${thanks}`];
+      return ["That is all for today", `${progress.reason ? `${sentence(progress.reason)} ` : ""}All labels that may be given now are given. More samples appear by themselves.${thanks}`];
     case "ended":
       return ["The run is complete", `${progress.reason ? `${sentence(progress.reason)} ` : ""}${thanks}`.trim()];
     case "exhausted":
