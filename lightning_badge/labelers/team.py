@@ -19,7 +19,7 @@ from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Offer, Query
 
 _HOUR = 3600.0
-_LEASE_S = 30 * 24 * _HOUR  # a sample may wait for Monday
+_LEASE_S = 24 * _HOUR  # longer than any answer takes
 _AT = " at "
 
 
@@ -40,8 +40,9 @@ class Member:
 class Team:
     """Labelers of different speed, each with working hours.
 
-    A labeler who is free leases the next sample, and is done with it after the time that one of
-    their labels takes, in their hours. Nobody leases a sample for later.
+    A labeler who is free in their hours leases the next sample, and is done with it after the time
+    that one of their labels takes, even if that is a little later than the end of their hours.
+    Nobody leases a sample for later.
 
     Args:
         members: For each labeler, ``rate`` (labels in an hour) and ``hours`` (a text such as
@@ -131,8 +132,7 @@ class Team:
         return free, at_work
 
     def _done(self, name: str, begin: datetime) -> datetime:
-        member = self.members[name]
-        return member.hours.done_at(begin, member.seconds)
+        return begin + timedelta(seconds=self.members[name].seconds)
 
     def _lease(self, query: Query, name: str, begin: datetime) -> Offer | None:
         offers = query.lease(name, 1, annotator=name, seconds=_LEASE_S, now=begin.timestamp())

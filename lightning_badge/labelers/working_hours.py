@@ -1,4 +1,4 @@
-"""Working hours of labelers in a week: when they work, and when a piece of work is done."""
+"""Working hours of labelers in a week."""
 
 import re
 from collections.abc import Iterator
@@ -66,20 +66,6 @@ class WorkingHours:
                 if day + end > time:
                     yield max(day + start, time), day + end
             day += _DAY
-
-    def done_at(self, time: datetime, seconds: float) -> datetime:
-        """Returns when work is done that begins at a time, or at the next shift.
-
-        Args:
-            time: When the labeler is free.
-            seconds: What the work takes; it goes on in the next shift if one is too short.
-        """
-        left = timedelta(seconds=seconds)
-        for start, end in self.open_from(time):
-            if start + left <= end:
-                return start + left
-            left -= end - start
-        raise AssertionError("weeks do not end")
 
     def next_open(self, time: datetime) -> datetime:
         """Returns the first moment of work at a time or later."""

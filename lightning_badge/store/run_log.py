@@ -20,6 +20,7 @@ from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.gate import Gate
 from lightning_badge.store.label_store import FinishedRound, LabelStore
 from lightning_badge.store.priorities import PRIORITIES, Rule, columns_of, rules_in_force
+from lightning_badge.store.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class RunLog:
         leases: All leases, expired ones too.
         changes: Changes of the budget and of priorities, in order.
         remains: What remains of money and time; None if nothing limits them.
+        terms: What holds while labels are handed out.
         rules: The priorities in force.
         columns: The columns that they name, by sample id as text.
         ended: Why the budget ended the run; None if it did not, or the run goes on.
@@ -75,6 +77,7 @@ class RunLog:
     leases: list[Lease]
     changes: list[Change] = field(default_factory=list)
     remains: str | None = None
+    terms: Terms = field(default_factory=Terms)
     rules: list[Rule] = field(default_factory=list)
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
     ended: str | None = None
@@ -135,6 +138,7 @@ def read_run_log(path: Path, *, prepare: Callable[[LabelStore], None] = lambda _
         ],
         sorted(changes, key=lambda change: change.change_id),
         remains,
+        gate.terms,
         rules,
         columns,
         None if end is None or remains is None else str(end.facts["reason"]),

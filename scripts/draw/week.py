@@ -53,7 +53,10 @@ def draw_week(files: RunFiles) -> Any:
     names = [f"{member.name}\n{member.rate:g} an hour" for member in rows]
     axes.set_yticks(range(trained + 1), [*names, "training"], fontsize=11)
     axes.invert_yaxis()
-    axes.set_xlim(labelers.team.begins, end + timedelta(hours=2))
+    if files.log.terms.at:
+        axes.axvline(files.log.terms.at, color=COLORS[1], ls="--")
+        axes.annotate(" deadline", (files.log.terms.at, trained + 0.45), color=COLORS[1])
+    axes.set_xlim(labelers.team.begins.replace(hour=0), end + timedelta(hours=7))
     ticks: Any = dates
     axes.xaxis.set_major_locator(ticks.DayLocator())
     axes.xaxis.set_major_formatter(ticks.DateFormatter("%A"))
@@ -65,8 +68,8 @@ def draw_week(files: RunFiles) -> Any:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_title(
-        "Working hours (pale), answers (dark), trainings (black): "
-        f"{len(files.log.answers):,} answers, {len(files.round_facts)} models",
+        "Hours (pale), answers (dark and light: the round that they count for), trainings "
+        f"(black): {len(files.log.answers):,} answers, {len(files.round_facts)} models",
         loc="left",
         fontsize=12,
     )
@@ -81,14 +84,16 @@ def draw_member(axes: Any, row: int, member: Member, files: RunFiles, first: dat
     for opens, closes in member.hours.open_from(first):
         if opens >= last:
             break
-        axes.barh(row, closes - opens, left=opens, height=0.8, color=color, alpha=0.3)
+        axes.barh(row, closes - opens, left=opens, height=0.8, color=color, alpha=0.2)
     for answer in mine:
-        done = time_of(answer)
-        axes.plot([done, done], [row - 0.4, row + 0.4], color=color, lw=0.6)
-    worked = sum(answer.seconds or 0.0 for answer in mine)
-    idle = member.hours.between(first, last) - worked
+        took = timedelta(seconds=answer.seconds or 0.0)
+        strength = (0.95, 0.5)[answer.round % 2]
+        axes.barh(row, took, left=time_of(answer) - took, height=0.55, color=color, alpha=strength)
+    work = [(time_of(it) - timedelta(seconds=it.seconds or 0.0), time_of(it)) for it in mine]
+    at_work = sum(member.hours.between(*interval) for interval in work)
+    idle = member.hours.between(first, last) - at_work
     axes.annotate(
-        f"{len(mine)} answers, {worked / 3600:.1f} h at work, idle {abs(round(idle)):.0f} s",
+        f"{len(mine)} answers, {at_work / 3600:.1f} h at work, idle {abs(round(idle)):.0f} s",
         (first, row - 0.47),
         fontsize=9,
         color=INK,
