@@ -174,7 +174,7 @@ def named_parts(name: str, parts: Any) -> dict[str, Any]:
     if not kept or not all(hasattr(part, "query_size") for part in kept.values()):
         raise BudgetError(
             f"budget={name}: expected budgets by name, got {parts!r}; write "
-            f"budget={name} +budget/fixed@budget.of.size=fixed"
+            f"budget={name} +budget@budget.of.money=cost"
         )
     return kept
 
