@@ -18,6 +18,7 @@ from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.examples.models import MLP
 from lightning_badge.labels import SKIP
 from lightning_badge.sample_ids import as_sample_ids
+from lightning_badge.store.budget_changes import commit_budget
 from lightning_badge.store.label_store import LabelStore
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
@@ -92,7 +93,7 @@ def test_the_hardest_samples_come_first(report: Callable[[str], str]) -> None:
 
 
 @pytest.mark.slow
-def test_annotators_and_skips_are_shown(
+def test_annotators_skips_and_changes_are_shown(
     make_run: MakeRun, report: Callable[[str], str], tmp_path: Path
 ) -> None:
     path = make_run("texts")
@@ -100,12 +101,17 @@ def test_annotators_and_skips_are_shown(
     with LabelStore(path / "labels.db") as store:
         first, second, *_ = store.labels()
         store.record(0, [(first, SKIP), (second, store.labels()[second])], annotator="Ann <&>")
+        with store.leases.transaction():
+            commit_budget(store.changes, {"k": 5}, {"k": 9}, who="<ann>", how="command")
     try:
         page = Page(report("texts"))
     finally:
         (path / "labels.db").write_bytes(backup)
     assert "Ann <&>" in page.text
     assert "1 samples skipped" in page.text
+    assert "Changes" in page.text
+    assert "k: 5 -> 9" in page.text
+    assert "<ann>" in page.text
     assert "100% of 1 pairs of labels of 1 samples are equal" in page.text
 
 
