@@ -225,8 +225,7 @@ def _next_samples(
     ids: list[SampleId] = ordering.sample_ids.tolist()
     columns = ordering.columns()
     guesses, confidences = columns.get("hallucinated_label"), columns.get("confidence")
-    names = None if guesses is None else guesses.tolist()
-    ranks = [rank for rank in _ranks(files, ids, names) if ids[rank] not in files.log.in_force]
+    ranks = [rank for rank in _ranks(files, ids, guesses) if ids[rank] not in files.log.in_force]
     first = [rank for rank in ranks if ids[rank] not in leased][:most]
     return len(ranks), [
         NextSample(
@@ -239,9 +238,7 @@ def _next_samples(
     ]
 
 
-def _ranks(
-    files: RunFiles, ids: Sequence[SampleId], guesses: Sequence[int] | None
-) -> Sequence[int]:
+def _ranks(files: RunFiles, ids: Sequence[SampleId], guesses: Any) -> Sequence[int]:
     """Returns the ranks in the order in which their samples are asked for."""
     rules = files.log.rules
     if not rules:
@@ -250,7 +247,7 @@ def _ranks(
 
     def guess(sample_id: SampleId) -> str | None:
         rank = rank_of[sample_id]
-        return None if guesses is None else label_text(guesses[rank], files.class_names)
+        return None if guesses is None else label_text(int(guesses[rank]), files.class_names)
 
     described = Described(guess, files.log.columns)
     out = excluded(ids, rules, described)
