@@ -189,14 +189,34 @@ class LazyOrdering:
             OrderingError: Ids that are not in the pool or were issued already. Then no row is
                 removed.
         """
-        ids = as_sample_ids(sample_ids, error=OrderingError)
-        selector = self._started()
-        remaining = np.flatnonzero(selector.members.remaining.cpu().numpy())
-        among = self._ids[remaining]
-        of = "the pool that were not issued"
-        positions = remaining[positions_of(ids, among, what="discard", of=of, error=OrderingError)]
-        selector.discard(np.sort(positions))
+        self._started().discard(np.sort(self._remaining_at("discard", sample_ids)))
         self._fingerprint = None
+
+    def publish(self, sample_ids: Iterable[SampleId]) -> None:
+        """Issues rows that were chosen elsewhere, such as those that people label already.
+
+        The ranks that follow are chosen as if the strategy had chosen these rows before them: for
+        k-means++ and k-center they are centers.
+
+        Raises:
+            OrderingError: Ids that are not in the pool or were issued already. Then nothing is
+                issued.
+        """
+        positions = self._remaining_at("publish", sample_ids)
+        if len(positions):
+            self._started().publish(positions)
+            self._n_issued += len(positions)
+
+    def _remaining_at(
+        self, what: str, sample_ids: Iterable[SampleId]
+    ) -> npt.NDArray[np.int64]:
+        """Returns the positions of rows that were not issued."""
+        ids = as_sample_ids(sample_ids, error=OrderingError)
+        remaining = np.flatnonzero(self._started().members.remaining.cpu().numpy())
+        of = "the pool that were not issued"
+        places = positions_of(ids, self._ids[remaining], what=what, of=of, error=OrderingError)
+        found: npt.NDArray[np.int64] = remaining[places]
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """Returns tensors and plain values from which another process continues identically.

@@ -146,6 +146,13 @@ class Selector(ABC):
         self.members.discard(positions)
         self._rows_discarded(positions)
 
+    def publish(self, positions: npt.NDArray[np.int64]) -> None:
+        """Issues remaining rows that were chosen elsewhere."""
+        self._end_block()
+        self._covered = -np.inf
+        self.members.issue(positions)
+        self._rows_published(positions)
+
     def metadata(self) -> dict[str, Any]:
         """Returns what the strategy decided from the data, as plain JSON values."""
         return {}
@@ -212,6 +219,10 @@ class Selector(ABC):
         """Updates the selector for discarded rows, which ``members`` already marks."""
 
     @abstractmethod
+    def _rows_published(self, positions: npt.NDArray[np.int64]) -> None:
+        """Updates the selector for rows that were chosen elsewhere, which ``members`` knows."""
+
+    @abstractmethod
     def _pool_state(self) -> dict[str, Any]:
         """Returns committed state other than ``members``, as tensors and plain values."""
 
@@ -247,6 +258,9 @@ class OneShotSelector(Selector):
 
     def _rows_discarded(self, positions: npt.NDArray[np.int64]) -> None:
         """Does nothing: ``_rank`` receives only the remaining rows."""
+
+    def _rows_published(self, positions: npt.NDArray[np.int64]) -> None:
+        """Does nothing: only ``members`` depends on the issued ranks."""
 
     def _pool_state(self) -> dict[str, Any]:
         return {}

@@ -14,6 +14,8 @@ from lightning_badge.kernels import numba_pruned
 from lightning_badge.ordering import STRATEGIES, LazyOrdering, order
 
 NAMES = sorted(STRATEGIES)
+# With random draws at each rank, so that ranks after published ones are drawn anew.
+DRAWS = {"badge", "badge_labeled", "batchbald", "kmeans_pp_penultimate", "random"}
 
 
 def lazy(pool: GradientEmbedding, name: str, seed: int = 0, **more: object) -> LazyOrdering:
@@ -80,6 +82,34 @@ class TestEveryStrategy:
         rest = list(ordering.take())
         assert not set(rest) & set(discarded)
         assert sorted(first + rest + discarded) == sorted(pool.sample_ids.tolist())
+
+    @pytest.mark.parametrize("taken", [0, 1, 17])
+    def test_published_rows_count_as_issued(self, name: str, taken: int) -> None:
+        pool = make_pool(60)
+        ordering = lazy(pool, name)
+        first = list(ordering.take(taken)) if taken else []
+        published = [key for key in pool.sample_ids.tolist() if key not in first][::3]
+        ordering.publish(published)
+        assert all(map(ordering.has_issued, published))
+        rest = ordering.take()
+        assert rest.metadata["first_rank"] == len(first) + len(published)
+        assert rest.metadata["n_pool"] == 60
+        assert sorted(first + published + list(rest)) == sorted(pool.sample_ids.tolist())
+        with pytest.raises(OrderingError, match="publish"):
+            ordering.publish(published[:1])
+
+    def test_what_follows_a_published_prefix_is_what_followed_it(self, name: str) -> None:
+        if name in DRAWS:
+            pytest.skip("each rank is a draw")
+        pool = make_pool(60)
+        whole = list(order(pool, name, **context_of(name, pool)))
+        ordering = lazy(pool, name)
+        ordering.publish(whole[:20])
+        assert list(ordering.take()) == whole[20:]
+        ordering = lazy(pool, name)
+        begun = list(ordering.take(5))
+        ordering.publish(whole[5:20])
+        assert begun + list(ordering.take()) == whole[:5] + whole[20:]
 
     def test_a_restored_state_continues_identically(self, name: str) -> None:
         whole = make_pool(200)
@@ -178,6 +208,17 @@ class TestEveryStrategy:
             with pytest.raises(OrderingError, match=f"not issued, got '{wrong}'"):
                 ordering.discard([wrong])
         assert len(ordering) == 8
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_published_rows_are_centers_as_labeled_rows_are(backend: str) -> None:
+    pool = make_pool(90)
+    labeled = LazyOrdering(
+        pool.take(slice(10, 90)), "badge_labeled", labeled=pool.take(slice(0, 10)), backend=backend
+    )
+    ordering = LazyOrdering(pool, "badge", backend=backend)
+    ordering.publish(pool.sample_ids[:10].tolist())
+    assert list(ordering.take()) == list(labeled.take())
 
 
 def test_a_lazy_ordering_computes_only_the_blocks_it_needs() -> None:

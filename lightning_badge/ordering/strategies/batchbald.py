@@ -127,9 +127,10 @@ class BatchBALD(Selector):
         return Block(Picks.of([row], [gain]))
 
     def _commit(self, block: Block, n: int) -> None:
-        del n  # a block of a joint pick has one rank
-        if self._n_picked < self._depth:
-            row = int(block.picks.positions[0])
+        self._rows_published(block.picks.positions[:n])
+
+    def _rows_published(self, positions: npt.NDArray[np.int64]) -> None:
+        for row in positions[: self._depth - self._n_picked].tolist():
             self._joint = self._joint.with_pick(self._posterior[row].double().cpu(), self._draws)
             self._n_picked += 1
 

@@ -203,14 +203,25 @@ class GreedyCoverage(Selector):
         if block.pending and n == len(block.picks):
             self._best, self._bounds = block.pending["best"], block.pending["bounds"]
             return
-        # The bounds from before the block still hold.
+        if block.pending:
+            self._raise_to(issued)
+        else:  # they have gain 0: they are nearest to no row that counts
+            self._bounds[issued] = -1
+
+    def _raise_to(self, issued: Tensor) -> None:
+        """Makes rows centers; the bounds from before still hold."""
         self._bounds[issued] = -1
-        if block.pending:  # the others have gain 0: they are nearest to no row that counts
-            # Similarities that were kept may be incomplete: the picks that are dropped now made
-            # some of them irrelevant.
-            self._herding.forget()
-            centers = self._pool.at(issued)
-            self._best = raise_to(self._best, self._pool.rows, centers, self._falloff)
+        # Similarities that were kept may be incomplete: picks that are dropped made some of them
+        # irrelevant.
+        self._herding.forget()
+        centers = self._pool.at(issued)
+        self._best = raise_to(self._best, self._pool.rows, centers, self._falloff)
+
+    def _rows_published(self, positions: npt.NDArray[np.int64]) -> None:
+        issued = to_device(positions, self._chosen.device)
+        self._chosen = torch.cat([self._chosen, issued])
+        if self._sigma is not None:
+            self._raise_to(issued)
 
     def _start(self) -> None:
         """Chooses the width and computes the first bounds of all gains."""

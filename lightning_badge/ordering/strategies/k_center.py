@@ -240,9 +240,12 @@ class KCenter(DistanceSelector):
         if n == len(block.picks):
             self._engine.assign(block.pending["candidates"], block.pending["now"])
             self._seen[block.pending["candidates"]] += n
-        positions = self._on_device(block.picks.positions[:n])
-        self._engine.retire(self._engine.own(positions))
-        self._add_centers(positions)
+        self._rows_published(block.picks.positions[:n])
+
+    def _rows_published(self, positions: npt.NDArray[np.int64]) -> None:
+        centers = self._on_device(positions)
+        self._engine.retire(self._engine.own(centers))
+        self._add_centers(centers)
 
     def _rows_added(
         self, embedding: GradientEmbedding, posterior: Tensor | None, first: int

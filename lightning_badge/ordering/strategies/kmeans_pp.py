@@ -242,6 +242,11 @@ class KMeansPP(DistanceSelector):
         super()._rows_discarded(positions)
         self._scatter -= self._engine.scatter_at(self._on_device(positions))
 
+    def _rows_published(self, positions: npt.NDArray[np.int64]) -> None:
+        centers = self._on_device(positions)
+        self._engine.commit(self._engine.with_centers(self._engine.at(centers)))
+        self._add_centers(centers)
+
     def _pool_state(self) -> dict[str, Any]:
         return super()._pool_state() | {
             "sorted_at": self._sorted_at,

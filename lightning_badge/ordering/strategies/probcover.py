@@ -130,10 +130,14 @@ class BallCoverage(Selector):
             self._gains[active] = block.pending["gains"]
             self._uncovered[active] = block.pending["uncovered"]
             return
-        issued = to_device(block.picks.positions[:n], active.device)
+        self._rows_published(block.picks.positions[:n])
+
+    def _rows_published(self, positions: npt.NDArray[np.int64]) -> None:
+        if self._limit is None:
+            return
+        issued = to_device(positions, self._gains.device)
         candidates = self._uncovered.nonzero().squeeze(1)
-        limit = self._limit or 0.0
-        is_near = in_any(self._rows.take(candidates), self._rows.take(issued), limit)
+        is_near = in_any(self._rows.take(candidates), self._rows.take(issued), self._limit)
         self._cover(candidates[is_near])
 
     def _cover(self, positions: Tensor) -> None:
@@ -145,8 +149,15 @@ class BallCoverage(Selector):
         """Chooses the radius and computes all gains."""
         kept = torch.from_numpy(~self.members.discarded).to(self._rows.sq_norm.device)
         self._limit = limit_of(self._delta, self._rows.take(kept), self._classes, self._seed)
-        self._uncovered = kept & ~in_any(self._rows, self._labeled, self._limit)
+        self._uncovered = kept & ~in_any(self._rows, self._chosen(), self._limit)
         self._gains = counts_of_all(self._rows, self._uncovered, self._limit)
+
+    def _chosen(self) -> GridRows:
+        """Returns the labeled and the issued rows."""
+        issued = np.flatnonzero(self.members.issued)
+        return self._labeled.concatenate(
+            self._rows.take(to_device(issued, self._rows.sq_norm.device))
+        )
 
     def _rows_added(
         self, embedding: GradientEmbedding, posterior: Tensor | None, first: int
@@ -156,9 +167,7 @@ class BallCoverage(Selector):
         self._rows = old.concatenate(new)
         if self._limit is None:
             return
-        issued = to_device(np.flatnonzero(self.members.issued), self._gains.device)
-        centers = self._labeled.concatenate(self._rows.take(issued))
-        is_uncovered = ~in_any(new, centers, self._limit)
+        is_uncovered = ~in_any(new, self._chosen(), self._limit)
         self._gains += counts(old, new.take(is_uncovered), self._limit)
         self._uncovered = torch.cat([self._uncovered, is_uncovered])
         everything = self._rows.take(self._uncovered)
