@@ -1,7 +1,6 @@
 """The labeled set that a model trains on, and the pool of all other samples."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from lightning_badge.datamodule.arguments import (
     as_labels,
     check_count,
     check_length,
-    check_none_labeled,
+    ids_and_labels,
     known_labels,
 )
 from lightning_badge.datamodule.dataset_view import (
@@ -29,6 +28,8 @@ from lightning_badge.datamodule.dataset_view import (
     with_target,
 )
 from lightning_badge.datamodule.initial_draw import draw_initial
+from lightning_badge.datamodule.joined import joined, joined_ids, joined_labels
+from lightning_badge.datamodule.sample_sets import LabeledState, SampleSets
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
@@ -39,17 +40,7 @@ from lightning_badge.sample_ids import (
     SampleIds,
     as_sample_ids,
     fingerprint,
-    positions_of,
 )
-
-
-@dataclass(frozen=True, eq=False)
-class LabeledState:
-    """Which samples are labeled and discarded, and the labels given for them."""
-
-    is_labeled: npt.NDArray[np.bool_]
-    is_discarded: npt.NDArray[np.bool_]
-    given: dict[int, Label]
 
 
 class ActiveLearningDataModule(LightningDataModule):
@@ -142,22 +133,25 @@ class ActiveLearningDataModule(LightningDataModule):
         self.target_key = target_key
         self._collate_fn = collate_fn or default_collate
         self._loader_args: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory}
-        self._ids = as_sample_ids(range(n) if sample_ids is None else sample_ids)
-        check_length("sample_ids", self._ids, n)
+        ids = as_sample_ids(range(n) if sample_ids is None else sample_ids)
+        check_length("sample_ids", ids, n)
         self._known = known_labels(train, labels)
-        self._is_labeled = np.zeros(n, dtype=np.bool_)
-        self._is_discarded = np.zeros(n, dtype=np.bool_)
-        self.validation_ids = self._reserve(validation_ids)
-        self._given: dict[int, Label] = {}
+        self.validation_ids = as_sample_ids(validation_ids)
+        if len(self.validation_ids) and val is not None:
+            raise LabelError(
+                "validation_ids: expected none beside val=, which has the validation data"
+            )
+        self._sets = SampleSets(ids, self.validation_ids)
         if isinstance(initial_labeled, int | np.integer):
-            self._is_labeled[draw_initial(self._known, n, int(initial_labeled), seed)] = True
+            drawn = draw_initial(self._known, n, int(initial_labeled), seed)
+            self._sets.label(drawn.tolist())
         else:
             self.label(initial_labeled)
 
     @property
     def has_validation(self) -> bool:
         """Whether there are validation data now."""
-        return self._val is not None or bool((self._is_labeled & self._is_validation).any())
+        return self._val is not None or bool(self._sets.is_labeled_validation.any())
 
     @property
     def plans_validation(self) -> bool:
@@ -167,7 +161,7 @@ class ActiveLearningDataModule(LightningDataModule):
     @property
     def source(self) -> str:
         """Identifies the data, so that a run is not continued with others."""
-        return fingerprint(self._ids)
+        return fingerprint(self.sample_ids)
 
     def data_sets(self) -> dict[str, MapStyle]:
         """Returns the data sets by ``train``, ``val`` and ``test``, without augmentation."""
@@ -194,22 +188,56 @@ class ActiveLearningDataModule(LightningDataModule):
     @property
     def sample_ids(self) -> SampleIds:
         """Ids of all training data, those for validation included, in their order."""
-        return self._ids
+        return self._sets.ids
 
     @property
     def labeled_ids(self) -> SampleIds:
         """Ids of the labeled set, in the order of the training data."""
-        return self._ids[self._is_training]
+        return self.sample_ids[self._sets.is_training]
 
     @property
     def discarded_ids(self) -> SampleIds:
         """Ids that were discarded, in the order of the training data."""
-        return self._ids[self._is_discarded]
+        return self.sample_ids[self._sets.is_discarded]
 
     @property
     def pool_ids(self) -> SampleIds:
         """Ids that are not labeled, discarded or for validation, in the order of the data."""
-        return self._ids[self._is_in_pool]
+        return self.sample_ids[self._sets.is_in_pool]
+
+    def add(
+        self,
+        data: MapStyle,
+        *,
+        sample_ids: Iterable[SampleId] | None = None,
+        labels: Iterable[Any] | None = None,
+        evaluation_view: MapStyle | None = None,
+    ) -> None:
+        """Adds samples that arrived to the pool, behind the others: all of them or none.
+
+        Call it between two trainings, or two calls of ``trainer.validate``.
+
+        Args:
+            data: The samples, as ``train`` has them.
+            sample_ids: Their ids; None continues 0, 1, 2, ...
+            labels: Their targets, in a simulation in which those of the others are known.
+            evaluation_view: As in the constructor.
+
+        Raises:
+            LabelError: Ids that are there already, or labels that do not fit.
+        """
+        n, view = sample_count(data, "add"), data if evaluation_view is None else evaluation_view
+        check_length("evaluation_view", view, n, "added samples")
+        ids = joined_ids(self.sample_ids, sample_ids, n)
+        known = joined_labels(self._known, data, labels)
+        train, seen = joined(self._train, data), joined(self._evaluation_view, view)
+        self._grow(train, seen, ids, known)
+
+    def _grow(
+        self, train: MapStyle, view: MapStyle, ids: SampleIds, known: list[Label] | None
+    ) -> None:
+        self._train, self._evaluation_view, self._known = train, view, known
+        self._sets = self._sets.grown(ids)
 
     def label(
         self,
@@ -227,21 +255,16 @@ class ActiveLearningDataModule(LightningDataModule):
         Raises:
             LabelError: Unknown, repeated or already labeled ids, or labels that do not fit.
         """
-        if isinstance(ids, Mapping):
-            if labels is not None:
-                raise LabelError("label: expected ids and labels, or a mapping alone, got both")
-            labels = list(ids.values())
-            ids = list(ids)
-        positions = self._positions_outside_labeled(ids)
+        ids, labels = ids_and_labels(ids, labels)
+        positions = self._sets.outside_labeled(ids)
+        given: list[Label] = []
         if labels is not None:
             given = as_labels(labels)
             check_length("labels", given, len(positions), "ids")
             sample = self._evaluation_view[positions[0]] if positions else None
             for label in given:
                 with_target(sample, self.target_key, label)
-            self._given.update(zip(positions, given, strict=True))
-        self._is_labeled[positions] = True
-        self._is_discarded[positions] = False
+        self._sets.label(positions, given)
 
     def discard(self, ids: Iterable[SampleId]) -> None:
         """Removes samples that cannot be labeled from the pool, all of them or none.
@@ -249,7 +272,7 @@ class ActiveLearningDataModule(LightningDataModule):
         Raises:
             LabelError: Unknown, repeated or labeled ids.
         """
-        self._is_discarded[self._positions_outside_labeled(ids)] = True
+        self._sets.is_discarded[self._sets.outside_labeled(ids)] = True
 
     def unlabel(self, ids: Iterable[SampleId]) -> None:
         """Moves samples back into the pool, labeled or discarded ones; others stay there.
@@ -257,32 +280,30 @@ class ActiveLearningDataModule(LightningDataModule):
         Raises:
             LabelError: Unknown or repeated ids.
         """
-        positions = positions_of(as_sample_ids(ids), self._ids, of="the training data")
-        self._is_labeled[positions] = False
-        self._is_discarded[positions] = False
-        for position in positions.tolist():
-            self._given.pop(position, None)
+        self._sets.unlabel(ids)
 
     def labeled_state(self) -> LabeledState:
         """Returns a copy of which samples are labeled and discarded, for `restore`."""
-        return LabeledState(self._is_labeled.copy(), self._is_discarded.copy(), dict(self._given))
+        return self._sets.state()
 
     def restore(self, state: LabeledState) -> None:
-        """Makes the labeled set and the pool what they were when ``state`` was taken."""
-        self._is_labeled = state.is_labeled.copy()
-        self._is_discarded = state.is_discarded.copy()
-        self._given = dict(state.given)
+        """Makes the labeled set and the pool what they were when ``state`` was taken.
+
+        Samples that were added since then are in the pool.
+        """
+        self._sets = self._sets.restored(state)
 
     def labels_dict(self) -> dict[SampleId, Label]:
         """Returns the label that training uses, for every labeled id.
 
         A label that was not given is read from the data set, which loads that sample.
         """
-        positions = np.flatnonzero(self._is_training).tolist()
-        items = self._view(self._evaluation_view, self._is_training)
+        positions = np.flatnonzero(self._sets.is_training).tolist()
+        items = self._view(self._evaluation_view, self._sets.is_training)
+        given = self._sets.given
         labels = (
-            self._given[position]
-            if position in self._given
+            given[position]
+            if position in given
             else as_label(target_of(items[row], self.target_key))
             for row, position in enumerate(positions)
         )
@@ -298,7 +319,7 @@ class ActiveLearningDataModule(LightningDataModule):
             raise LabelError(
                 "held_back_labels: the targets are not known; pass labels=, one for each sample"
             )
-        return dict(zip(self._ids.tolist(), self._known, strict=True))
+        return dict(zip(self.sample_ids.tolist(), self._known, strict=True))
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Returns the labeled set, shuffled, as the data set yields it.
@@ -306,9 +327,9 @@ class ActiveLearningDataModule(LightningDataModule):
         Raises:
             LabelError: Nothing is labeled.
         """
-        if not self._is_training.any():
+        if not self._sets.is_training.any():
             raise LabelError("no sample is labeled; pass initial_labeled= or call label(ids)")
-        view = self._view(self._train, self._is_training)
+        view = self._view(self._train, self._sets.is_training)
         batches = JoinLoneSample(RandomSampler(view), self.batch_size, drop_last=False)
         return DataLoader(
             view, batch_sampler=batches, collate_fn=self._collate_fn, **self._loader_args
@@ -325,7 +346,7 @@ class ActiveLearningDataModule(LightningDataModule):
     def _val_dataloader(self) -> DataLoader[Any]:
         if self._val is not None:
             return self._eval_loader(self._val)
-        labeled = self._is_labeled & self._is_validation
+        labeled = self._sets.is_labeled_validation
         return self._eval_loader(self._view(self._evaluation_view, labeled))
 
     def test_dataloader(self) -> DataLoader[Any]:
@@ -340,33 +361,15 @@ class ActiveLearningDataModule(LightningDataModule):
 
     def pool_dataloader(self) -> DataLoader[PoolBatch]:
         """Returns the pool as `PoolBatch`, in the order of `pool_ids`."""
-        return self._with_ids(self._is_in_pool)
+        return self._with_ids(self._sets.is_in_pool)
 
     def labeled_dataloader(self) -> DataLoader[PoolBatch]:
         """Returns the labeled set as `PoolBatch`, in the order of `labeled_ids`."""
-        return self._with_ids(self._is_training)
+        return self._with_ids(self._sets.is_training)
 
     def evaluation_items(self) -> WithSampleIds:
         """Returns all samples with their ids, in their order, as pool and labeled batches do."""
-        return self._items_with_ids(np.ones_like(self._is_labeled))
-
-    @property
-    def _is_training(self) -> npt.NDArray[np.bool_]:
-        return self._is_labeled & ~self._is_validation
-
-    @property
-    def _is_in_pool(self) -> npt.NDArray[np.bool_]:
-        return ~(self._is_labeled | self._is_discarded | self._is_validation)
-
-    def _reserve(self, validation_ids: Iterable[SampleId]) -> SampleIds:
-        ids = as_sample_ids(validation_ids)
-        if len(ids) and self._val is not None:
-            raise LabelError(
-                "validation_ids: expected none beside val=, which has the validation data"
-            )
-        self._is_validation = np.zeros(len(self._ids), dtype=np.bool_)
-        self._is_validation[positions_of(ids, self._ids, of="the training data")] = True
-        return ids
+        return self._items_with_ids(np.ones_like(self._sets.is_labeled))
 
     def _with_ids(self, is_chosen: npt.NDArray[np.bool_]) -> DataLoader[PoolBatch]:
         # Its own generator: an iterator draws a seed for its workers, and drawn from the global
@@ -378,21 +381,17 @@ class ActiveLearningDataModule(LightningDataModule):
         )
 
     def _items_with_ids(self, is_chosen: npt.NDArray[np.bool_]) -> WithSampleIds:
-        return WithSampleIds(self._view(self._evaluation_view, is_chosen), self._ids[is_chosen])
+        return WithSampleIds(
+            self._view(self._evaluation_view, is_chosen), self.sample_ids[is_chosen]
+        )
 
     def _view(self, data: MapStyle, is_chosen: npt.NDArray[np.bool_]) -> DatasetView:
-        return DatasetView(data, np.flatnonzero(is_chosen), dict(self._given), self.target_key)
+        return DatasetView(data, np.flatnonzero(is_chosen), dict(self._sets.given), self.target_key)
 
     def _eval_loader(self, data: Any, **arguments: Any) -> DataLoader[Any]:
         batch_size = self.batch_size if self.eval_batch_size is None else self.eval_batch_size
         defaults = {"collate_fn": self._collate_fn, **self._loader_args}
         return DataLoader(data, batch_size=batch_size, **{**defaults, **arguments})
-
-    def _positions_outside_labeled(self, ids: Iterable[SampleId]) -> list[int]:
-        positions = positions_of(as_sample_ids(ids), self._ids, of="the training data")
-        check_none_labeled(self._ids[positions][self._is_labeled[positions]])
-        found: list[int] = positions.tolist()
-        return found
 
 
 join_namespaces(ActiveLearningDataModule, "LightningDataModule")

@@ -1,6 +1,6 @@
 """Checks of what `ActiveLearningDataModule` is given."""
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -8,7 +8,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_badge.datamodule.dataset_view import MapStyle
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
-from lightning_badge.sample_ids import SampleIds, name_ids
+from lightning_badge.sample_ids import SampleId, SampleIds, name_ids
 
 
 def check_length(name: str, given: Sized, expected: int, of: str = "training samples") -> None:
@@ -31,6 +31,17 @@ def check_none_labeled(labeled: SampleIds) -> None:
         raise LabelError(
             f"sample ids {name_ids(labeled.tolist())} are labeled already; pass ids from pool_ids"
         )
+
+
+def ids_and_labels(
+    ids: Iterable[SampleId] | Mapping[SampleId, Any], labels: Iterable[Any] | None
+) -> tuple[Iterable[SampleId], Iterable[Any] | None]:
+    """Returns ids and labels, given both or a mapping of one to the other."""
+    if not isinstance(ids, Mapping):
+        return ids, labels
+    if labels is not None:
+        raise LabelError("label: expected ids and labels, or a mapping alone, got both")
+    return list(ids), list(ids.values())
 
 
 def as_labels(labels: Iterable[Any]) -> list[Label]:

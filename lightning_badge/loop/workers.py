@@ -13,7 +13,8 @@ from datetime import timedelta
 import torch
 from torch.distributed import ProcessGroup
 
-from lightning_badge.datamodule.active_learning import ActiveLearningDataModule, LabeledState
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.datamodule.sample_sets import LabeledState
 from lightning_badge.peers import Peers
 
 # Labelers may take weeks. A process that dies is noticed at once, because its connections close.

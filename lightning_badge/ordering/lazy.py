@@ -207,9 +207,7 @@ class LazyOrdering:
             self._started().publish(positions)
             self._n_issued += len(positions)
 
-    def _remaining_at(
-        self, what: str, sample_ids: Iterable[SampleId]
-    ) -> npt.NDArray[np.int64]:
+    def _remaining_at(self, what: str, sample_ids: Iterable[SampleId]) -> npt.NDArray[np.int64]:
         """Returns the positions of rows that were not issued."""
         ids = as_sample_ids(sample_ids, error=OrderingError)
         remaining = np.flatnonzero(self._started().members.remaining.cpu().numpy())
