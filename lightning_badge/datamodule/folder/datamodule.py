@@ -1,6 +1,6 @@
 """Samples of a folder as an `ActiveLearningDataModule`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.datamodule.dataset_view import MapStyle
 from lightning_badge.datamodule.folder.cold_start import cold_start
-from lightning_badge.datamodule.folder.find import find_samples
+from lightning_badge.datamodule.folder.find import SampleSource
 from lightning_badge.datamodule.folder.known_labels import (
     as_target,
     class_list,
@@ -19,10 +20,12 @@ from lightning_badge.datamodule.folder.known_labels import (
     read_label_file,
 )
 from lightning_badge.datamodule.folder.samples import FolderDataset, Samples
+from lightning_badge.datamodule.folder.watch import FolderWatch
+from lightning_badge.datamodule.joined import joined_ids
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label
-from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint
+from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint, name_ids
 
 _NAMED = 5
 
@@ -53,6 +56,7 @@ class FolderDataModule(ActiveLearningDataModule):
     Attributes:
         samples: The samples, validation samples included.
         multilabel: As given.
+        watch: Finds samples that arrive in the folder; None if it is not watched.
 
     Raises:
         LabelError: No classes, unknown classes, or no sample left to train on.
@@ -80,7 +84,7 @@ class FolderDataModule(ActiveLearningDataModule):
             sample_id: encode(label, names, multilabel=multilabel)
             for sample_id, label in labels.items()
         }
-        is_simulated = len(encoded) == len(samples.sample_ids)
+        is_simulated = len(encoded) == len(samples)
         held_out: list[SampleId] = []
         reserved: list[SampleId] = []
         if isinstance(validation, Mapping):
@@ -107,9 +111,10 @@ class FolderDataModule(ActiveLearningDataModule):
         ids = [samples.sample_ids[position] for position in train.positions]
         if not ids:
             raise LabelError("expected samples to train on, but all are validation samples")
+        val = part(is_val=True) if held_out else None
         super().__init__(
             train,
-            part(is_val=True) if held_out else None,
+            val,
             initial_labeled=initial_labeled
             if is_simulated
             else {sample_id: encoded[sample_id] for sample_id in ids if sample_id in encoded},
@@ -121,11 +126,63 @@ class FolderDataModule(ActiveLearningDataModule):
         )
         self.samples, self.multilabel = samples, multilabel
         self._known_count = len(encoded)
+        self._folder_train, self._folder_val = train, val
+        self._names = names
+
+    watch: FolderWatch | None = None
 
     @property
     def source(self) -> str:
         """Identifies the data by their kind and path, because their contents may grow."""
         return fingerprint(as_sample_ids([f"{self.samples.kind}: {self.samples.source}"]))
+
+    def arrive(self, found: Samples) -> dict[SampleId, Label]:
+        """Adds samples that arrived to the pool, behind the others.
+
+        The data yield raw samples again, those that were there before too.
+
+        Args:
+            found: New samples of the folder.
+
+        Returns:
+            Labels that came with them and are not held back.
+
+        Raises:
+            LabelError: In a simulation, a label that is missing or of no class.
+        """
+        encoded: dict[SampleId, Any] = {
+            key: encode(label, self._names, multilabel=self.multilabel)
+            for key, label in found.labels.items()
+        }
+        is_simulated = self._known is not None
+        ids = list(found.sample_ids)
+        if is_simulated and (missing := [key for key in ids if key not in encoded]):
+            raise LabelError(
+                f"samples {name_ids(missing)} arrived without a label, but those of all others are "
+                "known, as in a simulation; add the labels, or remove those of the others"
+            )
+        first, samples = len(self.samples), self.samples.with_more(found)
+        unknown = placeholder(self._names, multilabel=self.multilabel)
+        train = FolderDataset(
+            samples.inputs,
+            [*self._folder_train.positions, *range(first, len(samples))],
+            [*self._folder_train.encoded, *(as_target(encoded.get(key, unknown)) for key in ids)],
+        )
+        if self._folder_val is not None:
+            self._folder_val = replace(self._folder_val, inputs=samples.inputs)
+        known = [*self._known, *(encoded[key] for key in ids)] if self._known is not None else None
+        self._grow(train, train, joined_ids(self.sample_ids, ids, len(ids)), known)
+        self.samples, self._folder_train = samples, train
+        self._known_count += len(encoded)
+        self.replace_data(self._folder_parts())
+        if is_simulated:
+            return {}
+        self.label(encoded)
+        return encoded
+
+    def _folder_parts(self) -> dict[str, MapStyle]:
+        parts = {"train": self._folder_train, "val": self._folder_val}
+        return {name: data for name, data in parts.items() if data is not None}
 
     def cold_start(self) -> GradientEmbedding:
         """Returns an embedding of the pool that needs no model."""
@@ -137,10 +194,10 @@ class FolderDataModule(ActiveLearningDataModule):
         Raises:
             LabelError: A sample has no label.
         """
-        if self._known_count < len(self.samples.sample_ids):
+        if self._known_count < len(self.samples):
             raise LabelError(
                 f"a simulation needs the label of every sample, but {self._known_count} of "
-                f"{len(self.samples.sample_ids)} samples have a label; let people label with "
+                f"{len(self.samples)} samples have a label; let people label with "
                 "labelers=files, or pass data.labels=FILE.csv with the columns sample_id and label"
             )
         return super().held_back_labels()
@@ -156,6 +213,8 @@ def folder(
     text_column: str | None = None,
     id_column: str | None = None,
     label_column: str | None = None,
+    watch: bool = False,
+    began_with: Collection[SampleId] | None = None,
     **arguments: Any,
 ) -> FolderDataModule:
     """Builds labeled set and pool from images, texts or a table.
@@ -173,6 +232,9 @@ def folder(
         text_column: Column of the texts; None chooses the column with the longest texts.
         id_column: Column of the sample ids; None takes ``sample_id`` or ``id``, else row numbers.
         label_column: Column of the labels; None takes ``label`` if there is one.
+        watch: Whether samples may arrive while a run goes on.
+        began_with: With ``watch``, the ids of the samples with which the run began; others have
+            arrived since then. None for all.
         **arguments: Further arguments of `FolderDataModule` and `ActiveLearningDataModule`.
 
     Raises:
@@ -182,13 +244,14 @@ def folder(
     root = Path(path)
     label_file = None if labels is None else _resolve(labels, root)
     validation_file = None if validation in ("auto", "none") else _resolve(validation, root)
-    samples = find_samples(
+    source = SampleSource(
         root,
         kind=kind,
         image_size=image_size,
         columns={"text": text_column, "id": id_column, "label": label_column},
         not_data=[file for file in (label_file, validation_file) if file is not None],
     )
+    samples = source.read(began_with if watch else None)
     for note in samples.notes:
         rank_zero_info(f"{path}: {note}")
     if samples.left_out:
@@ -205,7 +268,9 @@ def folder(
     if validation_file is not None:
         held_out = read_label_file(validation_file, samples.sample_ids, samples.left_out)
     samples = replace(samples, source=root.resolve().name)
-    return FolderDataModule(samples, labels=known, validation=held_out, **arguments)
+    made = FolderDataModule(samples, labels=known, validation=held_out, **arguments)
+    made.watch = FolderWatch(source, samples) if watch else None
+    return made
 
 
 def _resolve(labels: str, root: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.fabric.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_badge.datamodule.folder.samples import Inputs, Samples
@@ -31,7 +32,9 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in visible if path.is_file())
 
 
-def read_images(folder: Path, *, image_size: int = 64) -> Samples:
+def read_images(
+    folder: Path, *, image_size: int = 64, files: Sequence[Path] | None = None
+) -> Samples:
     """Reads the images below a folder.
 
     Each image is turned as its EXIF orientation says, converted to RGB, and resized to a square;
@@ -40,6 +43,7 @@ def read_images(folder: Path, *, image_size: int = 64) -> Samples:
     Args:
         folder: The folder.
         image_size: Side length in pixels.
+        files: The files below it to read; None for all.
 
     Returns:
         Samples with uint8 inputs ``[n, 3, image_size, image_size]``. Images that cannot be decoded
@@ -51,7 +55,7 @@ def read_images(folder: Path, *, image_size: int = 64) -> Samples:
     if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 8:
         raise BadgeError(f"image_size: expected 8 or more pixels, got {image_size!r}")
     unreadable: tuple[type[Exception], ...] = (LabelError, *_unreadable())
-    files = image_files(folder)
+    files = image_files(folder) if files is None else files
     if not files:
         raise BadgeError(f"{folder}: expected images ({', '.join(SUFFIXES)}), found none")
     pixel_bytes = 3 * image_size**2
@@ -101,7 +105,10 @@ def decode(path: Path, image_size: int) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True, eq=False)
 class EncodedImages:
-    """Images that are decoded on each access, for folders too large for memory."""
+    """Images that are decoded on each access, for folders too large for memory.
+
+    A gray square stands for an image that vanished, so that it stops no training.
+    """
 
     paths: Sequence[Path]
     image_size: int
@@ -110,8 +117,14 @@ class EncodedImages:
         return len(self.paths)
 
     def __getitem__(self, positions: list[int]) -> Tensor:
-        pixels = [decode(self.paths[position], self.image_size) for position in positions]
-        return torch.from_numpy(np.stack(pixels))
+        return torch.from_numpy(np.stack([self._decode(self.paths[at]) for at in positions]))
+
+    def _decode(self, path: Path) -> npt.NDArray[np.uint8]:
+        try:
+            return decode(path, self.image_size)
+        except _unreadable() as error:
+            rank_zero_warn(f"{path}: {_first_line(error)}; a gray square stands for it")
+            return np.full((3, self.image_size, self.image_size), 128, dtype=np.uint8)
 
 
 def _unreadable() -> tuple[type[Exception], ...]:

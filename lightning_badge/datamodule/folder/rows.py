@@ -1,8 +1,8 @@
 """Rows of a CSV, JSON Lines or Parquet file, as columns."""
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,17 @@ class Rows:
     labels: dict[SampleId, str]
     left_out: dict[str, str]
     notes: list[str]
+
+    def where(self, is_wanted: Callable[[SampleId], bool]) -> "Rows":
+        """Returns the rows whose ids are wanted."""
+        kept = [row for row, sample_id in enumerate(self.sample_ids) if is_wanted(sample_id)]
+        ids = [self.sample_ids[row] for row in kept]
+        return replace(
+            self,
+            columns={name: [values[row] for row in kept] for name, values in self.columns.items()},
+            sample_ids=ids,
+            labels={key: self.labels[key] for key in ids if key in self.labels},
+        )
 
 
 def row_file(path: Path, not_data: Collection[Path] = ()) -> Path:

@@ -1,13 +1,16 @@
 """The samples that a folder holds, as tensors with their ids."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lightning_badge.datamodule.folder.ngrams import PADDING
 from lightning_badge.sample_ids import SampleId
 
 KINDS = ("images", "texts", "tables")
@@ -36,6 +39,8 @@ class Samples:
         source: Name of the folder or file.
         shown: That of each sample, ``[n]``; empty if it is not known.
         columns: Values of each column of a table as its file has them, ``[n]`` each.
+        text_column: Name of the column of the texts.
+        rules: How each column of a table becomes numbers.
     """
 
     kind: str
@@ -48,6 +53,66 @@ class Samples:
     shown_as: str = "path"
     shown: Sequence[str] = ()
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    text_column: str | None = None
+    rules: Mapping[str, Callable[[list[Any]], npt.NDArray[np.float64]]] = field(
+        default_factory=dict
+    )
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def with_more(self, more: "Samples") -> "Samples":
+        """Returns these samples and further ones of the same folder behind them."""
+        return replace(
+            self,
+            sample_ids=[*self.sample_ids, *more.sample_ids],
+            inputs=JoinedInputs.of(self.inputs, more.inputs),
+            left_out={**self.left_out, **more.left_out},
+            labels={**self.labels, **more.labels},
+            shown=[*self.shown, *more.shown],
+            columns={
+                name: [*values, *more.columns.get(name, [None] * len(more))]
+                for name, values in self.columns.items()
+            },
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedInputs:
+    """Inputs of several reads of a folder, one after the other."""
+
+    parts: Sequence[Inputs]
+
+    @classmethod
+    def of(cls, first: Inputs, second: Inputs) -> "JoinedInputs":
+        """Joins two."""
+        return cls([*(first.parts if isinstance(first, JoinedInputs) else [first]), second])
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, positions: list[int]) -> Tensor:
+        ends = np.cumsum([len(part) for part in self.parts])
+        part_of = np.searchsorted(ends, positions, side="right")
+        found: list[tuple[Tensor, Tensor]] = []
+        for number in np.unique(part_of).tolist() or [0]:
+            start = int(ends[number]) - len(self.parts[number])
+            rows = np.flatnonzero(part_of == number)
+            inputs = self.parts[number][[positions[row] - start for row in rows.tolist()]]
+            found.append((torch.from_numpy(rows), inputs))
+        first = found[0][1]
+        if len(found) == 1:
+            return first
+        # Lists of n-grams differ in length; they are padded at the end, as in each part.
+        shape = [
+            len(positions),
+            *map(max, zip(*(part.shape[1:] for _, part in found), strict=True)),
+        ]
+        joined = first.new_full(shape, PADDING)
+        for at, part in found:
+            inside: Any = (at, *map(slice, part.shape[1:]))
+            joined[inside] = part
+        return joined
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
 """Tables: the columns of a file as standardised numbers."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,43 @@ _MOST_VALUES = 20  # of a text column that becomes one column for each value
 _Columns = npt.NDArray[np.float64]
 
 
-def table_of(file: Path, rows: Rows) -> Samples:
+@dataclass(frozen=True)
+class Standardised:
+    """A column of numbers, centered and scaled; a missing number becomes the mean.
+
+    Attributes:
+        largest: Absolute value by which numbers are divided first: squares of large ones overflow.
+        mean: Mean of the divided numbers.
+        spread: Their standard deviation.
+    """
+
+    largest: float
+    mean: float
+    spread: float
+
+    def __call__(self, values: list[Any]) -> _Columns:
+        """Returns values of the column as ``[n, 1]``."""
+        numbers = np.array([_number(value) for value in values])
+        scaled = (numbers / self.largest - self.mean) / self.spread
+        return np.where(np.isfinite(scaled), scaled, 0.0)[:, None]
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """A column of texts, as a 0-1 column for each of its values; all 0 for another value."""
+
+    categories: tuple[str, ...]
+
+    def __call__(self, values: list[Any]) -> _Columns:
+        """Returns values of the column as ``[n, m]``."""
+        one_hot: _Columns = np.array(_texts(values))[:, None] == np.array(self.categories)
+        return one_hot.astype(np.float64)
+
+
+Rules = Mapping[str, Callable[[list[Any]], _Columns]]
+
+
+def table_of(file: Path, rows: Rows, rules: Rules | None = None) -> Samples:
     """Returns the columns of a file as float32 ``[n, columns]``.
 
     Numeric columns are standardised over all rows; a missing number becomes the mean. A text
@@ -26,18 +64,20 @@ def table_of(file: Path, rows: Rows) -> Samples:
     Args:
         file: For messages.
         rows: Rows of the file.
+        rules: Those of the rows that were read before; None finds them in these rows.
 
     Raises:
-        BadgeError: No usable column.
+        BadgeError: No usable column, or one that is missing.
     """
-    made: list[_Columns] = []
-    unused: list[str] = []
-    for name, values in rows.columns.items():
-        columns = _columns_of(values)
-        if columns is None:
-            unused.append(name)
-        else:
-            made.append(columns)
+    if rules is None:
+        found = {name: _rule_of(values) for name, values in rows.columns.items()}
+        rules = {name: rule for name, rule in found.items() if rule is not None}
+    elif missing := sorted(rules.keys() - rows.columns.keys()):
+        raise BadgeError(
+            f"{file}: expected the columns of before, {', '.join(missing)} are missing"
+        )
+    made = [rule(rows.columns[name]) for name, rule in rules.items()]
+    unused = [name for name in rows.columns if name not in rules]
     if not made:
         raise BadgeError(
             f"{file}: expected numeric columns, or text columns of 2 to {_MOST_VALUES} different "
@@ -55,6 +95,7 @@ def table_of(file: Path, rows: Rows) -> Samples:
         shown_as="row",
         shown=_as_texts(rows),
         columns=rows.columns,
+        rules=rules,
     )
 
 
@@ -70,36 +111,31 @@ def _as_texts(rows: Rows) -> list[str]:
     ]
 
 
-def _columns_of(values: list[Any]) -> _Columns | None:
-    """Returns a column of a file as columns of numbers, ``[n, m]``; None if it has no use."""
-    numbers = _as_numbers(values)
-    if numbers is not None:
-        return _standardised(numbers)
-    texts = ["" if value is None else str(value).strip() for value in values]
-    categories = sorted(set(texts))
-    if not 2 <= len(categories) <= _MOST_VALUES:
-        return None
-    one_hot: _Columns = np.array(texts)[:, None] == np.array(categories)
-    return one_hot.astype(np.float64)
-
-
-def _as_numbers(values: list[Any]) -> _Columns | None:
-    """Returns numbers ``[n]``, NaN where there is none; None if a value is not a number."""
+def _rule_of(values: list[Any]) -> Callable[[list[Any]], _Columns] | None:
+    """Returns how a column of a file becomes numbers; None if it has no use."""
     try:
-        numbers = np.array([np.nan if value is None else float(value) for value in values])
+        numbers = np.array([_number(value, strict=True) for value in values])
     except (TypeError, ValueError):
+        categories = sorted(set(_texts(values)))
+        return OneHot(tuple(categories)) if 2 <= len(categories) <= _MOST_VALUES else None
+    known = numbers[np.isfinite(numbers)]
+    if not len(known):
         return None
-    numbers[~np.isfinite(numbers)] = np.nan
-    return numbers
+    largest = max(float(np.abs(known).max()), float(np.finfo(np.float64).tiny))
+    mean, spread = float((known / largest).mean()), float((known / largest).std())
+    return None if spread < 1e-12 else Standardised(largest, mean, spread)
 
 
-def _standardised(numbers: _Columns) -> _Columns | None:
-    is_known = ~np.isnan(numbers)
-    if not is_known.any():
-        return None
-    # Divided by the largest first: the square of a large number overflows.
-    scaled = numbers / max(np.abs(numbers[is_known]).max(), np.finfo(np.float64).tiny)
-    mean, spread = scaled[is_known].mean(), scaled[is_known].std()
-    if spread < 1e-12:
-        return None
-    return np.where(is_known, (scaled - mean) / spread, 0.0)[:, None]
+def _number(value: Any, *, strict: bool = False) -> float:
+    """Returns a value as a number, NaN if it is missing or, unless ``strict``, no number."""
+    try:
+        number = np.nan if value is None else float(value)
+    except (TypeError, ValueError):
+        if strict:
+            raise
+        return np.nan
+    return number if np.isfinite(number) else np.nan
+
+
+def _texts(values: list[Any]) -> list[str]:
+    return ["" if value is None else str(value).strip() for value in values]

@@ -52,8 +52,12 @@ def texts_of(file: Path, rows: Rows, column: str | None = None) -> Samples:
     kept = set(ids)
     labels = {sample_id: label for sample_id, label in rows.labels.items() if sample_id in kept}
     notes = [f"texts are in column {name!r}", *rows.notes]
-    inputs = hashed_ngrams(texts)
-    return Samples("texts", ids, inputs, left_out, notes, labels, shown_as="text", shown=texts)
+    return Samples(
+        *("texts", ids, hashed_ngrams(texts), left_out, notes, labels),
+        shown_as="text",
+        shown=texts,
+        text_column=name,
+    )
 
 
 def _mean_length(values: list[Any]) -> float:
