@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -194,9 +196,10 @@ class GradientEmbedding:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
-    def take(self, rows: slice) -> GradientEmbedding:
-        """Returns a slice of these rows; of a shard, without the rows of other processes."""
-        tensors: dict[str, Any] = {k: v[rows] for k, v in self._tensors().items()}
+    def take(self, rows: slice | npt.NDArray[np.int64]) -> GradientEmbedding:
+        """Returns some of these rows; of a shard, without the rows of other processes."""
+        index = rows if isinstance(rows, slice) else torch.from_numpy(rows)
+        tensors: dict[str, Any] = {k: v[index] for k, v in self._tensors().items()}
         return dataclasses.replace(self, sample_ids=self.sample_ids[rows], shard=None, **tensors)
 
     def added(self, first: int) -> GradientEmbedding:

@@ -26,7 +26,8 @@ ROWS = (
         "review_file",
     ),
     "viz",
-    *("ordering", "embedding_files", "parquet_folder", "shard_folder", "shard_file"),
+    *("ordering", "embedding_files", "embedding_folder", "parquet_folder", "shard_folder"),
+    "shard_file",
     *("embedding_blocks", "embedding_columns"),
     *(
         "pool_memory",
@@ -52,6 +53,7 @@ ROWS = (
 # The rows that may import a third-party package. A package that is not listed is not restricted.
 COMPUTING = {
     *("callback", "capture", "datamodule", "embedding", "embedding_blocks", "embedding_columns"),
+    "embedding_folder",
     *("kernels", "metrics", "module_digest", "ordering", "parquet_folder", "peers"),
     *("embedding_checks", "pool_memory", "shard", "shard_file", "shard_folder"),
 }

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.datamodule.encoded import raw_samples, use_features
+from lightning_badge.datamodule.encoded import FolderRaw, raw_samples, use_features
 from lightning_badge.encoders import (
     FEATURES,
     Encoder,
@@ -97,6 +97,14 @@ def embed_data(
     with FeatureStore(run_path / FEATURES) as store:
         embed_new(store, chosen.encoder, chosen.samples, progress=progress)
         use_features(datamodule, *store.read(chosen.samples.keys))
+
+
+def with_samples_of(chosen: Chosen, datamodule: ActiveLearningDataModule) -> Chosen:
+    """Returns an encoder with all samples of the data, those that arrived too."""
+    if not isinstance(chosen.samples, FolderRaw):
+        return chosen
+    samples = raw_samples(datamodule, as_tensors=chosen.samples.as_tensors)
+    return replace(chosen, samples=samples)
 
 
 def sketch_features(chosen: Chosen, datamodule: ActiveLearningDataModule) -> None:

@@ -23,10 +23,17 @@ from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
 from lightning_badge.app.fine_tune import check_fine_tune, fine_tune_if_ended
-from lightning_badge.app.frozen_encoder import choose_encoder, embed_data, read_features
+from lightning_badge.app.frozen_encoder import (
+    Chosen,
+    choose_encoder,
+    embed_data,
+    read_features,
+    with_samples_of,
+)
 from lightning_badge.app.handover.export_run import export_if_ended
 from lightning_badge.app.prices import commit_prices
 from lightning_badge.app.processes import quiet_unless_first, start_workers
+from lightning_badge.app.run_samples import load_data, make_arrivals
 from lightning_badge.app.supervise.child_side import is_supervised
 from lightning_badge.app.supervise.plan import PAGE
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
@@ -47,7 +54,7 @@ from lightning_badge.store.run_directory import RunDirectory
 CONFIGS = "pkg://lightning_badge.configs"
 IDENTITY = ("seed", "initial_labels", "cold_start", "model", "strategy", "budget")
 # The location of the data and the way to load them may change; a fingerprint identifies the data.
-NOT_IDENTITY = {"path", "num_workers"}
+NOT_IDENTITY = {"path", "num_workers", "watch"}
 # How a query is written, or a page is served, may change.
 NOT_IDENTITY_OF_LABELERS = {
     *("rows", "export", "fields"),
@@ -76,7 +83,7 @@ def _main(config: DictConfig) -> float:
     """Runs the loop and returns the metric of its last round."""
     quiet_unless_first()
     _check_page(config)
-    datamodule = instantiate(config.data)
+    datamodule = load_data(config.data, None if config.fresh else config.run_dir)
     check_consensus(config.consensus)
     chosen = choose_encoder(config, datamodule)
     check_fine_tune(config, chosen)
@@ -86,14 +93,26 @@ def _main(config: DictConfig) -> float:
     budget = make_budget(budget_config)
     check_coverage(config, budget)
     fill_in(config, datamodule, width=chosen.encoder.width if chosen else None)
+    run_path = Path(config.run_dir).expanduser().resolve()
+    arrivals = make_arrivals(
+        config,
+        datamodule,
+        encoder=chosen and chosen.encoder,
+        after=partial(_embed_all, config, chosen, datamodule, run_path),
+    )
     make_model = partial(_make_model, config, datamodule)
     make_round_trainer = partial(_make_trainer, config)
     # A model or trainer that cannot be built fails here, before the configuration is stored.
     _, trainer = make_model(), make_round_trainer(0, Path(config.run_dir))
+    if trainer.world_size > 1 and arrivals.can_arrive:
+        raise LabelError(
+            f"data.watch=true: expected one process, got a trainer of {trainer.world_size}; "
+            "leave it out, and samples that arrive join when the run is started again"
+        )
     workers = _start_workers(trainer)
     if not workers.is_first:
         return _train_along(config, datamodule, make_model, make_round_trainer, workers)
-    labelers = instantiate(config.labelers)(datamodule, Path(config.run_dir).expanduser().resolve())
+    labelers = instantiate(config.labelers)(datamodule, run_path)
     identity = _identify(config, datamodule, labelers)
     with RunDirectory(config.run_dir) as run_directory:
         if config.fresh:
@@ -109,8 +128,7 @@ def _main(config: DictConfig) -> float:
             with store.leases.transaction():
                 commit_prices(store, budget, kept)
             store.set_consensus(config.consensus)
-            if chosen is not None:
-                embed_data(chosen, datamodule, run_directory.path, progress=config.progress)
+            _embed_all(config, chosen, datamodule, run_directory.path)
             metric = ActiveLearningLoop(
                 make_model,
                 make_round_trainer,
@@ -122,15 +140,29 @@ def _main(config: DictConfig) -> float:
                 workers=workers,
                 make_budget=make_budget,
                 priorities=kept["priorities"],
+                arrivals=arrivals,
                 **{key: config[key] for key in LOOP_KEYS},
             ).run()
             workers.end()
             if config.fine_tune and chosen is not None:
-                fine_tune_if_ended(config, datamodule, chosen, run_directory)
+                now = with_samples_of(chosen, datamodule)
+                fine_tune_if_ended(config, datamodule, now, run_directory)
     is_wanted = isinstance(datamodule, FolderDataModule) if config.export is None else config.export
     if is_wanted and (exported := export_if_ended(run_directory.path)):
         print(f"labels, model, predictions and report: {exported.path}", file=sys.stderr)
     return metric
+
+
+def _embed_all(
+    config: DictConfig,
+    chosen: Chosen | None,
+    datamodule: ActiveLearningDataModule,
+    run_path: Path,
+) -> None:
+    """Embeds the samples that have no features yet, if the run has an encoder."""
+    if chosen is not None:
+        now = with_samples_of(chosen, datamodule)
+        embed_data(now, datamodule, run_path, progress=config.progress)
 
 
 def _start_workers(trainer: Trainer) -> Workers:

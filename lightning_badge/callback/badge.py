@@ -27,6 +27,7 @@ from lightning_badge.callback.trainer_checks import (
 )
 from lightning_badge.callback.weight_averaging import prepare_for_averages
 from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.embedding_folder import EMBEDDING, write_embedding_folder
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import LOSSES
 from lightning_badge.kernels.registry import check_backend
@@ -89,6 +90,9 @@ class BadgeCallback(Callback):
         strategy_args: The strategy's own arguments, such as ``{"depth": 40}`` of ``batchbald``.
         keep_embedding: Whether to keep ``embedding`` on the model's device until the next ordering.
             It is as large as the activations and logits of the whole pool.
+        write_embedding: Whether to write the pool's embedding into the folder ``embedding`` beside
+            the ordering, with which samples that arrive later can be ranked. It is as large as
+            the activations and logits of the whole pool.
         nearest_labeled: With 1 or more, also writes ``review.parquet`` beside the ordering: the
             model's prediction for each sample of the pool and of the datamodule's
             ``labeled_dataloader()``, and this many nearest labeled samples of each sample of the
@@ -135,6 +139,7 @@ class BadgeCallback(Callback):
         strategy_args: dict[str, Any] | None = None,
         keep_embedding: bool = False,
         nearest_labeled: int = 0,
+        write_embedding: bool = False,
     ) -> None:
         join_namespaces(BadgeCallback, "Callback")
         super().__init__()
@@ -169,6 +174,7 @@ class BadgeCallback(Callback):
         self.log_pictures = log_pictures
         self.keep_embedding = keep_embedding
         self.nearest_labeled = nearest_labeled
+        self.write_embedding = write_embedding
         self.ordering: Ordering | None = None
         self.embedding: GradientEmbedding | None = None
         self.last_ordering_path: Path | None = None
@@ -286,7 +292,8 @@ class BadgeCallback(Callback):
         self.n_orderings += 1
         if not is_trial(trainer):
             path = self.ordering_path(trainer)  # on all processes: Lightning broadcasts it
-            write = partial(_write, self.ordering, ordered.review, path)
+            embedding = ordered.embedding if self.write_embedding else None
+            write = partial(_write, self.ordering, ordered.review, embedding, path)
             trainer_peers(trainer).agree(write if trainer.is_global_zero else lambda: None)
             self.last_ordering_path = path
         announce_ordering(trainer, self.ordering, self.last_ordering_path, ordered.seconds)
@@ -300,9 +307,13 @@ class BadgeCallback(Callback):
         return (folder if self.dirpath is None else Path(self.dirpath)) / self.filename
 
 
-def _write(ordering: Ordering, review: Review | None, path: Path) -> None:
+def _write(
+    ordering: Ordering, review: Review | None, embedding: GradientEmbedding | None, path: Path
+) -> None:
     if review is not None:
         write_review(review, path.with_name(NAME))
+    if embedding is not None:
+        write_embedding_folder(embedding, path.with_name(EMBEDDING))
     write_ordering(ordering, path)
 
 

@@ -40,6 +40,7 @@ from lightning_badge.sample_ids import (
     SampleIds,
     as_sample_ids,
     fingerprint,
+    is_in,
 )
 
 
@@ -53,9 +54,8 @@ class ActiveLearningDataModule(LightningDataModule):
     normalization refuses, is joined to the batch before it.
 
     Labels live here and never in checkpoints: ``trainer.validate(ckpt_path=...)`` would roll them
-    back. To keep them by hand, save `labels_dict` and pass it as ``initial_labeled``. A running
-    ``fit`` sees new labels from its next epoch on under
-    ``Trainer(reload_dataloaders_every_n_epochs=1)``, and not at all otherwise.
+    back. To keep them, save `labels_dict` and pass it as ``initial_labeled``. A running ``fit``
+    sees new labels only under ``Trainer(reload_dataloaders_every_n_epochs=1)``.
 
     Args:
         train: Labeled set and pool together.
@@ -213,9 +213,7 @@ class ActiveLearningDataModule(LightningDataModule):
         labels: Iterable[Any] | None = None,
         evaluation_view: MapStyle | None = None,
     ) -> None:
-        """Adds samples that arrived to the pool, behind the others: all of them or none.
-
-        Call it between two trainings, or two calls of ``trainer.validate``.
+        """Adds samples to the pool between two trainings, behind the others: all or none.
 
         Args:
             data: The samples, as ``train`` has them.
@@ -230,8 +228,7 @@ class ActiveLearningDataModule(LightningDataModule):
         check_length("evaluation_view", view, n, "added samples")
         ids = joined_ids(self.sample_ids, sample_ids, n)
         known = joined_labels(self._known, data, labels)
-        train, seen = joined(self._train, data), joined(self._evaluation_view, view)
-        self._grow(train, seen, ids, known)
+        self._grow(joined(self._train, data), joined(self._evaluation_view, view), ids, known)
 
     def _grow(
         self, train: MapStyle, view: MapStyle, ids: SampleIds, known: list[Label] | None
@@ -366,6 +363,10 @@ class ActiveLearningDataModule(LightningDataModule):
     def labeled_dataloader(self) -> DataLoader[PoolBatch]:
         """Returns the labeled set as `PoolBatch`, in the order of `labeled_ids`."""
         return self._with_ids(self._sets.is_training)
+
+    def loader_of(self, ids: Iterable[SampleId]) -> DataLoader[PoolBatch]:
+        """Returns samples as `PoolBatch`, in the order of the data."""
+        return self._with_ids(is_in(self.sample_ids, as_sample_ids(ids)))
 
     def evaluation_items(self) -> WithSampleIds:
         """Returns all samples with their ids, in their order, as pool and labeled batches do."""

@@ -52,10 +52,14 @@ class Labelers(Protocol):
 
 @runtime_checkable
 class PreparedLabelers(Labelers, Protocol):
-    """Labelers who need to know the run before its first round."""
+    """Labelers who need to know the run and its data.
+
+    If they hand out samples outside the run, in a file or to another program, an attribute
+    ``exported`` has the ids of these: their ranks do not change when samples arrive.
+    """
 
     def prepare(self, *, overlap: int, accept_changes: bool) -> None:
-        """Is called at each start of a run, while the data hold the initial labels.
+        """Is called at each start of a run, before its first round, and when samples arrived.
 
         Args:
             overlap: Number of annotators that answer each sample.

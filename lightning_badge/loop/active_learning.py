@@ -5,41 +5,41 @@ round's Trainer writes into the round's folder during validation.
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.exceptions import LabelError
-from lightning_badge.labelers.base import Labelers, PreparedLabelers, SimulatedLabelers
-from lightning_badge.labels import Label, Skip, Undo
+from lightning_badge.labelers.base import Labelers, PreparedLabelers
 from lightning_badge.loop.answer_check import AnswerCheck
+from lightning_badge.loop.arrivals import Arrivals
 from lightning_badge.loop.budget import Budget
 from lightning_badge.loop.budget.base import Past
 from lightning_badge.loop.cold_start import ColdStart, check_cold_start, order_cold
+from lightning_badge.loop.cuts import Cuts
+from lightning_badge.loop.editions import Editions
+from lightning_badge.loop.growth import Growth
 from lightning_badge.loop.labeled_set import LabeledSet
-from lightning_badge.loop.learning_curve import LearningCurve
-from lightning_badge.loop.limits import Limits
+from lightning_badge.loop.learning_curve import LearningCurve, answers_before
+from lightning_badge.loop.limits import Limits, check_data
 from lightning_badge.loop.meanwhile import allowance_meanwhile
 from lightning_badge.loop.origin import read_origin
 from lightning_badge.loop.planned_rules import PlannedRules
-from lightning_badge.loop.query import ask, commit_late_answers
+from lightning_badge.loop.query import ask, commit_late_answers, works_during_training
 from lightning_badge.loop.round_report import RoundReport, RoundTable, finished_reports
 from lightning_badge.loop.run_budget import Asked, Began, RunBudget, clock_of
-from lightning_badge.loop.train_round import train_round
+from lightning_badge.loop.train_round import train_round, warn_without_validation
 from lightning_badge.loop.workers import Workers
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
 from lightning_badge.peers import Peers
 from lightning_badge.store.allowance import end
 from lightning_badge.store.class_list import ClassList
-from lightning_badge.store.label_store import Cut, LabelStore
+from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
 from lightning_badge.store.run_directory import RunDirectory
 
@@ -105,6 +105,7 @@ class ActiveLearningLoop:
         clock: Returns the time in seconds since 1970; None for that of the labelers, if they are
             simulated on a virtual clock, or else the real time.
         priorities: Rules that take effect when a round begins; see `PlannedRules`.
+        arrivals: Where samples arrive during the run; None if none can.
 
     Raises:
         LabelError: The pool is empty at the start.
@@ -136,18 +137,10 @@ class ActiveLearningLoop:
         make_budget: Callable[[Mapping[str, Any]], Budget] | None = None,
         clock: Callable[[], float] | None = None,
         priorities: Sequence[Mapping[str, Any]] = (),
+        arrivals: Arrivals | None = None,
     ) -> None:
         self.limits = Limits(max_rounds, total_labels, target_metric)
-        if target_metric is not None and not datamodule.plans_validation:
-            raise MisconfigurationException(
-                f"target_metric={target_metric}: the datamodule has no validation data to measure "
-                "it on; pass val= to the datamodule, or leave target_metric out"
-            )
-        if not len(datamodule.pool_ids):
-            raise LabelError(
-                f"the pool is empty at the start: all {len(datamodule.labeled_ids)} samples are "
-                "labeled; begin with fewer initial labels"
-            )
+        check_data(self.limits, datamodule)
         self.make_model = make_model
         self.make_trainer = make_trainer
         self.datamodule = datamodule
@@ -173,9 +166,16 @@ class ActiveLearningLoop:
             accept_changes=accept_changes,
             multilabel=getattr(datamodule, "multilabel", False),
         )
+        self._cuts = Cuts(store, datamodule, self._labeled_set, self._classes)
         store.accept_only(AnswerCheck(datamodule, self._labeled_set, self._classes))
         self._table = RoundTable(console or Console(), metric)
         self._curve = LearningCurve(run_directory, metric, target=target_metric)
+        self._arrivals = arrivals or Arrivals()
+        self._arrivals.begin(datamodule, store, self._labeled_set)
+        editions = Editions(datamodule, make_model, run_directory, seed=seed)
+        self._growth = Growth(
+            self._arrivals, editions, run_directory, store, labelers, self._prepare_labelers
+        )
 
     def run(self) -> float:
         """Runs rounds until one asks for no labels.
@@ -189,13 +189,10 @@ class ActiveLearningLoop:
         """
         self._table.begin(self.run_directory.path)
         if not self.datamodule.plans_validation:
-            _log.warning(
-                "no validation data: each round orders by the weights with which its training "
-                "ends, not by the best ones; %s is nan, and no learning curve is written",
-                self.metric,
-            )
-        if isinstance(self.labelers, PreparedLabelers):
-            self.labelers.prepare(overlap=self.overlap, accept_changes=self._classes.accept_changes)
+            warn_without_validation(self.metric)
+        if (cut := self.store.newest_cut()) is not None:
+            self._growth.restore(cut.round, cut)
+        self._prepare_labelers()
         finished = self._finished_rounds()
         for report in finished:
             # The orderings of finished rounds are read only to report damaged files.
@@ -215,6 +212,11 @@ class ActiveLearningLoop:
         self._table.end(reason, to_do=report.to_do)
         return report.value(self.metric)
 
+    def _prepare_labelers(self) -> None:
+        if isinstance(labelers := self.labelers, PreparedLabelers):
+            with self._labeled_set.initial():
+                labelers.prepare(overlap=self.overlap, accept_changes=self._classes.accept_changes)
+
     def run_round(self, round: int) -> RoundReport:
         """Runs one round, or the remaining steps of an interrupted one.
 
@@ -227,6 +229,8 @@ class ActiveLearningLoop:
             LabelError: An answer that the data cannot use.
         """
         report = self._trained(round) or self._train(round)
+        if not report.pool and self._growth.before_training(round + 1):
+            return self._finish(report, 0)
         self._take_late_answers(report)
         ordering = self._read_ordering(report)
         self._write_curve(report)
@@ -234,31 +238,19 @@ class ActiveLearningLoop:
         self._plan.commit_terms(past)
         if reason := self._end(report) or self._plan.reached(past):
             return replace(report, end=reason, remains=self._plan.remains())
-        began = Began(report.round, report.labeled, report.pool, ordering)
+        pool = len(self.datamodule.pool_ids)
+        began = Began(report.round, report.labeled, pool, ordering)
         if not self._plan.size(began):
             return replace(report, end="the budget asks for no more labels")
         return self._ask(report, ordering, began, past)
 
     def _write_curve(self, report: RoundReport) -> None:
-        answers: dict[int, list[Label | Skip | Undo]] = defaultdict(list)
-        cut = self._cut_of(report)
-        up_to = None if cut is None else cut.last_answer_id
-        for answer in self.store.in_force(up_to=up_to).values():
-            # The answers of an interrupted round are shown once it is finished.
-            if answer.round < report.round:
-                answers[answer.round].append(answer.label)
         if self.datamodule.plans_validation:
             self._curve.write([*self._finished_rounds(), report])
         if class_names := self.datamodule.class_names:
-            self._curve.write_queries(answers, class_names)
-
-    def _cut_of(self, report: RoundReport) -> Cut | None:
-        return self.store.cut_of(report.round, report.attempt)
-
-    def _apply(self, up_to: int) -> None:
-        """Sets the datamodule to the initial labels, and answers and classes up to an answer."""
-        self.datamodule.class_names = self._classes.names(up_to=up_to)
-        self._labeled_set.apply(self.store.in_force(up_to=up_to).values())
+            cut = self._cuts.of(report)
+            answers = self.store.in_force(up_to=None if cut is None else cut.last_answer_id)
+            self._curve.write_queries(answers_before(report.round, answers.values()), class_names)
 
     def _trained(self, round: int) -> RoundReport | None:
         """Returns the report of training by an earlier process; None if it is incomplete."""
@@ -266,16 +258,18 @@ class ActiveLearningLoop:
         if not path.exists():
             return None
         report = RoundReport.of_file(path)
-        cut = self._cut_of(report)
+        cut = self._cuts.of(report)
         if cut is None:
             return None
-        self._apply(cut.last_answer_id)
+        self._growth.restore(round, cut)
+        self._cuts.apply(cut.last_answer_id)
         is_ordered = self.run_directory.ordering_path(round).exists()
         return report if is_ordered or not len(self.datamodule.pool_ids) else None
 
     def _train(self, round: int) -> RoundReport:
         directory = self.run_directory.clear_round(round)
-        cut = self._cut(round)
+        self._growth.before_training(round)
+        cut = self._cuts.make(round, self._allowed_meanwhile)
         if isinstance(self.datamodule, ColdStart) and not len(self.datamodule.labeled_ids):
             report = order_cold(
                 round,
@@ -301,19 +295,10 @@ class ActiveLearningLoop:
         self.run_directory.write_metrics(round, {"round": round, **report.facts()})
         return report
 
-    def _cut(self, round: int) -> Cut:
-        """Commits the cut of a round, with what labelers may do while it is trained."""
-        last = self.store.last_answer_id()
-        self._apply(last)
-        cut = self.store.cut(round, up_to=last, allowed=self._allowed_meanwhile(round, last))
-        if cut.last_answer_id != last:  # its ordering was published
-            self._apply(cut.last_answer_id)
-        return cut
-
     def _allowed_meanwhile(self, round: int, last: int) -> tuple[int, int | None] | None:
         """Returns round and labels of the allowance for the training of a round on ``last``."""
         finished = self._finished_rounds()
-        before = self._cut_of(finished[round - 1]) if round else None
+        before = self._cuts.of(finished[round - 1]) if round else None
         return allowance_meanwhile(
             self._plan,
             self.limits,
@@ -335,7 +320,8 @@ class ActiveLearningLoop:
         """Returns the round's ordering; an empty one if the pool is empty."""
         path = self.run_directory.ordering_path(report.round)
         checkpoint = path.with_name("best.ckpt") if self.datamodule.has_validation else None
-        return read_origin(path, report.round, self.datamodule.pool_ids, checkpoint)
+        pool, present = self.datamodule.pool_ids, self._arrivals.present
+        return read_origin(path, report.round, pool, checkpoint, present=present)
 
     def _end(self, report: RoundReport) -> str | None:
         if not report.pool:
@@ -350,10 +336,21 @@ class ActiveLearningLoop:
         """Asks for labels and finishes the round, unless its query is not complete."""
         self._rules.begin(report.round)
         query = self._query(report, ordering)
-        plan = Asked(self._plan, query, began, past)
-        received, is_complete = ask(
-            query, self.labelers, *plan.now(), began=began.arguments(), changed=plan.now
-        )
+        while True:
+            plan = Asked(self._plan, query, began, past)
+            received, is_complete = ask(
+                query,
+                self.labelers,
+                *plan.now(),
+                began=began.arguments(),
+                changed=plan.now,
+                is_changed=self._growth.is_due,
+            )
+            if is_complete or not self._growth.is_due():
+                break
+            if (ordering := self._growth.edition(query) or ordering) is not query.ordering:
+                query = self._query(report, ordering)
+                began = replace(began, pool=len(self.datamodule.pool_ids), ordering=ordering)
         report = replace(report, remains=query.remains())
         if not is_complete and (to_do := self.labelers.to_do()):
             return replace(report, end="waiting for labels", to_do=to_do)
@@ -367,12 +364,14 @@ class ActiveLearningLoop:
                 "samples; order more of the pool (callbacks.badge.k)",
                 *(report.round, received.labels, size, len(ordering), report.pool),
             )
-        size = size if is_sized else received.new_labels
+        return self._finish(report, size if is_sized else received.new_labels)
+
+    def _finish(self, report: RoundReport, size: int) -> RoundReport:
         self.store.finish_round(report.round, query_size=size, **report.facts())
         return replace(report, query_size=size)
 
     def _query(self, report: RoundReport, ordering: Ordering) -> Query:
-        cut = self._cut_of(report)
+        cut = self._cuts.of(report)
         assert cut is not None, "training committed it"
         return Query(
             self.store,
@@ -387,14 +386,10 @@ class ActiveLearningLoop:
 
     def _take_late_answers(self, report: RoundReport) -> None:
         """Commits the answers to the query before that came during the training of a round."""
-        labelers = self.labelers
-        if not (isinstance(labelers, SimulatedLabelers) and labelers.works_during_training):
-            return
         path = self.run_directory.ordering_path(report.round - 1)
-        cut = self._cut_of(report)
-        if report.round and cut is not None and path.exists():
+        if works_during_training(self.labelers) and report.round and path.exists():
             before = self._query(self._finished_rounds()[report.round - 1], read_ordering(path))
-            commit_late_answers(before, labelers, after=cut.last_answer_id)
+            commit_late_answers(before, self.labelers, after=self._cuts.of(report))
 
     def _finished_rounds(self) -> list[RoundReport]:
         return finished_reports(self.store)

@@ -25,7 +25,8 @@ class AnswerCheck:
         labeled_set: LabeledSet,
         classes: ClassList,
     ) -> None:
-        self._known = frozenset(datamodule.sample_ids.tolist())
+        self._datamodule = datamodule
+        self._known: frozenset[SampleId] = frozenset()
         self._classes = classes
         self._count = 0
         self._labeled_set = labeled_set
@@ -33,7 +34,7 @@ class AnswerCheck:
 
     def __call__(self, sample_id: SampleId, label: Label | Skip) -> str | None:
         """Returns the reason; None if the answer can be used."""
-        if sample_id not in self._known:
+        if sample_id not in self._known and not self._is_known(sample_id):
             return f"sample {sample_id!r} is not in the training data"
         if label is SKIP:
             return None
@@ -46,6 +47,11 @@ class AnswerCheck:
             self._reasons[text] = self._reason(sample_id, label)
         reason = self._reasons[text]
         return reason and f"sample {sample_id!r}: {reason}"
+
+    def _is_known(self, sample_id: SampleId) -> bool:
+        if len(self._known) != len(self._datamodule.sample_ids):  # samples may arrive
+            self._known = frozenset(self._datamodule.sample_ids.tolist())
+        return sample_id in self._known
 
     def _is_class(self, label: int) -> bool:
         if not 0 <= label < self._count:  # answers may have added classes

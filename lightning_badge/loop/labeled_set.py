@@ -1,11 +1,12 @@
 """The labeled set and the pool of a datamodule as a function of the answers."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
-from lightning_badge.labels import SKIP
+from lightning_badge.labels import SKIP, Label
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer
 
@@ -35,6 +36,24 @@ class LabeledSet:
         self._datamodule.unlabel(given)
         self._datamodule.label({key: label for key, label in given.items() if label is not SKIP})
         self._datamodule.discard([key for key, label in given.items() if label is SKIP])
+
+    def know(self, labels: Mapping[SampleId, Label]) -> None:
+        """Adds labels of samples that arrived to those that the data hold."""
+        if not labels:
+            return
+        with self.initial():
+            self._datamodule.label(labels)
+            self._initial = self._datamodule.labeled_state()
+
+    @contextmanager
+    def initial(self) -> Iterator[None]:
+        """Gives the data the labels that they began with, and then those of now again."""
+        now = self._datamodule.labeled_state()
+        self._datamodule.restore(self._initial)
+        try:
+            yield
+        finally:
+            self._datamodule.restore(now)
 
     def try_label(self, sample_id: SampleId, label: Any) -> None:
         """Labels a sample of a copy of the datamodule.

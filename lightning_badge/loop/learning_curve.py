@@ -5,7 +5,8 @@ import io
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from torchmetrics import Metric
 
@@ -14,6 +15,7 @@ from lightning_badge.labels import Label, Skip, Undo
 from lightning_badge.loop.query_composition import query_composition_csv, query_compositions
 from lightning_badge.loop.round_report import RoundReport
 from lightning_badge.metrics import AreaUnderLearningCurve, LabelsToReach
+from lightning_badge.store.answer import Answer
 from lightning_badge.store.run_directory import RunDirectory
 from lightning_badge.viz.learning_curve import draw_learning_curve
 
@@ -119,3 +121,15 @@ def learning_curve_csv(
         shown = ("" if math.isnan(value) else f"{value:.6g}" for value in values)
         table.writerow([report.round, report.labeled, *shown])
     return text.getvalue()
+
+
+def answers_before(round: int, in_force: Iterable[Answer]) -> dict[int, list[Label | Skip | Undo]]:
+    """Returns the answers of each round before one.
+
+    Those of an interrupted round are shown once it is finished.
+    """
+    answers: dict[int, list[Label | Skip | Undo]] = defaultdict(list)
+    for answer in in_force:
+        if answer.round < round:
+            answers[answer.round].append(answer.label)
+    return answers

@@ -5,6 +5,9 @@ from numbers import Real
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.exceptions import LabelError
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -51,6 +54,25 @@ class Limits:
     def remaining_labels(self, labeled: int, pool: int) -> int:
         """Returns how many labels may still be asked for."""
         return pool if self.total_labels is None else min(pool, self.total_labels - labeled)
+
+
+def check_data(limits: Limits, datamodule: ActiveLearningDataModule) -> None:
+    """Checks that a run can begin.
+
+    Raises:
+        LabelError: The pool is empty at the start.
+        MisconfigurationException: A target metric without validation data.
+    """
+    if limits.target_metric is not None and not datamodule.plans_validation:
+        raise MisconfigurationException(
+            f"target_metric={limits.target_metric}: the datamodule has no validation data to "
+            "measure it on; pass val= to the datamodule, or leave target_metric out"
+        )
+    if not len(datamodule.pool_ids):
+        raise LabelError(
+            f"the pool is empty at the start: all {len(datamodule.labeled_ids)} samples are "
+            "labeled; begin with fewer initial labels"
+        )
 
 
 def _check(name: str, value: object, kind: type, expected: str) -> None:

@@ -1,5 +1,6 @@
 """Checks that an ordering file belongs to the round whose folder contains it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -53,7 +54,14 @@ def _tail(path: Path) -> str:
     return "/".join(path.parts[-3:])
 
 
-def read_origin(path: Path, round: int, pool: SampleIds, checkpoint: Path | None) -> Ordering:
+def read_origin(
+    path: Path,
+    round: int,
+    pool: SampleIds,
+    checkpoint: Path | None,
+    *,
+    present: Callable[[Ordering], Ordering] = lambda ordering: ordering,
+) -> Ordering:
     """Returns the ordering of a round, checked by `check_origin`; an empty one of an empty pool.
 
     Args:
@@ -61,6 +69,7 @@ def read_origin(path: Path, round: int, pool: SampleIds, checkpoint: Path | None
         round: The round.
         pool: The ids of the pool.
         checkpoint: As in `check_origin`.
+        present: Leaves out what is not asked for, before the check.
 
     Raises:
         MisconfigurationException: There is no file.
@@ -73,6 +82,6 @@ def read_origin(path: Path, round: int, pool: SampleIds, checkpoint: Path | None
             f"expected {path} after training, got no file (fast_dev_run writes none); "
             "make_trainer(round, directory) needs BadgeCallback(dirpath=directory, round=round)"
         )
-    ordering = read_ordering(path)
+    ordering = present(read_ordering(path))
     check_origin(ordering, path, round, pool, checkpoint)
     return ordering

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_badge.labelers.base import Labelers, SimulatedLabelers
 from lightning_badge.loop.budget import Budget
+from lightning_badge.store.label_store import Cut
 from lightning_badge.store.next_sample import Progress, Query
 
 
@@ -18,6 +19,7 @@ def ask(
     *,
     began: Mapping[str, Any] | None = None,
     changed: Callable[[], tuple[Budget, int]] | None = None,
+    is_changed: Callable[[], bool] = lambda: False,
 ) -> tuple[Progress, bool]:
     """Publishes a query and commits the answers to it.
 
@@ -32,10 +34,11 @@ def ask(
         query_size: Number of labels that completes the query in any case.
         began: The arguments with which the budget was asked for that number.
         changed: Returns the budget and the number in force now; None if they cannot change.
+        is_changed: Whether another ordering takes the place of this one.
 
     Returns:
         What the query has received, and whether it is complete. It is not if labelers stopped
-        answering.
+        answering, or the ordering is changed.
 
     Raises:
         LabelError: The store refuses an answer.
@@ -59,10 +62,17 @@ def ask(
             progress, is_done = look()
             if is_done:
                 return progress, True
+            if is_changed():
+                return progress, False
     return look()
 
 
-def commit_late_answers(query: Query, labelers: SimulatedLabelers, *, after: int) -> None:
+def works_during_training(labelers: Labelers) -> bool:
+    """Returns whether labelers are simulated ones who go on while a model is trained."""
+    return isinstance(labelers, SimulatedLabelers) and labelers.works_during_training
+
+
+def commit_late_answers(query: Query, labelers: Labelers, *, after: Cut | None) -> None:
     """Commits what simulated labelers answered while the next model was trained.
 
     It is called after the training, so that a training that is interrupted and repeated has the
@@ -71,9 +81,11 @@ def commit_late_answers(query: Query, labelers: SimulatedLabelers, *, after: int
     Args:
         query: The query before the training.
         labelers: Who answers.
-        after: The last answer that the model was trained on.
+        after: The cut of that training; None if there is none.
     """
-    answers: Any = labelers.late_answers(query, after=after)
+    if after is None or not isinstance(labelers, SimulatedLabelers):
+        return
+    answers: Any = labelers.late_answers(query, after=after.last_answer_id)
     with closing(answers):
         for batch in answers:
             query.store.add(batch)

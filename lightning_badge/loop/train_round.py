@@ -1,6 +1,7 @@
 """Training of one round: fits a fresh model on all labels and validates its best checkpoint."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ from lightning_badge.labels import as_plain
 from lightning_badge.loop.round_progress import RoundProgress
 from lightning_badge.loop.round_report import RoundReport
 
+_log = logging.getLogger(__name__)
+
 
 def round_seed(seed: int, round: int) -> int:
     """Returns the seed of a round; a hash makes neighbouring rounds and seeds independent.
@@ -31,6 +34,15 @@ def round_seed(seed: int, round: int) -> int:
     """
     digest = hashlib.blake2b(f"{seed}:{round}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big")
+
+
+def warn_without_validation(metric: str) -> None:
+    """Says what a run without validation data lacks."""
+    _log.warning(
+        "no validation data: each round orders by the weights with which its training ends, not by "
+        "the best ones; %s is nan, and no learning curve is written",
+        metric,
+    )
 
 
 def train_round(

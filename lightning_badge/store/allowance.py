@@ -8,15 +8,16 @@ ALLOWANCE = "allowance"
 END = "end"
 
 
-def allow(changes: ChangeLog, round: int, labels: int | None) -> None:
+def allow(changes: ChangeLog, round: int, labels: int | None, *, edition: int = 0) -> None:
     """Permits to hand out samples of a round's ordering; call it in a transaction.
 
     Args:
         changes: The changes of the label store.
         round: The round.
         labels: How many labels its query may have in all; None for no limit.
+        edition: Number of the ordering, which is made again when samples arrive.
     """
-    facts = {"round": round, "labels": labels}
+    facts = {"round": round, "labels": labels, **({"edition": edition} if edition else {})}
     last = changes.last(ALLOWANCE)
     if last is None or last.facts != facts or ended(changes):
         changes.write(ALLOWANCE, facts)

@@ -20,6 +20,7 @@ from lightning_badge.store.answer import (
 from lightning_badge.store.changes import ChangeLog
 from lightning_badge.store.consensus import LATEST, answers_in_force, check_consensus
 from lightning_badge.store.leases import Leases
+from lightning_badge.store.sample_log import SampleLog
 from lightning_badge.store.schema import SCHEMA
 from lightning_badge.store.spending import Prices
 
@@ -34,6 +35,7 @@ class AnswerLog:
     Attributes:
         changes: Other decisions of the run, such as the allowance of a round.
         leases: Samples that are handed to labeling sessions.
+        samples: The samples of a run in which samples may arrive.
     """
 
     def __init__(self, path: str | Path, *, timeout_s: float = 5.0) -> None:
@@ -41,6 +43,7 @@ class AnswerLog:
         self.changes = ChangeLog(self._database)
         self.leases = Leases(self._database)
         self._prices = Prices(self.changes)
+        self.samples = SampleLog(self._database)
         self._check: Callable[[SampleId, Label | Skip], str | None] | None = None
         self._refused: set[int] = set()
 

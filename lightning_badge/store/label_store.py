@@ -18,11 +18,15 @@ from lightning_badge.store.answer_log import AnswerLog
 
 @dataclass(frozen=True)
 class Cut:
-    """The last answer that an attempt at a round trains on."""
+    """The last answer that an attempt at a round trains on, and the last sample that it knows.
+
+    The sample is 0 in a run in which none can arrive; see `SampleLog`.
+    """
 
     round: int
     attempt: int
     last_answer_id: int
+    last_sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,24 +108,21 @@ class LabelStore(AnswerLog):
     def cuts(self, round: int) -> list[Cut]:
         """Returns the cuts of all attempts at a round, in order."""
         rows = self._database.read(
-            "SELECT round, attempt, last_answer_id FROM cuts WHERE round = ? ORDER BY attempt",
+            "SELECT round, attempt, last_answer_id, last_sample FROM cuts WHERE round = ? "
+            "ORDER BY attempt",
             (round,),
         )
         return [Cut(*row) for row in rows]
 
     def arrivals(self, cut: Cut) -> int:
-        """Returns how many samples were added since a cut."""
-        ((count,),) = self._database.read(
-            "SELECT count(*) FROM samples, cuts WHERE (cuts.round, cuts.attempt) = (?, ?) "
-            "AND sequence > last_sample",
-            (cut.round, cut.attempt),
-        )
-        return int(count)
+        """Returns how many samples arrived since a cut."""
+        return self.samples.arrived_after(cut.last_sample)
 
     def newest_cut(self) -> Cut | None:
         """Returns the cut of the latest round that began; None before the first."""
         rows = self._database.read(
-            "SELECT round, attempt, last_answer_id FROM cuts ORDER BY round DESC, attempt DESC "
+            "SELECT round, attempt, last_answer_id, last_sample FROM cuts "
+            "ORDER BY round DESC, attempt DESC "
             "LIMIT 1"
         )
         return Cut(*rows[0]) if rows else None

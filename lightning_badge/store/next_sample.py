@@ -80,7 +80,8 @@ class Query:
             labels: Number of labels, counted as in `Progress`; None for no limit.
         """
         with self.store.leases.transaction():
-            allow(self.store.changes, self.round, labels)
+            edition = int(self.ordering.metadata.get("edition", 0))
+            allow(self.store.changes, self.round, labels, edition=edition)
 
     def lease(
         self,
@@ -197,6 +198,13 @@ class Query:
             arrivals=self.store.arrivals(self._cut),
             now=datetime.fromtimestamp(self.clock(), timezone.utc),
         )
+
+    def published(self) -> set[SampleId]:
+        """Returns the ranked samples that are leased or answered: their ranks never change."""
+        self.refresh()
+        leased = self.store.leases.unexpired(self.clock())
+        answered = {sample_id for sample_id, _ in self._samples.answered}
+        return (answered | leased.keys()) & self._samples.rank.keys()
 
     def origin(self, sample_id: SampleId, annotator: str) -> Offer:
         """Returns where a sample was offered to an annotator: in this query, or in an earlier one.

@@ -29,6 +29,7 @@ class RunDirectory:
 
         config.yaml  labels.db  learning_curve.csv  learning_curve.png  queries.csv  run.lock
         rounds/000/  ordering.parquet  metrics.json  best.ckpt
+        rounds/000/  ordering-1.parquet  embedding/  (with arrivals=during)
         query.csv  answers/  (with labelers=files)
         page/  rounds/000/review.parquet  (with labelers=page)
 
@@ -74,9 +75,20 @@ class RunDirectory:
         """Returns the folder of a round."""
         return self.path / "rounds" / f"{round:03d}"
 
-    def ordering_path(self, round: int) -> Path:
-        """Returns the path of a round's ordering."""
-        return self.round_path(round) / "ordering.parquet"
+    def ordering_path(self, round: int, edition: int | None = None) -> Path:
+        """Returns the path of a round's ordering.
+
+        Args:
+            round: The round.
+            edition: 0 for the ordering that its Trainer writes, 1, 2, ... for those that are made
+                again when samples arrive; None for the newest one that exists, else 0.
+        """
+        folder = self.round_path(round)
+        if edition is None:
+            edition = max(
+                (edition_of(path) for path in folder.glob("ordering-*.parquet")), default=0
+            )
+        return folder / (f"ordering-{edition}.parquet" if edition else "ordering.parquet")
 
     def metrics_path(self, round: int) -> Path:
         """Returns the path of a round's metrics."""
@@ -235,6 +247,17 @@ class RunDirectory:
             f"{self.config_path}: not the configuration of a run ({reason}); restore it, choose "
             "another run_dir, or start over with fresh=true (keeps the old run aside)"
         )
+
+
+def edition_of(path: Path) -> int:
+    """Returns the number of the edition of an ordering file.
+
+    Example:
+        >>> edition_of(Path("ordering.parquet")), edition_of(Path("ordering-12.parquet"))
+        (0, 12)
+    """
+    number = path.stem.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _to_yaml(config: Mapping[str, Any]) -> str:

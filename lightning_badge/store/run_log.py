@@ -150,3 +150,24 @@ def _time_of_cut(made_at: str, finished_at: datetime | None, began_at: datetime)
     made = datetime.fromisoformat(made_at)
     is_migrated = made >= began_at or (finished_at is not None and made > finished_at)
     return None if is_migrated else made
+
+
+def read_samples(path: Path) -> tuple[list[SampleId], list[SampleId]]:
+    """Returns the samples that a run began with, and those that arrived, from its label store.
+
+    Both are empty where there is no store, or one of a run in which no samples can arrive.
+
+    Raises:
+        LabelError: The file cannot be read, or is not a label store.
+    """
+    if not path.is_file():
+        return [], []
+    with tempfile.TemporaryDirectory(prefix="lightning_badge_") as folder:
+        copy = Path(folder) / path.name
+        snapshot(path, copy, error=LabelError)
+        try:
+            with LabelStore(copy) as store:
+                began_with = store.samples.began_with()
+                return began_with, store.samples.ids(after=len(began_with))
+        except LabelError as error:
+            raise LabelError(str(error).replace(str(copy), str(path))) from error

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from lightning_badge.app.earlier_configs import upgraded
 from lightning_badge.app.fine_tune import CHECKPOINT, read_fine_tuned
 from lightning_badge.app.fine_tune import FOLDER as FINE_TUNED
 from lightning_badge.app.frozen_encoder import read_features
+from lightning_badge.app.run_samples import load_all_data
 from lightning_badge.app.status.run_files import RunFiles, read_run
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.encoders import RawSamples
@@ -98,7 +98,7 @@ def load_run(
     files = read_run(path)
     chosen = _choose_kind(files, round, model)
     config = _changed(upgraded(files.config), overrides)
-    datamodule: ActiveLearningDataModule = instantiate(OmegaConf.create(config["data"]))
+    datamodule = load_all_data(OmegaConf.create(config["data"]), path)
     samples = read_features(config, datamodule, files.path)
     labeled_set = LabeledSet(datamodule)
 

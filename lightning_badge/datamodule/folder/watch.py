@@ -27,6 +27,9 @@ class FolderWatch:
     Args:
         source: Where the samples are.
         samples: Those that are known.
+
+    Attributes:
+        is_waiting: Whether the last `poll` saw something that may be complete at the next one.
     """
 
     def __init__(self, source: SampleSource, samples: Samples) -> None:
@@ -35,12 +38,14 @@ class FolderWatch:
         self._seen: dict[Path, Signature] = {}
         self._done: dict[Path, Signature] = {}  # of files that were read, or cannot be read
         self._told: set[str] = set()
+        self.is_waiting = False
 
     def poll(self) -> Samples | None:
         """Returns the samples that are new and complete; None if there are none."""
         now = dict(self._candidates())
         complete = [path for path, found in now.items() if self._seen.get(path) == found]
         self._seen = now
+        self.is_waiting = len(complete) < len(now)
         if not complete:
             return None
         for path in complete:

@@ -49,6 +49,9 @@ class FileLabelers:
 
     Raises:
         LabelError: ``rows`` is not a positive integer, or the format is unknown.
+
+    Attributes:
+        exported: The samples in ``query.csv``.
     """
 
     only_reads = True
@@ -69,9 +72,25 @@ class FileLabelers:
         self.fields = dict(fields or {})
         self.query_path = Path(run_path) / "query.csv"
         self.answers_path = Path(run_path) / "answers"
-        self._shown = Shown.of_data(datamodule)
-        self._ids = {str(sample_id): sample_id for sample_id in datamodule.sample_ids.tolist()}
+        self.exported: set[SampleId] = set()
+        self._datamodule = datamodule
+        self._read_data()
         self._query: Query | None = None
+
+    def prepare(self, *, overlap: int, accept_changes: bool) -> None:
+        """Takes in the samples of the data.
+
+        Args:
+            overlap: Not used.
+            accept_changes: Not used.
+        """
+        del overlap, accept_changes
+        self._read_data()
+
+    def _read_data(self) -> None:
+        data = self._datamodule
+        self._shown = Shown.of_data(data)
+        self._ids = {str(sample_id): sample_id for sample_id in data.sample_ids.tolist()}
 
     def publish(self, query: Query) -> None:
         """Replaces ``query.csv``; labels that were filled in there are kept as an answer file."""
@@ -118,6 +137,7 @@ class FileLabelers:
     def _write(self) -> None:
         assert self._query is not None, "publish comes first"
         offers = self._offers()
+        self.exported = {offer.sample_id for offer in offers}
         write_query(self.query_path, self._query, offers, self._shown)
         if self.export is not None:
             export_query(self.query_path, self.export, offers, self._shown, self.fields)

@@ -52,7 +52,9 @@ class OpenRun:
         self._class_names = page.class_names
         self.store.accept_only(self._reason)
         self.tally = Tally(self.store, page.initial)
-        self._published = Published(directory, self.store, page, self.classes)
+        self._published = Published(
+            directory, self.store, page, self.classes, self.samples.__contains__
+        )
         self.query: Query | None = None
         self._example: dict[int, SampleId] = {}
         for sample_id, label in page.initial.items():

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from lightning_badge.exceptions import ArtifactError
 from lightning_badge.labelers.page.page_files import Page
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
+from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.changes import Change
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import Cut, LabelStore
@@ -45,20 +47,28 @@ class Published:
         store: The label store.
         page: What concerns the whole run.
         classes: The classes of the run.
+        can_show: Whether a sample can be shown. An ordering of others, which arrived later, is for
+            whoever opens the run again.
     """
 
     def __init__(
-        self, directory: RunDirectory, store: LabelStore, page: Page, classes: ClassList
+        self,
+        directory: RunDirectory,
+        store: LabelStore,
+        page: Page,
+        classes: ClassList,
+        can_show: Callable[[SampleId], bool],
     ) -> None:
         self._directory = directory
         self._store = store
         self._page = page
         self._classes = classes
+        self._can_show = can_show
         self._change_id: int | None = None
         self._edition: Edition | None = None
         self._query: Query | None = None
         self._reader = ThreadPoolExecutor(1, "ordering")
-        self._next: Future[tuple[Edition, Query]] | None = None
+        self._next: Future[tuple[Edition, Query | None]] | None = None
         self._failed: Edition | None = None
 
     def close(self) -> None:
@@ -95,9 +105,13 @@ class Published:
             self._adopt(self._next)
             self._next = None
 
-    def _adopt(self, future: "Future[tuple[Edition, Query]]") -> None:
+    def _adopt(self, future: "Future[tuple[Edition, Query | None]]") -> None:
         try:
-            self._edition, self._query = future.result()
+            edition, query = future.result()
+            if query is None:
+                self._failed = edition
+            else:
+                self._edition, self._query = edition, query
         except _UnreadableError as error:
             self._failed = error.edition
             _log.error("%s; the page goes on with what it has", error)
@@ -115,7 +129,7 @@ class Published:
             return Edition(round, attempt, None)
         return Edition(round, attempt, (status.st_ino, status.st_mtime_ns))
 
-    def _read(self, edition: Edition) -> tuple[Edition, Query]:
+    def _read(self, edition: Edition) -> tuple[Edition, Query | None]:
         try:
             ordering = (
                 Ordering(sample_ids=np.array([], np.int64))
@@ -124,6 +138,8 @@ class Published:
             )
         except ArtifactError as error:
             raise _UnreadableError(str(error), edition) from error
+        if not all(map(self._can_show, ordering)):
+            return edition, None
         query = Query(
             self._store,
             self._cut(edition),
