@@ -16,7 +16,6 @@ from lightning_badge.ordering import Ordering
 from lightning_badge.sample_ids import SampleId, is_in
 from lightning_badge.store.label_store import Cut, LabelStore
 
-LOOK_S = 2.0  # between two looks for new samples
 _log = logging.getLogger(__name__)
 
 
@@ -37,8 +36,14 @@ class Source(Protocol):
     """Where samples arrive.
 
     Attributes:
+        every_s: Seconds from one `poll` to the next.
         is_waiting: Whether the last `poll` saw something that may be complete at the next one.
     """
+
+    @property
+    def every_s(self) -> float:
+        """As above."""
+        ...
 
     @property
     def is_waiting(self) -> bool:
@@ -55,7 +60,11 @@ class Source(Protocol):
 
 
 class Growing(Protocol):
-    """Data to which samples can be added."""
+    """Data to which samples can be added.
+
+    If ``sample_ids`` lacks some samples, such as those for validation, a method ``all_ids`` returns
+    the ids of all.
+    """
 
     def arrive(self, found: Any) -> Mapping[SampleId, Label]:
         """Adds samples that the source found, and returns labels that came with them."""
@@ -69,7 +78,7 @@ class Arrivals:
         source: Where they arrive; None if none can.
         during: Whether the ordering of a round is made again for them, while it is labeled.
         after: Is called after samples were added, for example to embed them.
-        clock: Returns seconds, to look no more often than every `LOOK_S`.
+        clock: Returns seconds, to look no more often than the source says.
         sleep: Waits, until what was seen once can be seen again.
     """
 
@@ -106,7 +115,7 @@ class Arrivals:
         self._data: Any = datamodule
         self._store, self._labeled_set = store, labeled_set
         if self.can_arrive:
-            store.samples.begin(datamodule.sample_ids.tolist())
+            store.samples.begin(getattr(datamodule, "all_ids", datamodule.sample_ids.tolist)())
             self._joined = len(store.samples.began_with())
 
     def join(self, up_to: int) -> None:
@@ -126,7 +135,7 @@ class Arrivals:
         if self._source is None:
             return False
         now = self._clock()
-        if now - self._looked_at >= LOOK_S:
+        if now - self._looked_at >= self._source.every_s:
             self._looked_at = now
             if (found := self._source.poll()) is not None:
                 self._waiting.append(found)
@@ -143,7 +152,7 @@ class Arrivals:
         before = len(self._data.sample_ids)
         self.look()
         if wait and self._source.is_waiting:
-            self._sleep(LOOK_S)
+            self._sleep(self._source.every_s)
             self.look()
         self.join(self._store.samples.last())
         waiting, self._waiting = self._waiting, []

@@ -1,7 +1,9 @@
 """When samples that arrive join a run: before a round's training, or while its query is labeled."""
 
+import shutil
 from collections.abc import Callable
 
+from lightning_badge.embedding_folder import EMBEDDING
 from lightning_badge.labelers.base import Labelers
 from lightning_badge.loop.arrivals import Arrivals
 from lightning_badge.loop.editions import Editions
@@ -62,6 +64,7 @@ class Growth:
         """
         if not self._arrivals.can_arrive:
             return False
+        self._remove_embeddings(round)
         if self._store.answers(round):
             self.restore(round, self._store.cuts(round)[-1])
             return False
@@ -85,3 +88,10 @@ class Growth:
         self._prepare()
         exported = getattr(self._labelers, "exported", ())
         return self._editions.publish(query, exported, last_sample=self._arrivals.joined)
+
+    def _remove_embeddings(self, before: int) -> None:
+        """Removes the embeddings of earlier rounds, whose orderings are not made again."""
+        for round in range(before):
+            folder = self._directory.round_path(round) / EMBEDDING
+            if folder.exists():
+                shutil.rmtree(folder, ignore_errors=True)

@@ -54,7 +54,7 @@ def editions(place: Place, round: int) -> list[Path]:
 def test_all_that_arrives_reaches_the_page_and_nothing_is_asked_twice(place: Place) -> None:
     loop = place.loop()
     url = place.url()
-    people = [place.person(url, name, pause_s=0.1) for name in ("ann", "bob")]
+    people = [place.person(url, name, pause_s=0.4) for name in ("ann", "bob")]
     place.until(lambda: len(answered(place)) > 45)
     drop(place.folder / "photos", 500, striking=False, number=ARRIVED - STRIKING)
     place.until(lambda: editions(place, 1))

@@ -80,6 +80,7 @@ class Source:
     vanished: set[int] = field(default_factory=set)
     looks: int = 0
     known: set[int] = field(default_factory=set)
+    every_s = 2.0
     is_waiting = False
 
     def poll(self) -> Batch | None:

@@ -136,6 +136,10 @@ class FolderDataModule(ActiveLearningDataModule):
         """Identifies the data by their kind and path, because their contents may grow."""
         return fingerprint(as_sample_ids([f"{self.samples.kind}: {self.samples.source}"]))
 
+    def all_ids(self) -> list[SampleId]:
+        """Returns the ids of all samples of the folder, those for validation included."""
+        return list(self.samples.sample_ids)
+
     def arrive(self, found: Samples) -> dict[SampleId, Label]:
         """Adds samples that arrived to the pool, behind the others.
 

@@ -29,8 +29,11 @@ class FolderWatch:
         samples: Those that are known.
 
     Attributes:
+        every_s: Seconds from one `poll` to the next.
         is_waiting: Whether the last `poll` saw something that may be complete at the next one.
     """
+
+    every_s = 2.0
 
     def __init__(self, source: SampleSource, samples: Samples) -> None:
         self._source, self._like = source, samples
