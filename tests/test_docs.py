@@ -62,6 +62,12 @@ def test_the_page_about_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_page_about_arrivals(tmp_path: Path) -> None:
+    (code,) = blocks("docs/arrivals.md")
+    assert len(run(code, tmp_path).stdout.split()) >= 10
+
+
+@pytest.mark.slow
 def test_the_page_about_encoders(tmp_path: Path) -> None:
     (code,) = blocks("docs/encoders.md")
     run(code, tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.datamodule.held_back import HeldBackLabels
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labelers.team import Team
 from lightning_badge.labels import SKIP, Label, Skip, as_label
@@ -261,7 +262,7 @@ def for_run(
     Raises:
         LabelError: The labels are not known, or a team comes with a number for all of them.
     """
-    labels = datamodule.held_back_labels()
+    labels = HeldBackLabels(datamodule)
     if team is None:
         return DatasetLabelers(labels, **arguments)
     for name, none in (("annotators", 1), ("rate", None), ("hours", None)):

@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 
 from lightning_badge import BadgeCallback
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.datamodule.held_back import HeldBackLabels
 from lightning_badge.exceptions import LabelError
 
 pytestmark = [
@@ -122,3 +123,12 @@ def test_between_two_trainings_the_callback_orders_added_samples(tmp_path: Path)
         orderings.append(sorted(badge.ordering))
         datamodule.add(samples(5, 12))
     assert orderings == [list(range(3, 12)), list(range(3, 17))]
+
+
+def test_simulated_labelers_know_what_was_added() -> None:
+    datamodule = ActiveLearningDataModule(samples(3), labels=[0, 1, 2], initial_labeled=0)
+    labels = HeldBackLabels(datamodule)
+    assert dict(labels) == {0: 0, 1: 1, 2: 2}
+    datamodule.add(samples(1, 3), labels=[2])
+    assert labels[3] == 2
+    assert len(labels) == 4
