@@ -119,9 +119,11 @@ class Editions:
             raise BadgeError(f"its ordering has no known strategy, but {strategy!r}")
         if "posterior" in STRATEGIES[strategy].uses:
             raise BadgeError(f"strategy={strategy} needs passes with dropout over the whole pool")
-        before = self._embedding_before(query)
-        known = before.sample_ids
-        arrived = self._data.pool_ids[~is_in(self._data.pool_ids, known)]
+        whole = read_embedding_folder(self._directory.round_path(query.round) / EMBEDDING)
+        before = self._ranked_before(query, whole)
+        arrived = self._data.pool_ids
+        for known in (whole, before):  # the ordering may have only a part of the pool
+            arrived = arrived[~is_in(arrived, known.sample_ids)]
         newcomers = None
         if len(arrived):
             newcomers = self._capture(query, arrived.tolist(), before)
@@ -130,9 +132,8 @@ class Editions:
         arguments["strategy_args"] = metadata.get("strategy_args", {})
         return rank_again(before, newcomers, in_order, strategy, **arguments)
 
-    def _embedding_before(self, query: Query) -> GradientEmbedding:
+    def _ranked_before(self, query: Query, pool: GradientEmbedding) -> GradientEmbedding:
         """Returns the rows of the query's ordering: of the round, and captured since then."""
-        pool = read_embedding_folder(self._directory.round_path(query.round) / EMBEDDING)
         ranked = query.ordering.sample_ids
         rows = np.flatnonzero(is_in(pool.sample_ids, ranked))
         pool = pool.take(rows)

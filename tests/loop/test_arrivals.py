@@ -123,6 +123,7 @@ class Run:
     during: bool = False
     strategy: str = "badge"
     k: int = 6
+    ranks: int | None = None
     asked: list[int] = field(default_factory=list)
 
     def go(self, *, max_rounds: int, dies_at: int | None = None) -> None:
@@ -158,6 +159,7 @@ class Run:
     def make_trainer(self, round: int, directory: Path) -> Trainer:
         badge = BadgeCallback(
             self.strategy,
+            k=self.ranks,
             when="never",
             dirpath=directory,
             round=round,
@@ -241,6 +243,13 @@ def test_arrivals_in_several_batches_and_kills_ask_nothing_twice(
     with run.store() as store:
         assert sorted(store.samples.ids(after=40)) == [40, 41, 42, 43, 50, 51]
         assert sorted(store.labels()) == sorted(run.asked)
+
+
+def test_ranks_that_were_not_asked_for_stay_unranked(tmp_path: Path) -> None:
+    run = Run(tmp_path, Source({4: [40, 41]}), during=True, ranks=20)
+    run.go(max_rounds=2)
+    assert len(run.ordering(0, 0)) == 20
+    assert set(run.ordering(0, 1)) == {*run.ordering(0, 0), 40, 41}
 
 
 def test_what_arrives_in_a_cold_or_unsupported_round_waits(
