@@ -120,9 +120,8 @@ def _main(config: DictConfig) -> float:
         with LabelStore(run_directory.labels_path) as store:
             begun = run_directory.metrics_path(0).exists() or bool(store.answers())
             kept, keys = identity
-            if begun:
-                accept = bool(config.accept_changes)
-                keys = change_at_start(kept, keys, run_directory, store, accept=accept)
+            accept = bool(config.accept_changes) or not begun
+            keys = change_at_start(kept, keys, run_directory, store, accept=accept)
             run_directory.ensure_identity(kept, keys, begun=begun, upgrade=upgraded)
             budget = make_budget(budget_in_force(store.changes, kept["budget"]))
             with store.leases.transaction():
