@@ -13,7 +13,7 @@ from lightning_badge.sample_ids import SampleId
 # The columns of a row that `answer_of_row` reads, in order.
 COLUMNS = (
     *("answer_id", "sample_id", "status", "label", "annotator", "round", "rank", "seconds"),
-    *("request_id", "received_at", "cost"),
+    *("request_id", "received_at", "cost", "guess"),
 )
 
 
@@ -32,6 +32,8 @@ class NewAnswer:
             once; None if the client has none.
         cost: What the answer cost, in the currency of the run, such as the price that a labeling
             service charged; None if it is not known.
+        guess: What the trained model predicted when the sample was offered, for the consensus
+            ``people_first``; None if it is not known.
     """
 
     sample_id: SampleId
@@ -42,6 +44,7 @@ class NewAnswer:
     seconds: float | None = None
     request_id: str | None = None
     cost: float | None = None
+    guess: Label | None = None
 
     def check(self) -> None:
         """Raises a LabelError if annotator, round, seconds or cost are not valid."""
@@ -67,17 +70,20 @@ class Answer:
     seconds: float | None = None
     request_id: str | None = None
     cost: float | None = None
+    guess: Label | None = None
 
 
 def answer_of_row(row: tuple[Any, ...]) -> Answer:
     """Returns the answer of a row with the columns `COLUMNS`."""
-    answer_id, sample_id, status, text, annotator, round, rank, seconds, request_id, at, cost = row
+    answer_id, sample_id, status, text, annotator, round, rank, seconds, request_id, at = row[:10]
+    cost, guess = row[10:]
     without_text: Skip | Undo = SKIP if status == SKIP.value else UNDO
     label = without_text if text is None else json.loads(text)
     received_at = datetime.fromisoformat(at)
     return Answer(
         *(sample_id, label, annotator, round, received_at, answer_id, rank, seconds, request_id),
         cost=cost,
+        guess=None if guess is None else json.loads(guess),
     )
 
 

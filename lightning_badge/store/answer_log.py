@@ -15,6 +15,7 @@ from lightning_badge.store.answer import (
     NewAnswer,
     answer_of_row,
     as_columns,
+    as_json,
     now,
 )
 from lightning_badge.store.changes import ChangeLog
@@ -240,10 +241,11 @@ class AnswerLog:
         self._prices.refresh()
         cost = self._prices.cost(given, is_first=all(row[0] != "label" for row in before))
         self._database.write(
-            f"INSERT INTO answers ({_WRITTEN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO answers ({_WRITTEN}) VALUES ({', '.join('?' for _ in COLUMNS[1:])})",
             (
                 *(sample_id, status, text, given.annotator, given.round, given.rank),
                 *(given.seconds, given.request_id, now(), None if cost is None else float(cost)),
+                None if given.guess is None else as_json(as_label(given.guess)),
             ),
         )
         return True

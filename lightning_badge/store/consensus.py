@@ -3,11 +3,25 @@
 from collections.abc import Collection, Iterable
 
 from lightning_badge.exceptions import LabelError
-from lightning_badge.labels import UNDO
+from lightning_badge.labels import SKIP, UNDO
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer, as_columns
 
-LATEST, MAJORITY, UNANIMOUS = CONSENSUS = ("latest", "majority", "unanimous")
+LATEST, MAJORITY, UNANIMOUS, PEOPLE_FIRST = CONSENSUS = (
+    *("latest", "majority", "unanimous"),
+    "people_first",
+)
+MODEL = "model:"  # how the names of annotators begin that are models
+
+
+def is_model(annotator: str) -> bool:
+    """Returns whether an annotator is a model, by its name.
+
+    Example:
+        >>> is_model("model:llama"), is_model("ann")
+        (True, False)
+    """
+    return annotator.startswith(MODEL)
 
 
 def check_consensus(consensus: object) -> str:
@@ -24,6 +38,8 @@ def decide(votes: Collection[Answer], consensus: str) -> Answer | None:
         votes: The latest answer of each annotator to the sample, without ``UNDO``.
         consensus: ``latest``: the latest of them. ``majority``: the answer of most annotators,
             none if two answers have equally many. ``unanimous``: the answer of all annotators.
+            ``people_first``: the answer of most people; where no person answered, the label on
+            which all models agree, unless the trained model predicted another class.
 
     Returns:
         The latest of those answers that agree.
@@ -32,6 +48,8 @@ def decide(votes: Collection[Answer], consensus: str) -> Answer | None:
         return None
     if consensus == LATEST:
         return max(votes, key=lambda vote: vote.answer_id)
+    if consensus == PEOPLE_FIRST:
+        return _decide_people_first(votes)
     by_answer: dict[tuple[str, str | None], list[Answer]] = {}
     for vote in sorted(votes, key=lambda vote: vote.answer_id):
         by_answer.setdefault(as_columns(vote.label), []).append(vote)
@@ -40,6 +58,21 @@ def decide(votes: Collection[Answer], consensus: str) -> Answer | None:
     most = max(map(len, by_answer.values()))
     winners = [agreed for agreed in by_answer.values() if len(agreed) == most]
     return winners[0][-1] if len(winners) == 1 else None
+
+
+def _decide_people_first(votes: Collection[Answer]) -> Answer | None:
+    if people := [vote for vote in votes if not is_model(vote.annotator)]:
+        return decide(people, MAJORITY)
+    agreed = decide(votes, UNANIMOUS)
+    # Whether a sample cannot be labeled at all is for people to say, too.
+    if agreed is None or agreed.label is SKIP or any(map(_is_contested, votes)):
+        return None
+    return agreed
+
+
+def _is_contested(vote: Answer) -> bool:
+    """Returns whether the trained model predicted something else than an annotator answered."""
+    return vote.guess is not None and as_columns(vote.guess) != as_columns(vote.label)
 
 
 def votes_of(answers: Iterable[Answer]) -> dict[SampleId, dict[str, Answer]]:

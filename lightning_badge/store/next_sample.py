@@ -17,6 +17,7 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.allowance import allow, allowed
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.class_list import ClassList
+from lightning_badge.store.consensus import is_model
 from lightning_badge.store.gate import Gate, Purse
 from lightning_badge.store.label_store import Cut, LabelStore
 from lightning_badge.store.leases import annotator_of
@@ -169,11 +170,20 @@ class Query:
 
     def guess(self, offer: Offer) -> str | None:
         """Returns the class that the model predicts for a sample; None if it is not known."""
-        labels = self.ordering.hallucinated_label
-        if offer.rank is None or labels is None:
+        number, names = self.guess_number(offer), self.classes.names()
+        if number is None:
             return None
-        number, names = int(labels[offer.rank]), self.classes.names()
         return str(number) if names is None or number >= len(names) else names[number]
+
+    def guess_number(self, offer: Offer) -> int | None:
+        """Returns the number of the class that the model predicts; None if it is not known."""
+        labels = self.ordering.hallucinated_label
+        return None if offer.rank is None or labels is None else int(labels[offer.rank])
+
+    def undecided(self) -> int:
+        """Returns how many samples were answered and wait for a further annotator."""
+        self.refresh()
+        return len(self._samples.undecided())
 
     def refresh(self) -> None:
         """Takes in the answers, terms and priorities that were committed since the last call."""
@@ -321,6 +331,10 @@ class Query:
         own = [sample_id for sample_id, sessions in held.items() if session in sessions]
         chosen = sorted(own, key=samples.turn)[: max(count, 0)]
         permitted = self._permitted() - sum(map(samples.may_count, held))
+        if annotator is not None and is_model(annotator):
+            # What people will decide counts for the query: a model answers no others instead.
+            waiting = (key for key in samples.undecided() if key not in held)
+            permitted -= sum(map(samples.may_count, waiting))
         who = annotator or annotator_of(session) or None
         for sample_id in samples.open():
             if len(chosen) >= count or permitted <= 0 or purse.is_empty(who):
@@ -345,5 +359,7 @@ class Query:
             return False
         if annotator is None:
             return session not in sessions
+        if not self._samples.may_answer(sample_id, annotator):
+            return False
         votes = self._samples.votes_on(sample_id)
         return annotator not in votes and annotator not in map(annotator_of, sessions)

@@ -7,7 +7,13 @@ from lightning_badge.labels import SKIP, UNDO
 from lightning_badge.ordering.ordering import Ordering
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer, as_columns
-from lightning_badge.store.consensus import answers_in_force, decide
+from lightning_badge.store.consensus import (
+    PEOPLE_FIRST,
+    answers_in_force,
+    decide,
+    is_model,
+    votes_of,
+)
 from lightning_badge.store.label_store import Cut, LabelStore
 from lightning_badge.store.priorities import Described, Rule, excluded, in_order
 from lightning_badge.store.query_order import interleaved, unfinished
@@ -51,6 +57,7 @@ class QuerySamples:
         self._store = store
         self.overlap = overlap
         self._consensus = store.consensus
+        self._are_people_first = self._consensus == PEOPLE_FIRST
         self.rank = {sample_id: rank for rank, sample_id in enumerate(ordering)}
         self._validation = frozenset(validation := list(validation))
         log = store.usable_answers(after=0)
@@ -61,7 +68,11 @@ class QuerySamples:
         labeled = (key for key, answer in at_cut.items() if answer.label is not SKIP)
         self._uncounted = self._validation.union(initial, labeled)
         unanswered = (key for key in validation if key not in at_cut)
-        self._unfinished = [key for key in unfinished(before, overlap) if key not in self.rank]
+        earlier = unfinished(before, overlap)
+        if self._are_people_first:  # an answer of a model is given, and does not count yet
+            votes = votes_of(before)
+            earlier += [key for key in votes if votes[key] and key not in at_cut]
+        self._unfinished = [key for key in dict.fromkeys(earlier) if key not in self.rank]
         self._unanswered = list(unanswered)
         self.excluded: set[SampleId] = set()
         self._rules: Sequence[Rule] = ()
@@ -126,6 +137,19 @@ class QuerySamples:
     def may_count(self, sample_id: SampleId) -> bool:
         """Returns whether a label of a sample would be one more label of the query."""
         return sample_id not in self._uncounted and sample_id not in self.labeled
+
+    def may_answer(self, sample_id: SampleId, annotator: str) -> bool:
+        """Returns whether an annotator may get a sample.
+
+        With ``people_first`` models get none that annotators disagree about, and none for
+        validation, because a model that is measured by the answers of another one is not measured.
+        """
+        is_for_people = sample_id in self._tied or sample_id in self._validation
+        return not (self._are_people_first and is_for_people and is_model(annotator))
+
+    def undecided(self) -> list[SampleId]:
+        """Returns the samples of the query that were answered and wait for a further annotator."""
+        return [sample_id for sample_id in self._tied if self.is_open(sample_id)]
 
     def turn(self, sample_id: SampleId) -> tuple[bool, int]:
         """Returns what open samples are sorted by."""

@@ -15,7 +15,7 @@ WHERE answer_id IN (
 """
 # sample_id has no column type, so SQLite does not convert: 7 and "7" are different ids.
 _SAMPLE_ID = "sample_id NOT NULL CHECK (typeof(sample_id) IN ('integer', 'text'))"
-# As in version 2; `_SINCE_3` adds a column.
+# As in version 2; `_SINCE_3` adds columns.
 _ANSWERS = (
     f"""
     CREATE TABLE answers (
@@ -88,7 +88,10 @@ _SINCE_2 = (
 )
 
 # What a labeling service charged. Earlier answers have no cost.
-_SINCE_3 = ("ALTER TABLE answers ADD COLUMN cost REAL CHECK (cost >= 0)",)
+_SINCE_3 = (
+    "ALTER TABLE answers ADD COLUMN cost REAL CHECK (cost >= 0)",
+    "ALTER TABLE answers ADD COLUMN guess TEXT",
+)
 
 
 def _refuse_changes(*tables: str) -> tuple[str, ...]:

@@ -8,16 +8,19 @@ from hypothesis import strategies as st
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import SKIP, UNDO
 from lightning_badge.store.answer import Answer
-from lightning_badge.store.consensus import CONSENSUS, answers_in_force
+from lightning_badge.store.consensus import CONSENSUS, answers_in_force, votes_of
 from lightning_badge.store.label_store import LabelStore
 
 ANNOTATORS = ("ann", "bob", "eve")
 
 
-def log(*answers: tuple[str, Any]) -> list[Answer]:
-    """Returns answers to sample 7, in this order."""
+def log(*answers: Any) -> list[Answer]:
+    """Returns answers to sample 7, in this order: who, a label, perhaps what was predicted."""
     at = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    return [Answer(7, label, who, 0, at, number) for number, (who, label) in enumerate(answers, 1)]
+    return [
+        Answer(7, label, who, 0, at, number, guess=next(iter(guess), None))
+        for number, (who, label, *guess) in enumerate(answers, 1)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -37,9 +40,63 @@ def log(*answers: tuple[str, Any]) -> list[Answer]:
 def test_each_rule_on_the_latest_answer_of_each_annotator(
     answers: list[tuple[str, Any]], expected: tuple[Any, ...]
 ) -> None:
-    for consensus, label in zip(CONSENSUS, expected, strict=True):
+    for consensus, label in zip(("latest", "majority", "unanimous"), expected, strict=True):
         found = answers_in_force(log(*answers), consensus)
         assert repr(found[7].label if found else None) == repr(label)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([("model:a", 0)], 0),
+        ([("model:a", 0, 0)], 0),
+        ([("model:a", 0, 1)], None),  # the trained model predicted another class
+        ([("model:a", 0, 1), ("ann", 0)], 0),
+        ([("model:a", 0, 1), ("ann", 1)], 1),
+        ([("ann", 1), ("model:a", 0, 0)], 1),
+        ([("ann", 1), ("model:a", 0), ("model:b", 0)], 1),
+        ([("model:a", 0), ("model:b", 1)], None),
+        ([("model:a", 0), ("model:b", 0)], 0),
+        ([("model:a", 0, 0), ("model:b", 0, 1)], None),
+        ([("model:a", SKIP)], None),
+        ([("model:a", 0), ("ann", SKIP)], SKIP),
+        ([("model:a", 0), ("ann", 1), ("bob", 0)], None),  # people do not agree
+        ([("model:a", 0), ("ann", 1), ("ann", UNDO)], 0),
+        ([("model:a", 1), ("model:a", 0)], 0),
+        ([("ann", 0), ("bob", 1), ("eve", 1)], 1),
+    ],
+)
+def test_people_come_before_models(answers: list[Any], expected: Any) -> None:
+    found = answers_in_force(log(*answers), "people_first")
+    assert repr(found[7].label if found else None) == repr(expected)
+
+
+MODELS = ("model:a", "model:b")
+ANSWERED = st.sampled_from([0, 1, SKIP, UNDO])
+GUESSES = st.sampled_from([None, 0, 1])
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(ANNOTATORS), ANSWERED),
+            st.tuples(st.sampled_from(MODELS), ANSWERED, GUESSES),
+        ),
+        max_size=8,
+    )
+)
+def test_where_people_answered_what_models_say_changes_nothing(answers: list[Any]) -> None:
+    (votes,) = votes_of(log(*answers)).values() or ({},)
+    people = [answer for answer in answers if answer[0] in ANNOTATORS]
+    found = answers_in_force(log(*answers), "people_first")
+    label = found[7].label if found else None
+    if votes.keys() & set(ANNOTATORS):
+        of_people = answers_in_force(log(*people), "majority")
+        assert label == (of_people[7].label if of_people else None)
+    elif found:
+        assert label is not SKIP
+        assert all(vote.label == label for vote in votes.values())
+        assert all(vote.guess in (None, label) for vote in votes.values())
 
 
 LOGS = st.lists(

@@ -275,7 +275,7 @@ def test_a_run_that_resends_its_answers_ends_like_an_uninterrupted_one(
         "UPDATE answers SET label = '1'",
         "DELETE FROM answers",
         "INSERT OR REPLACE INTO answers SELECT answer_id, 9, status, label, annotator, round, "
-        "rank, seconds, 'other', received_at, cost FROM answers",
+        "rank, seconds, 'other', received_at, cost, guess FROM answers",
         "INSERT OR REPLACE INTO answers (sample_id, status, label, annotator, round, request_id, "
         "received_at) VALUES (7, 'label', '1', 'ann', 0, 'a', '')",
         "UPDATE cuts SET last_answer_id = 0",

@@ -66,6 +66,13 @@ def test_a_store_of_version_2_keeps_what_it_holds(tmp_path: Path) -> None:
     assert all(cut.made_at for cut in read_run_log(path).cuts)
 
 
+def test_an_answer_carries_what_the_model_predicted(tmp_path: Path) -> None:
+    path = of_version(2, tmp_path / "labels.db")
+    with LabelStore(path) as store:
+        store.add([NewAnswer("d", 0, "model:a", 1, guess=2), NewAnswer("e", 1, "ann", 1)])
+        assert [answer.guess for answer in store.answers()[-2:]] == [2, None]
+
+
 def test_an_answer_carries_what_it_cost(tmp_path: Path) -> None:
     path = of_version(2, tmp_path / "labels.db")
     with LabelStore(path) as store:
