@@ -25,6 +25,7 @@ def main(extra: str) -> None:
         "safetensors": safetensors,
         "compare": compare,
         "page": page,
+        "service": service,
         "clusters": lambda: badge.order(pool, "typiclust"),
         "encoders": encoders,
         "minilm": minilm,
@@ -87,6 +88,20 @@ def page() -> None:
 
     assert (app.STATIC / "index.html").is_file()
     assert serve is not None
+
+
+def service() -> None:
+    """A labeling service that is away."""
+    from lightning_badge.labelers.service.endpoint import Endpoint
+    from lightning_badge.labelers.service.exchange import Exchange
+
+    exchange = Exchange(Endpoint("http://127.0.0.1:9"), patience=0.1)
+    try:
+        exchange.send("GET", "http://127.0.0.1:9")
+    except badge.BadgeError:
+        exchange.close()
+    else:
+        raise AssertionError("nothing listens at this port")
 
 
 def encoders() -> None:

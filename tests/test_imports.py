@@ -65,6 +65,7 @@ USERS = {
     "numba": {"kernels"},
     "numpy": set(ROWS) - {"exceptions", "namespaces"},
     "PIL": {"app", "datamodule", "encoders", "examples", "labelers", "research", "viz"},
+    "httpx": {"labelers"},
     "huggingface_hub": {"encoders"},
     "jinja2": {"app"},
     "pyarrow": {
@@ -94,7 +95,15 @@ STDLIB_AND_NUMPY = (
 )
 OPTIONAL = {
     *("datasets", "matplotlib", "numba", "PIL", "safetensors", "scipy", "sklearn", "tokenizers"),
-    *("huggingface_hub", "starlette", "threadpoolctl", "transformers", "triton", "uvicorn"),
+    *(
+        "httpx",
+        "huggingface_hub",
+        "starlette",
+        "threadpoolctl",
+        "transformers",
+        "triton",
+        "uvicorn",
+    ),
 }
 # Compilers and web packages, and the only folder whose modules may import each of them. These
 # modules are imported on first use. The folder's __init__ must not import the package.

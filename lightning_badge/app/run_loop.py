@@ -55,11 +55,13 @@ CONFIGS = "pkg://lightning_badge.configs"
 IDENTITY = ("seed", "initial_labels", "cold_start", "model", "strategy", "budget")
 # The location of the data and the way to load them may change; a fingerprint identifies the data.
 NOT_IDENTITY = {"path", "num_workers", "watch"}
-# How a query is written, or a page is served, may change.
+# How a query is written, a page is served, or a service or model is asked, may change.
 NOT_IDENTITY_OF_LABELERS = {
     *("rows", "export", "fields"),
     *("guess", "guidelines", "host", "port", "certfile", "keyfile", "behind_proxy", "stay"),
-    *("threads", "nearest_labeled"),
+    *("threads", "nearest_labeled", "beside"),
+    *("url", "urls", "key", "annotator", "parallel", "price", "most_skips", "timeout", "patience"),
+    *("poll", "model", "prompt", "prices", "options"),
 }
 LOOP_KEYS = (
     *("seed", "metric", "max_rounds", "total_labels", "target_metric", "progress"),

@@ -170,15 +170,15 @@ class Query:
 
     def guess(self, offer: Offer) -> str | None:
         """Returns the class that the model predicts for a sample; None if it is not known."""
-        number, names = self.guess_number(offer), self.classes.names()
+        number, names = self.guess_at(offer.rank), self.classes.names()
         if number is None:
             return None
         return str(number) if names is None or number >= len(names) else names[number]
 
-    def guess_number(self, offer: Offer) -> int | None:
+    def guess_at(self, rank: int | None) -> int | None:
         """Returns the number of the class that the model predicts; None if it is not known."""
         labels = self.ordering.hallucinated_label
-        return None if offer.rank is None or labels is None else int(labels[offer.rank])
+        return None if rank is None or labels is None else int(labels[rank])
 
     def undecided(self) -> int:
         """Returns how many samples were answered and wait for a further annotator."""

@@ -8,11 +8,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from services import Answering, running
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.labelers import Labelers
 from lightning_badge.ordering import Ordering
 from lightning_badge.store.answer import Answer, NewAnswer
+from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
 
@@ -24,7 +26,8 @@ COUNT = 30
 class Site:
     """A run whose labelers answer with ``n % 2``.
 
-    Where people answer, files stand in for them, and at the page answers of another process.
+    Where people answer, files stand in for them, and at the page answers of another process; for
+    services and models a server in a thread.
     """
 
     def __init__(self, option: str, path: Path) -> None:
@@ -38,8 +41,22 @@ class Site:
         )
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             self.config = compose("al_loop", [f"labelers={option}"])
+        self.address = self._configure()
         self.labelers = self.start()
         self.store = LabelStore(":memory:")
+
+    def _configure(self) -> str | None:
+        """Names the server, if one is asked."""
+        labelers = self.config.labelers
+        asked = labelers.get("beside") or labelers
+        if "url" not in asked:
+            return None
+        self.server = running(Answering(lambda number: ["even", "odd"][number % 2], COUNT))
+        asked.url = self.server.__enter__()
+        asked.key = None
+        if "model" in asked:
+            asked.model = "stand-in"
+        return str(asked.url)
 
     def start(self) -> Labelers:
         """Builds labelers as a new process does."""
@@ -48,13 +65,20 @@ class Site:
 
     def query(self, allowed: int | None) -> Query:
         cut = (self.store.cuts(0) or [self.store.cut(0)])[-1]
-        query = Query(self.store, cut, Ordering(np.arange(COUNT)))
+        classes = ClassList(self.store, self.datamodule.class_names)
+        query = Query(self.store, cut, Ordering(np.arange(COUNT)), classes=classes)
         query.allow(allowed)
         return query
 
+    @property
+    def has_page(self) -> bool:
+        return "page" in self.option
+
     def people_answer(self, offers: Any) -> None:
         """Answers as people do who were asked for these samples."""
-        if self.option == "page":
+        if self.address is not None and not self.has_page:
+            return
+        if self.has_page:
             rows = [NewAnswer(o.sample_id, o.sample_id % 2, "ann", o.round, o.rank) for o in offers]
             self.store.add(rows)
             return
@@ -70,12 +94,14 @@ def site(request: Any, tmp_path: Path) -> Any:
     yield site
     site.labelers.close()
     site.store.close()
+    if site.address is not None:
+        site.server.__exit__(None, None, None)
 
 
 def commit(site: Site, labelers: Labelers) -> list[Answer]:
     """Collects until labelers have no more; returns the answers since the last call."""
     for batch in labelers.collect():
-        if not batch:
+        if not batch and site.has_page:
             break
         assert site.store.add(batch) == len(batch)
     found = site.store.usable_answers(after=site.seen)
@@ -92,7 +118,7 @@ def test_answers_are_those_that_the_query_allows(site: Site) -> None:
     site.labelers.publish(query)
     site.people_answer(query.peek(99))
     found = commit(site, site.labelers)
-    assert [(a.sample_id, a.label, a.round, a.rank) for a in found] == [
+    assert sorted((a.sample_id, a.label, a.round, a.rank) for a in found) == [
         (n, n % 2, 0, n) for n in range(7)
     ]
     assert all(answer.annotator for answer in found)
@@ -120,7 +146,7 @@ def test_a_batch_that_was_not_committed_comes_again(site: Site) -> None:
     again = site.start()
     again.publish(site.query(7))
     found = commit(site, again)
-    assert [a.sample_id for a in found] == list(range(7))
+    assert sorted(a.sample_id for a in found) == list(range(7))
     assert {(a.sample_id, a.request_id) for a in lost} <= {
         (a.sample_id, a.request_id) for a in found
     }

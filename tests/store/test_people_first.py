@@ -31,7 +31,7 @@ def publish(store: LabelStore, allowed: int | None, **arguments: Any) -> Query:
 
 
 def answered(query: Query, offer: Offer, label: Any, annotator: str = MODEL) -> None:
-    guess = query.guess_number(offer) if annotator == MODEL else None
+    guess = query.guess_at(offer.rank) if annotator == MODEL else None
     query.store.add(
         [NewAnswer(offer.sample_id, label, annotator, offer.round, offer.rank, guess=guess)]
     )

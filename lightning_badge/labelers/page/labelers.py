@@ -4,18 +4,22 @@ The page's server is another process. It hands out samples and commits answers; 
 in the label store, and tells the server by the store what it may hand out.
 """
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
+from lightning_badge.labelers.base import Labelers, PreparedLabelers
 from lightning_badge.labelers.page.page_files import Page, write_page
 from lightning_badge.labelers.page.shown import kind_of, shown_samples, title_of
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.next_sample import Query
 
+_log = logging.getLogger(__name__)
 _LOOK_S = 0.1  # time between two looks at the store
 _TICK_S = 1.0  # longest time without a batch, because a budget may look at the clock
 
@@ -28,6 +32,8 @@ class PageLabelers:
         run_path: The run directory.
         guess: Whether the page shows what the model predicts, which biases people.
         guidelines: A Markdown file that explains the classes to people; None for none.
+        beside: Builds labelers who answer samples of the same query, such as a model; None for
+            none. They work while the loop waits for labels, people also while a model is trained.
 
     Raises:
         LabelError: The page cannot show such samples, their classes have no names, or the
@@ -43,6 +49,7 @@ class PageLabelers:
         *,
         guess: bool = False,
         guidelines: str | None = None,
+        beside: Callable[[ActiveLearningDataModule, Path], Labelers] | None = None,
     ) -> None:
         if not isinstance(guess, bool):
             raise LabelError(f"labelers.guess: expected true or false, got {guess!r}")
@@ -56,6 +63,7 @@ class PageLabelers:
         self._datamodule = datamodule
         self._run_path = Path(run_path)
         self._kind = kind_of(datamodule)
+        self._beside = None if beside is None else beside(datamodule, self._run_path)
         self._query: Query | None = None
 
     def prepare(self, *, overlap: int, accept_changes: bool) -> None:
@@ -78,23 +86,34 @@ class PageLabelers:
             validation=tuple(data.validation_ids.tolist()),
             initial=data.labels_dict(),
         )
+        if isinstance(self._beside, PreparedLabelers):
+            self._beside.prepare(overlap=overlap, accept_changes=accept_changes)
         write_page(self._run_path, page, shown_samples(data))
 
     def publish(self, query: Query) -> None:
         """Replaces the query; its allowance tells the server."""
         self._query = query
+        if self._beside is not None:
+            self._beside.publish(query)
 
     def collect(self) -> Iterator[list[NewAnswer]]:
-        """Yields an empty batch whenever the server committed answers, and each second."""
+        """Yields an empty batch whenever the server committed answers, and each second.
+
+        Batches that are not empty come from the labelers beside.
+        """
         if self._query is None:
             return
         store, seen, told_at = self._query.store, -1, 0.0
-        while True:
-            last = store.last_answer_id()
-            if last != seen or time.monotonic() - told_at >= _TICK_S:
-                seen, told_at = last, time.monotonic()
-                yield []
-            time.sleep(_LOOK_S)
+        with closing(self._of_others()) as others:
+            while True:
+                last = store.last_answer_id()
+                if last != seen or time.monotonic() - told_at >= _TICK_S:
+                    seen, told_at = last, time.monotonic()
+                    yield []
+                if batch := next(others):
+                    yield batch
+                else:
+                    time.sleep(_LOOK_S)
 
     def to_do(self) -> str:
         """Returns where people label."""
@@ -104,7 +123,23 @@ class PageLabelers:
         )
 
     def close(self) -> None:
-        """Does nothing: leases are the server's."""
+        """Releases what the labelers beside hold; other leases are the server's."""
+        if self._beside is not None:
+            self._beside.close()
+
+    def _of_others(self) -> Generator[list[NewAnswer], None, None]:
+        """Yields what the labelers beside answer, and empty batches while they have nothing."""
+        has_failed = False
+        while True:
+            if self._beside is not None and not has_failed:
+                answers: Any = self._beside.collect()
+                try:
+                    with closing(answers):
+                        yield from answers
+                except LabelError as error:  # people go on
+                    has_failed = True
+                    _log.warning("%s; people go on alone until the next round", error)
+            yield []  # they have all that they may get; this may change
 
 
 def for_run(
@@ -113,6 +148,7 @@ def for_run(
     *,
     guess: bool = False,
     guidelines: str | None = None,
+    beside: Callable[[ActiveLearningDataModule, Path], Labelers] | None = None,
     **serving: Any,  # noqa: ARG001 - for the processes that the command starts
 ) -> PageLabelers:
     """Builds labelers who work at the page of a run.
@@ -122,9 +158,10 @@ def for_run(
         run_path: The run directory.
         guess: As in `PageLabelers`.
         guidelines: As in `PageLabelers`.
+        beside: As in `PageLabelers`.
         **serving: The other keys of ``labelers``, which say how the page is served.
     """
-    return PageLabelers(datamodule, run_path, guess=guess, guidelines=guidelines)
+    return PageLabelers(datamodule, run_path, guess=guess, guidelines=guidelines, beside=beside)
 
 
 def _rendered(path: Path) -> str:
