@@ -8,6 +8,8 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
+import signal
 import sys
 import threading
 from collections import Counter
@@ -109,12 +111,21 @@ def running(answer: Callable[[Any], Any]) -> Iterator[str]:
             server.shutdown()
 
 
-def main(port: int, ledger: str) -> None:
+def main(port: int, ledger: str, dies_at: int) -> None:
+    """Serves with 5 % errors and 2 % lost replies, and is killed once so many lines are written."""
     module = reference()
     service = module.Service(port, ledger, faulty_handler(module, errors=0.05, lost=0.02))
+    label = module.label
+
+    def label_or_die(request: Any) -> Any:
+        if len(service.done) == dies_at:  # the last answer is written, and may be on its way
+            os.kill(os.getpid(), signal.SIGKILL)
+        return label(request)
+
+    module.label = label_or_die
     print(f"http://127.0.0.1:{service.server_port}/label", flush=True)
     service.serve_forever()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

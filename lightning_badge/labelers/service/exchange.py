@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _LONGEST_RETRY_AFTER_S = 300.0
+_QUIET_S = 3.0  # a request that fails for a shorter time is not worth a line
 # What another attempt may mend: time-outs, too many requests.
 _BUSY = 429
 _PASSING = (408, 425, _BUSY)
@@ -202,9 +203,11 @@ class Exchange:
         return max(failing_since, self._last_success) if status == _BUSY else failing_since
 
     def _bear(self, trouble: str, since: float) -> None:
+        failing_s = self.clock() - since
         with self._lock:
-            is_first, self._is_troubled = not self._is_troubled, True
-        if (failing_s := self.clock() - since) > self._patience:
+            is_first = failing_s >= _QUIET_S and not self._is_troubled
+            self._is_troubled |= is_first
+        if failing_s > self._patience:
             raise LabelError(
                 f"{self.endpoint.url}: no answer for {failing_s:.0f} s ({trouble}); see that the "
                 "service runs, and run the same command again: open requests go on"

@@ -223,10 +223,12 @@ def test_the_key_is_sent_and_nowhere_shown(
     assert SECRET not in "".join(shown) + caplog.text
 
 
-def test_trouble_is_said_once_and_its_end_too(
+def test_trouble_that_lasts_is_said_once_and_its_end_too(
     exchange_of: Callable[..., Exchange], caplog: pytest.LogCaptureFixture
 ) -> None:
-    exchange_of(*[replied(500)] * 5, replied()).send("POST", URL, {})
+    exchange_of(*[replied(500)] * 3, replied()).send("POST", URL, {})
+    assert caplog.messages == [text for text in caplog.messages if "HTTP Request" in text]
+    exchange_of(*[replied(500)] * 9, replied()).send("POST", URL, {})
     assert [record.getMessage() for record in caplog.records if "httpx" not in record.name] == [
         f'{URL}: HTTP 500 {{"label":"cat"}}; trying again for up to 300 s',
         f"{URL} answers again",
