@@ -1,21 +1,28 @@
 """A loop and a labeling service, each in its own process, killed while 60 labels are made."""
 
+import base64
+import io
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pytest
-from services import EXAMPLE
+from e2e.page_place import NAMES, Place
+from PIL import Image
+from services import EXAMPLE, running, uniform
 
 from lightning_badge.app.run_loop import run_loop
+from lightning_badge.labels import SKIP
 from lightning_badge.store.label_store import LabelStore
 
 pytest.importorskip("httpx")
@@ -123,3 +130,53 @@ def test_the_commands_of_the_page_about_services(start: Start, tmp_path: Path) -
     assert start(*LIGHTNING_BADGE, "loop", *loop, *QUICK).wait(300) == 0
     with LabelStore(tmp_path / "run" / "labels.db") as store:
         assert len(store.labels()) == len(ledger(tmp_path)) == 40
+
+
+@pytest.mark.long
+def test_people_at_the_page_decide_where_a_model_is_contradicted(tmp_path: Path) -> None:
+    """The model errs about a fifth of the samples, and names no class for another tenth."""
+    said: dict[str, str] = {}
+
+    def chat(body: Any) -> Any:
+        uri = body["messages"][1]["content"][0]["image_url"]["url"]
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+        right = int(pixels.reshape(3, -1).mean(1).argmax())
+        fate = uniform(uri)
+        said[uri] = NAMES[(right + (fate < 0.2)) % 3] if fate > 0.1 else "I cannot tell"
+        return {"choices": [{"message": {"content": said[uri]}}]}
+
+    with running(chat) as url:
+        model = ["labelers.beside.model=stand-in", "labelers.beside.key=null"]
+        place = Place(
+            tmp_path,
+            *("labelers=page_and_chat", f"labelers.beside.url={url}", *model),
+            *("budget.k=40", "max_rounds=3", "labelers.stay=false"),
+            count=300,
+        )
+        try:
+            loop = place.loop()
+            ann = place.person(place.url(), "ann", pause_s=0.02)
+            while loop.poll() is None:
+                assert ann.error is None, ann.error
+                time.sleep(0.05)
+            assert loop.returncode == 0, place.printed()
+            ann.go_home()
+        finally:
+            place.close()
+    with LabelStore(tmp_path / "run" / "labels.db") as store:
+        labels, answers = store.labels(), store.answers()
+    by_model = {a.sample_id: a for a in answers if a.annotator == "model:stand-in"}
+    by_ann = {a.sample_id: a for a in answers if a.annotator == "ann"}
+    assert len(by_model) + len(by_ann) == len(answers)
+    assert len(by_model) > 20
+    contested = {
+        key for key, a in by_model.items() if a.label is SKIP or a.guess not in (None, a.label)
+    }
+    assert contested
+    for sample_id, label in labels.items():
+        assert sample_id in by_ann or sample_id not in contested
+        assert label == int(sample_id[:3]) % 3 or sample_id not in by_ann
+    status = subprocess.run(
+        [*LIGHTNING_BADGE, "status", "run"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "model:stand-in" in status.stdout

@@ -5,6 +5,7 @@ in the label store, and tells the server by the store what it may hand out.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -104,7 +105,7 @@ class PageLabelers:
         if self._query is None:
             return
         store, seen, told_at = self._query.store, -1, 0.0
-        with closing(self._of_others()) as others:
+        with closing(self._of_others(self._query)) as others:
             while True:
                 last = store.last_answer_id()
                 if last != seen or time.monotonic() - told_at >= _TICK_S:
@@ -127,11 +128,12 @@ class PageLabelers:
         if self._beside is not None:
             self._beside.close()
 
-    def _of_others(self) -> Generator[list[NewAnswer], None, None]:
+    def _of_others(self, query: Query) -> Generator[list[NewAnswer], None, None]:
         """Yields what the labelers beside answer, and empty batches while they have nothing."""
-        has_failed = False
+        asked_at, seen, has_failed = -math.inf, -1, False
         while True:
-            if self._beside is not None and not has_failed:
+            is_due = query.store.last_answer_id() != seen or time.monotonic() - asked_at >= _TICK_S
+            if self._beside is not None and is_due and not has_failed:
                 answers: Any = self._beside.collect()
                 try:
                     with closing(answers):
@@ -139,7 +141,9 @@ class PageLabelers:
                 except LabelError as error:  # people go on
                     has_failed = True
                     _log.warning("%s; people go on alone until the next round", error)
-            yield []  # they have all that they may get; this may change
+                # They have all that they may get. This may change.
+                asked_at, seen = time.monotonic(), query.store.last_answer_id()
+            yield []
 
 
 def for_run(

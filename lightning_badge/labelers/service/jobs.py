@@ -26,9 +26,6 @@ class Jobs:
     def __len__(self) -> int:
         return len(self._open)
 
-    def __contains__(self, request_id: str) -> bool:
-        return request_id in self._open
-
     @property
     def room(self) -> int:
         """How many further requests may be opened."""

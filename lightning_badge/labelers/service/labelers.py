@@ -92,6 +92,8 @@ class ServiceLabelers:
 
     def publish(self, query: Query) -> None:
         """Replaces the query."""
+        if self._query is None or self._query.store is not query.store:
+            self._log = RequestLog(query.store, self.annotator)
         self._query = query
 
     def collect(self) -> Iterator[list[NewAnswer]]:
@@ -105,10 +107,9 @@ class ServiceLabelers:
         """
         if self._query is None:
             return
-        query, log = self._query, RequestLog(self._query.store, self.annotator)
-        made: dict[str, Made] = {}
+        query, log = self._query, self._log
+        made: dict[str, Made] = {}  # requests whose answer is not committed
         jobs = Jobs(self._asker, self.parallel)
-        done: tuple[str, Reply] | None = None
         try:
             for _ in self._fill(query, log, jobs, made):
                 done = jobs.next(_LOOK_S)
@@ -117,12 +118,18 @@ class ServiceLabelers:
                     continue
                 answer = self._answer(query, made[done[0]], done[1])
                 yield [answer]
-                query.release(self.annotator, [answer.sample_id])
+                self._settle(query, log, made.pop(done[0]))
                 self._check_labels(answer, done[1])
         except (GeneratorExit, LabelError):
-            self._commit(query, made, jobs.finish())
-            if done is not None:
-                query.release(self.annotator, [made[done[0]].sample_id])
+            for request_id, reply in jobs.finish():  # what was sent is paid
+                query.store.add([self._answer(query, made[request_id], reply)])
+            for one in made.values():
+                if any(
+                    a.request_id == one.request_id for a in query.store.answers_to(one.sample_id)
+                ):
+                    self._settle(query, log, one)
+            if not self._asker.is_idempotent:
+                query.release(self.annotator)
             raise
         finally:
             jobs.close()
@@ -142,7 +149,7 @@ class ServiceLabelers:
         self._asker.exchange.close()
         if self._query is None or not self._asker.is_idempotent:
             return
-        if waiting := len(RequestLog(self._query.store, self.annotator).unanswered()):
+        if waiting := len(self._log.unanswered()):
             _log.warning(
                 "%s: %d requests are open; their answers come when the run goes on",
                 *(self._asker.exchange.endpoint.url, waiting),
@@ -163,7 +170,7 @@ class ServiceLabelers:
                 self._begin(query, jobs, made, [earlier.popleft()])
             now = self._clock()
             if not earlier and (jobs.room > room or (jobs.room and now >= lease_at)):
-                self._begin(query, jobs, made, self._leased(query, log, jobs))
+                self._begin(query, jobs, made, self._leased(query, log, made))
                 lease_at = now + _LEASE_AGAIN_S
             if now >= renew_at:
                 wall = time.time()
@@ -181,12 +188,13 @@ class ServiceLabelers:
             with leases.transaction():
                 leases.grant(self.annotator, sample_ids, now=now, expires_at=now + LEASE_SECONDS)
 
-    def _leased(self, query: Query, log: RequestLog, jobs: Jobs) -> list[Made]:
+    def _leased(self, query: Query, log: RequestLog, made: dict[str, Made]) -> list[Made]:
+        """Leases samples, and commits a request for each that has none, as far as there is room."""
+        asked = {one.sample_id for one in made.values()}
         offers = query.lease(self.annotator, self.parallel, annotator=self.annotator)
+        new = [offer.sample_id for offer in offers if offer.sample_id not in asked]
         # A trained model predicts one class, so it does not contradict a set of classes.
-        is_one = not query.classes.multilabel
-        made = log.make(query, [offer.sample_id for offer in offers], guess=is_one)
-        return [one for one in made if one.request_id not in jobs][: jobs.room]
+        return log.make(query, new[: self.parallel - len(made)], guess=not query.classes.multilabel)
 
     def _begin(self, query: Query, jobs: Jobs, made: dict[str, Made], new: Iterable[Made]) -> None:
         names, multilabel = query.classes.names() or (), query.classes.multilabel
@@ -196,14 +204,10 @@ class ServiceLabelers:
             kind = self._contents.kind
             jobs.begin(Request(one.request_id, one.sample_id, content, kind, names, multilabel))
 
-    def _commit(
-        self, query: Query, made: dict[str, Made], found: Iterable[tuple[str, Reply]]
-    ) -> None:
-        """Commits the answers to what was sent when the loop stopped: they are paid."""
-        for request_id, reply in found:
-            one = made[request_id]
-            query.store.add([self._answer(query, one, reply)])
-            query.release(self.annotator, [one.sample_id])
+    def _settle(self, query: Query, log: RequestLog, made: Made) -> None:
+        """Ends a request whose answer is committed."""
+        log.answered(made.request_id)
+        query.release(self.annotator, [made.sample_id])
 
     def _answer(self, query: Query, made: Made, reply: Reply) -> NewAnswer:
         price = self.price if reply.price is None and reply.is_charged else reply.price

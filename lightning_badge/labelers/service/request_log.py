@@ -56,11 +56,16 @@ class RequestLog:
             if (facts := dict(change.facts)).pop("annotator") == annotator
             for made in [Made(**facts)]
         }
+        answered = {answer.request_id for answer in store.answers()}
+        self._open = {key: made for key, made in self._made.items() if key not in answered}
 
     def unanswered(self) -> list[Made]:
         """Returns the requests whose answer is not in the store, oldest first."""
-        answered = {answer.request_id for answer in self._store.answers()}
-        return [made for made in self._made.values() if made.request_id not in answered]
+        return list(self._open.values())
+
+    def answered(self, request_id: str) -> None:
+        """Notes that the answer to a request was committed."""
+        self._open.pop(request_id, None)
 
     def make(self, query: Query, sample_ids: Iterable[SampleId], *, guess: bool) -> list[Made]:
         """Commits requests for samples that are leased; those made before stay as they are.
@@ -77,6 +82,7 @@ class RequestLog:
                     facts = {**vars(one), "annotator": self._annotator}
                     self._store.changes.write(REQUEST, facts)
             self._made |= {one.request_id: one for one in new}
+            self._open |= {one.request_id: one for one in new}
         return [self._made[one.request_id] for one in made]
 
     def _one(self, query: Query, sample_id: SampleId, guess: bool) -> Made:
