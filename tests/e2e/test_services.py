@@ -85,7 +85,14 @@ def test_a_killed_service_and_a_killed_loop_lose_and_pay_nothing_twice(
 ) -> None:
     port = str(free_port())
     loop = [text.replace("8010", port) for text in documented()[1]]
-    loop += [f"budget.k={count}", "max_rounds=2", *QUICK]
+    loop += [
+        "budget=cost",
+        f"budget.limit={0.03 * count:.2f}",
+        "budget.price=0.03",
+        "budget.k=null",
+        "max_rounds=2",
+        *QUICK,
+    ]
     serve = [sys.executable, str(TESTS / "services.py"), port, "ledger.jsonl"]
     service = start(*serve, str(count // 3))
     killed = start(*LIGHTNING_BADGE, "loop", *loop)
@@ -107,7 +114,7 @@ def test_a_killed_service_and_a_killed_loop_lose_and_pay_nothing_twice(
     paid = ledger(tmp_path)
     with LabelStore(tmp_path / "run" / "labels.db") as store:
         answers = store.answers()
-    assert len(answers) == count
+    assert len(answers) == count, "the limit is reached, and not exceeded"
     assert len({answer.sample_id for answer in answers}) == count, "none twice"
     assert sorted(answer.request_id for answer in answers) == sorted(
         answer["request_id"] for answer in paid
@@ -176,7 +183,12 @@ def test_people_at_the_page_decide_where_a_model_is_contradicted(tmp_path: Path)
     for sample_id, label in labels.items():
         assert sample_id in by_ann or sample_id not in contested
         assert label == int(sample_id[:3]) % 3 or sample_id not in by_ann
-    status = subprocess.run(
-        [*LIGHTNING_BADGE, "status", "run"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert "model:stand-in" in status.stdout
+    shown = []
+    for subcommand in ("status", "export"):
+        command = [*LIGHTNING_BADGE, subcommand, "run"]
+        shown.append(subprocess.check_output(command, cwd=tmp_path, text=True))
+    assert "from models)" in shown[0]
+    shown += [
+        (tmp_path / "run" / "export" / name).read_text() for name in ("labels.csv", "report.html")
+    ]
+    assert ["model:stand-in" in text for text in shown] == [True, False, True, True]

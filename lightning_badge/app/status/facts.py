@@ -20,6 +20,7 @@ from lightning_badge.app.status.work_time import (
 from lightning_badge.labels import SKIP, Label, Skip, Undo, label_text
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer
+from lightning_badge.store.consensus import is_model
 from lightning_badge.store.priorities import Described, excluded, in_order
 
 
@@ -108,6 +109,7 @@ class RunFacts:
         rounds: The rounds trained so far.
         initial_labels: Labels that the run began with; None before the first round is trained.
         labels: Labels from annotators in force.
+        labels_of_models: Those of them that a model gave.
         skipped: Samples whose answer in force is a skip.
         by_class: Number of these labels by class, most frequent first.
         annotators: The annotators, by name.
@@ -127,6 +129,7 @@ class RunFacts:
     rounds: list[RoundFacts]
     initial_labels: int | None
     labels: int
+    labels_of_models: int
     skipped: int
     by_class: dict[str, int]
     annotators: list[AnnotatorFacts]
@@ -161,6 +164,11 @@ def run_facts(files: RunFiles, now: datetime, *, samples: int = 10) -> RunFacts:
         rounds=rounds,
         initial_labels=rounds[0].labeled if rounds else None,
         labels=len(labels),
+        labels_of_models=sum(
+            is_model(a.annotator)
+            for a in log.in_force.values()
+            if not isinstance(a.label, Skip | Undo)
+        ),
         skipped=sum(answer.label is SKIP for answer in log.in_force.values()),
         by_class=_by_class(labels, files.class_names),
         annotators=[

@@ -117,7 +117,8 @@ def _curve(facts: RunFacts) -> list[RenderableType]:
 
 def _labels(facts: RunFacts) -> RenderableType:
     initial = "" if facts.initial_labels is None else f", and {facts.initial_labels:,} initial ones"
-    lines = [f"{facts.labels:,} labels from annotators{initial}; {facts.skipped:,} skipped"]
+    models = f" ({facts.labels_of_models:,} from models)" if facts.labels_of_models else ""
+    lines = [f"{facts.labels:,} labels from annotators{models}{initial}; {facts.skipped:,} skipped"]
     if facts.by_class:
         first = list(facts.by_class.items())[:_MOST_CLASSES]
         more = len(facts.by_class) - len(first)

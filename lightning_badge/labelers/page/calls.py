@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lightning_badge.store.consensus import is_model
+
 MOST_SAMPLES = 20  # that a session holds
 MOST_ANSWERS = 50  # in one call
 MOST_ROWS = 100  # of a review
@@ -72,6 +74,8 @@ def labeler_of(body: Mapping[str, Any]) -> str:
     """Returns the name of who is at the page."""
     name = body.get("labeler")
     if isinstance(name, str) and _is_line(name, _LONGEST_NAME):
+        if is_model(name):
+            raise CallError(f"labeler: expected a name of a person, got {name}")
         return name
     raise CallError(f"labeler: expected a name of 1 to {_LONGEST_NAME} printable characters")
 

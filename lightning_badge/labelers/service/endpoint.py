@@ -3,7 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from lightning_badge.exceptions import LabelError
 
@@ -28,11 +28,11 @@ class Endpoint:
     key: str | None = None
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url) if isinstance(self.url, str) else None
+        parts = _parts(self.url)
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise LabelError(
                 "labelers.url: expected an address such as https://labels.example.org/label, got "
-                f"{'another type' if parts is None else repr(parts.scheme or parts.path)}"
+                f"{'none' if parts is None else repr(parts.scheme or parts.path)}"
             )
         if parts.username or parts.password or parts.query:
             raise LabelError(
@@ -72,3 +72,12 @@ class Endpoint:
         if not secret.isascii() or not secret.isprintable():
             raise LabelError(f"the key in {self.key}: expected printable ASCII characters")
         return secret
+
+
+def _parts(url: object) -> SplitResult | None:
+    """Returns the parts of an address; None if it is none."""
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        return parts if parts is None or parts.port is None or parts.port > 0 else None
+    except ValueError:
+        return None

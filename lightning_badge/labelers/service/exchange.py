@@ -48,7 +48,8 @@ class Exchange:
     """Sends requests, again and again where that may help; several threads may use it.
 
     After a time-out, a lost connection, HTTP 408, 425, 429 or 5xx a request is sent again, 0.5, 1,
-    2, ... at most 30 seconds later, or when the header ``Retry-After`` says so. A request that
+    2, ... at most 30 seconds later, or when the header ``Retry-After`` says so. The pauses begin
+    anew where the service answered another request meanwhile. A request that
     fails for ``patience`` seconds is an error; if the service only has too many of them (429),
     others that succeed show that it works.
 
@@ -133,17 +134,18 @@ class Exchange:
         """
         import httpx
 
-        client, pause_s, failing_since = self._opened(), _FIRST_PAUSE_S, math.inf
+        client, pause_s = self._opened(), _FIRST_PAUSE_S
+        failing_since = tried_at = math.inf
         content = None if body is None else json.dumps(body).encode()
         typed = {} if body is None else {"Content-Type": "application/json"}
         while True:
             self.pause(self._not_before - self.clock())
-            wait_s, status = pause_s, 0
+            sent_at, status, retry_after = self.clock(), 0, None
             try:
                 reply = client.request(
                     method, url, content=content, headers={**typed, **(headers or {})}
                 )
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 trouble = self._hidden(str(error)) or type(error).__name__
             else:
                 if reply.status_code < 400:
@@ -152,11 +154,13 @@ class Exchange:
                     raise Refused(reply.status_code, self._said(reply))
                 status = reply.status_code
                 trouble = f"HTTP {status} {self._said(reply)}".rstrip()
-                wait_s = self._told(reply.headers.get("Retry-After"), pause_s)
+                retry_after = reply.headers.get("Retry-After")
             failing_since = min(failing_since, self.clock())
             self._bear(trouble, self._since(failing_since, status))
-            self.pause(wait_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            if self._last_success > tried_at:  # meanwhile it answered another request
+                pause_s = _FIRST_PAUSE_S
+            self.pause(self._told(retry_after, pause_s))
+            pause_s, tried_at = min(2 * pause_s, _LONGEST_PAUSE_S), sent_at
 
     def error(self, refused: Refused) -> LabelError:
         """Returns the error of one line that a refusal is."""

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from lightning_badge.app.status.facts import RunFacts, run_facts
 from lightning_badge.app.status.run_files import RunFiles
-from lightning_badge.app.status.show import spark_line
+from lightning_badge.app.status.show import shown, spark_line
 from lightning_badge.labels import SKIP, Label, Skip, Undo
 from lightning_badge.ordering import Ordering
 from lightning_badge.store.answer import Answer
@@ -86,6 +87,21 @@ def test_labels_are_counted_as_they_are_in_force(files: RunFiles) -> None:
     assert facts.by_class == {"dog": 3}
     (annotator,) = facts.annotators
     assert (annotator.labels, annotator.skips) == (4, 1)  # as given, corrections too
+
+
+def test_labels_of_models_are_told_from_those_of_people(files: RunFiles) -> None:
+    by_model = [
+        replace(a, annotator="model:m", answer_id=a.answer_id + 9, sample_id=a.sample_id + 9)
+        for a in ANSWERS[:3]
+    ]
+    facts = facts_of(replace(files, log=log_of([*ANSWERS, *by_model])))
+    assert (facts.labels, facts.labels_of_models) == (5, 2)
+    assert [row.annotator for row in facts.annotators] == ["ann", "model:m"]
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(shown(facts))
+    assert "5 labels from annotators (2 from models), and 10 initial ones" in captured.get()
+    assert "model:m" in captured.get()
 
 
 def test_a_label_of_several_classes_counts_for_each(files: RunFiles) -> None:

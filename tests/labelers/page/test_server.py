@@ -102,6 +102,8 @@ def test_one_wrong_answer_does_not_hold_up_the_others(run: Path, tab: Tab) -> No
 
 def test_a_call_that_is_no_call_is_refused_in_one_line(tab: Tab) -> None:
     browser = tab()
+    with pytest.raises(RefusedError, match="400: labeler: expected a name of a person, got model:"):
+        tab("model:m").call("open", want=1)
     with pytest.raises(RefusedError, match="400: want: expected an integer from 0 to 20"):
         browser.call("open", want=21)
 

@@ -11,7 +11,17 @@ SECRET = "sk-very-secret-47"
 
 
 @pytest.mark.parametrize(
-    "url", ["", "labels.example.org", "ftp://x.org", "https://", None, 7, "file:///etc/passwd"]
+    "url",
+    [
+        "",
+        "labels.example.org",
+        "ftp://x.org",
+        "https://",
+        None,
+        7,
+        "file:///etc/passwd",
+        "http://x:99999",
+    ],
 )
 def test_what_is_no_address_is_refused(url: Any) -> None:
     with pytest.raises(LabelError, match=r"labelers.url: expected an address such as"):

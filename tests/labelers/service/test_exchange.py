@@ -95,6 +95,22 @@ def test_what_passes_is_tried_again_with_longer_pauses(
     assert clock.slept == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
+def test_the_pauses_begin_anew_where_another_request_succeeded(
+    exchange_of: Callable[..., Exchange], clock: Clock
+) -> None:
+    exchange = exchange_of(*[replied(500)] * 5, replied())
+    sleep = clock.sleep
+
+    def sleep_and_succeed(seconds: float) -> None:
+        sleep(seconds)
+        if seconds == 4:
+            exchange._last_success = clock.now  # as another thread sets it
+
+    exchange._sleep = sleep_and_succeed
+    exchange.send("POST", URL, {})
+    assert clock.slept == [0.5, 1, 2, 4, 0.5]
+
+
 def test_the_service_says_how_long_to_wait(
     exchange_of: Callable[..., Exchange], clock: Clock
 ) -> None:
