@@ -136,7 +136,7 @@ def test_the_commands_of_the_page_about_services(start: Start, tmp_path: Path) -
     loop = [text.replace("8010", port) for text in loop]
     assert start(*LIGHTNING_BADGE, "loop", *loop, *QUICK).wait(300) == 0
     with LabelStore(tmp_path / "run" / "labels.db") as store:
-        assert len(store.labels()) == len(ledger(tmp_path)) == 40
+        assert len(store.labels()) == len(ledger(tmp_path)) == 40  # 1.20 at 0.03 each
 
 
 @pytest.mark.long

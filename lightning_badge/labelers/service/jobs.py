@@ -1,6 +1,7 @@
 """Requests that are open at the same time, each in a thread of its own."""
 
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 
 from lightning_badge.exceptions import LabelError
@@ -20,7 +21,6 @@ class Jobs:
         self._asker = asker
         self._parallel = parallel
         self._open: dict[str, Future[Reply]] = {}
-        self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="labeling-service")
         asker.exchange.go_on()
 
     def __len__(self) -> int:
@@ -33,7 +33,10 @@ class Jobs:
 
     def begin(self, request: Request) -> None:
         """Opens a request."""
-        self._open[request.request_id] = self._threads.submit(self._asker.ask, request)
+        future: Future[Reply] = Future()
+        self._open[request.request_id] = future
+        # A daemon: after Ctrl-C nobody waits for the reply of a service.
+        threading.Thread(target=self._ask, args=(request, future), daemon=True).start()
 
     def next(self, seconds: float) -> tuple[str, Reply] | None:
         """Returns the id and the answer of a request that is done; None if none is in time.
@@ -50,7 +53,7 @@ class Jobs:
 
     def finish(self) -> list[tuple[str, Reply]]:
         """Sends nothing more, and returns the answers to what was sent; open jobs stay open."""
-        self._asker.exchange.stop()
+        self.stop()
         wait(self._open.values())
         found = []
         for request_id, future in self._open.items():
@@ -59,7 +62,12 @@ class Jobs:
         self._open.clear()
         return found
 
-    def close(self) -> None:
-        """Ends the threads as soon as their replies are there."""
+    def stop(self) -> None:
+        """Ends all waiting between two attempts at a request."""
         self._asker.exchange.stop()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, request: Request, future: Future[Reply]) -> None:
+        try:
+            future.set_result(self._asker.ask(request))
+        except BaseException as error:
+            future.set_exception(error)

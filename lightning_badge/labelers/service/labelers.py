@@ -132,7 +132,7 @@ class ServiceLabelers:
                 query.release(self.annotator)
             raise
         finally:
-            jobs.close()
+            jobs.stop()
 
     def to_do(self) -> str | None:
         """Returns who has to decide, where that is not this annotator."""
