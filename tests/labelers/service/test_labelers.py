@@ -1,5 +1,6 @@
 """Labelers who are asked over HTTP: nothing is lost, doubled, or asked beyond what is allowed."""
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -339,3 +340,44 @@ def test_classes_need_names(site: Site) -> None:
     site.datamodule.class_names = None
     with pytest.raises(LabelError, match="expected data with names of their classes"):
         site.labelers()
+
+
+def test_a_stand_in_that_answers_well_outside_the_classes_and_not_at_all(
+    site: Site, asked: Service
+) -> None:
+    """A model: every fifth answer is no class, every seventh request gets no reply at first."""
+    silent: set[int] = set()
+
+    def change(body: Any, reply: Any) -> Any:
+        number = asked.number(body)
+        if number % 7 == 0 and number not in silent:
+            silent.add(number)
+            raise ConnectionError("no reply")  # the server closes the connection
+        content = "a strange thing" if number % 5 == 0 else f"**{parity(number)}**."
+        return {"choices": [{"message": {"content": content}}]}
+
+    asked.change = change
+    site.collect(site.query(20), site.labelers(model="stand-in"))
+    labels, skipped = site.store.labels(), site.store.skipped()
+    assert len(silent) == 4
+    assert labels == {n: n % 2 for n in labels}
+    assert len(labels) == 20
+    assert sorted(skipped) == [n for n in range(max(labels) + 1) if n % 5 == 0]
+    assert len({a.sample_id for a in site.store.answers()}) == len(site.store.answers())
+
+
+@pytest.mark.parametrize("model", [None, "stand-in"])
+def test_one_that_never_answers_ends_with_one_line(
+    site: Site, model: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        site.url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        labelers = site.labelers(model=model, timeout=0.05, patience=0.2)
+        with pytest.raises(LabelError, match=r"no answer for .* s \(timed out\)") as error:
+            site.collect(site.query(9), labelers)
+    assert "\n" not in str(error.value)
+    assert site.store.answers() == []
+    labelers.close()
+    assert ("4 requests are open" in caplog.text) == (model is None)
+    leased = site.store.leases.unexpired(0.0)
+    assert len(leased) == (4 if model is None else 0), "a model's samples are free for others"
