@@ -167,11 +167,31 @@ def test_a_request_that_was_open_goes_on_in_the_next_round(site: Site, asked: Se
         site.store.add(next(answers))
     answers.close()
     assert 1 in site.store.leases.unexpired(0.0), "nobody else is asked meanwhile"
+    site.store.leases.release("service")  # as after ten minutes without this process
     asked.change = lambda body, reply: reply
     query = site.query(0, round=1)
     found = site.collect(query, site.labelers())
     assert [(a.sample_id, a.round, a.rank) for a in found] == [(1, 0, 1)]
     assert sorted(asked.asked.values()) == [1, 1, 1, 1, 2]
+
+
+def test_a_request_for_what_somebody_else_answered_counts_as_open_too(
+    site: Site, asked: Service
+) -> None:
+    asked.change = lambda body, reply: {"status": "pending"} if body["sample_id"] == 0 else reply
+    labelers = site.labelers(parallel=2, poll=3600)
+    labelers.publish(query := site.query(9))
+    answers: Any = labelers.collect()
+    site.store.add(next(batch for batch in answers if batch))
+    site.store.add([NewAnswer(0, 0, "ann", 0, 0)])
+    for batch in answers:
+        made = site.store.changes.of("request")
+        answered = {a.request_id for a in site.store.answers()}
+        assert sum(change.facts["request_id"] not in answered for change in made) <= 2
+        site.store.add(batch)
+        if query.left() <= 0:
+            break
+    answers.close()
 
 
 def test_after_a_crash_the_same_requests_are_made(site: Site, asked: Service) -> None:
