@@ -4,6 +4,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lightning_badge.store.answer import Answer, NewAnswer
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
+from lightning_badge.store.terms import Money, Terms, commit_terms
 
 COUNT = 30
 NAMES = ("even", "odd")
@@ -47,6 +49,7 @@ class Site:
         classes = ClassList(self.store, NAMES, **arguments)
         in_force = self.store.in_force()
         ids = np.array([n for n in range(COUNT) if n not in in_force or round == 0])
+        ids = ids if round < 2 else ids[::-1]
         guesses = np.zeros(len(ids), np.int32)
         query = Query(self.store, cut, Ordering(ids, hallucinated_label=guesses), classes=classes)
         query.allow(allowed)
@@ -401,3 +404,50 @@ def test_one_that_never_answers_ends_with_one_line(
     assert ("4 requests are open" in caplog.text) == (model is None)
     leased = site.store.leases.unexpired(0.0)
     assert len(leased) == (4 if model is None else 0), "a model's samples are free for others"
+
+
+def limit(site: Site, limit: str, price: str | None) -> None:
+    known = None if price is None else Decimal(price)
+    with site.store.leases.transaction():
+        commit_terms(site.store.changes, Terms(Money(Decimal(limit), price=known)))
+
+
+def test_no_request_is_made_that_the_money_does_not_pay_for(site: Site, asked: Service) -> None:
+    limit(site, "0.10", "0.03")
+    site.collect(site.query(None))
+    assert len(asked.asked) == len(site.store.labels()) == 3
+
+
+def test_where_only_the_service_knows_prices_one_sample_is_asked_for_at_a_time(
+    site: Site, asked: Service
+) -> None:
+    limit(site, "0.10", None)
+    in_time: list[int] = []
+
+    def change(body: Any, reply: Any) -> Any:
+        with LabelStore(site.path / "labels.db") as store:
+            in_time.append(len(store.changes.of("request")) - len(store.answers()))
+        return reply
+
+    asked.change = change
+    site.collect(site.query(None))
+    assert in_time == [1] * 4, "the fourth one costs more than what remains, which nobody knew"
+
+
+def test_open_requests_are_paid_before_others_also_long_after_a_crash(
+    site: Site, asked: Service
+) -> None:
+    limit(site, "0.10", "0.03")
+    asked.change = lambda body, reply: {"status": "pending"}
+    labelers = site.labelers(poll=3600)
+    labelers.publish(site.query(None))
+    killed: Any = labelers.collect()
+    while len(asked.asked) < 3:
+        assert next(killed) == []
+    with pytest.raises(KeyboardInterrupt):
+        killed.throw(KeyboardInterrupt)
+    site.store.leases.release("service")  # they expired
+    asked.change = lambda body, reply: reply
+    site.collect(site.query(None, round=2))  # whose ordering begins with others
+    assert list(asked.asked.values()) == [2] * 3
+    assert len(site.store.labels()) == 3
