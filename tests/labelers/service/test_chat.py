@@ -1,10 +1,15 @@
 """A language model as an annotator: what it is asked, and what its answers mean."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labelers.service.chat import ChatAsker
 from lightning_badge.labelers.service.endpoint import Endpoint
@@ -15,6 +20,7 @@ from lightning_badge.labelers.service.reply import Reply, Request
 httpx = pytest.importorskip("httpx")
 URL = "https://chat.example.org/v1"
 CLASSES = ("cat", "dog")
+CONFIGS = Path(__file__).parent.parent.parent.parent / "configs"
 
 
 class Chat:
@@ -181,3 +187,24 @@ def test_a_model_needs_a_name() -> None:
     exchange = Exchange(Endpoint(URL))
     with pytest.raises(LabelError, match="labelers.model: expected the name of a model"):
         ChatAsker(exchange, model=None).check()
+
+
+@pytest.mark.parametrize("option", ["chat", "page_and_chat"])
+def test_entries_of_the_request_and_prices_are_set_on_the_command_line(
+    option: str, tmp_path: Path
+) -> None:
+    at = "labelers" if option == "chat" else "labelers.beside"
+    overrides = [
+        *(f"labelers={option}", f"{at}.model=m"),
+        f"{at}.options={{temperature: 0, stop: [x], response_format: {{type: text}}}}",
+        f"{at}.prices={{input: 0.15, output: 0.6}}",
+    ]
+    data = [(torch.zeros(1, 4, 4), n % 2) for n in range(9)]
+    module = ActiveLearningDataModule(data, initial_labeled=3, class_names=["even", "odd"])
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        built: Any = instantiate(compose("al_loop", overrides).labelers)(module, tmp_path)
+    asker = (built if option == "chat" else built._beside)._asker
+    request = Request("r1", 7, {"text": "x"}, "texts", CLASSES)
+    assert json.loads(json.dumps(asker._body(request)))["response_format"] == {"type": "text"}
+    assert asker._price({"prompt_tokens": 1e6}) == 0.15
+    built.close()
