@@ -32,14 +32,26 @@ class Contents:
     """
 
     def __init__(self, datamodule: ActiveLearningDataModule, *, urls: str | None = None) -> None:
-        samples = getattr(datamodule, "samples", None)
-        self._samples = samples if isinstance(samples, Samples) and samples.shown else None
         self._urls = _checked(urls)
-        # Now, because an encoder replaces the data by features later.
+        self._datamodule = datamodule
         self._items = datamodule.evaluation_items()
-        ids = datamodule.sample_ids if self._samples is None else self._samples.sample_ids
-        self._row = {sample_id: row for row, sample_id in enumerate(list(ids))}
+        self._samples: Samples | None = None
+        self._row: dict[SampleId, int] = {}
+        self.refresh()
         self.kind = self._kind()
+
+    def refresh(self) -> None:
+        """Takes in samples that were added to the data."""
+        samples = getattr(self._datamodule, "samples", None)
+        self._samples = samples if isinstance(samples, Samples) and samples.shown else None
+        if self._samples is not None:
+            ids = list(self._samples.sample_ids)
+        else:
+            items = self._datamodule.evaluation_items()
+            if self._row and not is_image(input_of(items[0][1])):
+                return  # an encoder replaced the pictures by features
+            self._items, ids = items, self._datamodule.sample_ids.tolist()
+        self._row = {sample_id: row for row, sample_id in enumerate(ids)}
 
     def of(self, sample_id: SampleId) -> dict[str, Any]:
         """Returns one entry: ``image`` (a data URI), ``text``, ``row`` (cells by name) or ``url``.
@@ -49,6 +61,8 @@ class Contents:
         """
         if self._urls is not None:
             return {"url": self._urls.replace("{sample_id}", quote(str(sample_id)))}
+        if sample_id not in self._row:
+            raise LabelError(f"sample {sample_id!r}: there is no picture of it to send")
         row, samples = self._row[sample_id], self._samples
         if samples is None:
             pixels = input_of(self._items[row][1])

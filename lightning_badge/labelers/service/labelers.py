@@ -79,7 +79,7 @@ class ServiceLabelers:
         self._named = 0
 
     def prepare(self, *, overlap: int, accept_changes: bool) -> None:  # noqa: ARG002
-        """Checks that somebody can be asked.
+        """Checks that somebody can be asked, and takes in samples that were added to the data.
 
         Args:
             overlap: Number of annotators that answer each sample.
@@ -89,6 +89,7 @@ class ServiceLabelers:
             LabelError: The key is missing, for example.
         """
         self._asker.check()
+        self._contents.refresh()
 
     def publish(self, query: Query) -> None:
         """Replaces the query."""

@@ -88,6 +88,30 @@ def test_tensors_are_sent_as_pictures_also_once_an_encoder_replaced_them() -> No
     assert (media_type, image.size, image.getpixel((0, 0))) == ("image/png", (4, 4), (128,) * 3)
 
 
+def test_samples_that_were_added_are_sent_too() -> None:
+    data = [(torch.full((1, 4, 4), n / 8), n % 2) for n in range(8)]
+    module = ActiveLearningDataModule(data, initial_labeled=2, class_names=["even", "odd"])
+    contents = Contents(module)
+    module.add([(torch.full((1, 2, 2), 1.0), 0)])
+    with pytest.raises(LabelError, match="sample 8: there is no picture of it"):
+        contents.of(8)
+    contents.refresh()
+    assert read(contents.of(8)["image"])[1].size == (2, 2)
+    assert read(contents.of(0)["image"])[1].size == (4, 4)
+
+
+def test_files_that_arrived_are_sent_too(tmp_path: Path) -> None:
+    data = photos(tmp_path / "photos")
+    contents = Contents(data)
+    (tmp_path / "more").mkdir()
+    for name in ("new", "newer"):
+        Image.new("RGB", (7, 7)).save(tmp_path / "more" / f"{name}.png")
+    found = folder(str(tmp_path / "more"), classes=["cat", "dog"], image_size=8).samples
+    data.arrive(found)
+    contents.refresh()
+    assert read(contents.of("new.png")["image"])[1].size == (7, 7)
+
+
 def test_what_is_no_picture_is_refused() -> None:
     data = [(torch.full((4,), n / 8), n % 2) for n in range(8)]
     module = ActiveLearningDataModule(data, initial_labeled=2, class_names=["even", "odd"])
