@@ -38,6 +38,11 @@ class Jobs:
         # A daemon: after Ctrl-C nobody waits for the reply of a service.
         threading.Thread(target=self._ask, args=(request, future), daemon=True).start()
 
+    def know(self, request_id: str, reply: Reply) -> None:
+        """Adds a request whose answer is known without asking."""
+        self._open[request_id] = Future()
+        self._open[request_id].set_result(reply)
+
     def next(self, seconds: float) -> tuple[str, Reply] | None:
         """Returns the id and the answer of a request that is done; None if none is in time.
 

@@ -201,7 +201,11 @@ class ServiceLabelers:
         names, multilabel = query.classes.names() or (), query.classes.multilabel
         for one in new:
             made[one.request_id] = one
-            content = self._contents.of(one.sample_id)
+            try:
+                content = self._contents.of(one.sample_id)
+            except LabelError as error:  # a file that vanished, for example
+                jobs.know(one.request_id, Reply(None, str(error), is_charged=False))
+                continue
             kind = self._contents.kind
             jobs.begin(Request(one.request_id, one.sample_id, content, kind, names, multilabel))
 

@@ -254,6 +254,25 @@ def test_an_unknown_class_is_a_skip_that_is_paid(
     assert reason in caplog.text
 
 
+def test_a_sample_that_cannot_be_read_is_a_skip_and_not_asked_for(
+    site: Site, asked: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelers = site.labelers(price=0.5)
+    of = labelers._contents.of
+
+    def read(sample_id: Any) -> Any:
+        if sample_id == 1:
+            raise LabelError("1.png: cannot be read any more")
+        return of(sample_id)
+
+    monkeypatch.setattr(labelers._contents, "of", read)
+    answers = site.collect(site.query(2), labelers)
+    assert {(a.sample_id, a.label, a.cost) for a in answers} == {
+        *((0, 0, 0.03), (1, SKIP, None), (2, 0, 0.03))
+    }
+    assert {body["sample_id"] for body in asked.bodies} == {0, 2}
+
+
 def test_a_new_class_is_taken_where_the_run_accepts_it(site: Site, asked: Service) -> None:
     asked.change = lambda body, reply: {**reply, "label": "bird"}
     query = site.query(2, accept_changes=True)
