@@ -133,6 +133,7 @@ def test_every_marked_block_is_run_by_a_test() -> None:
     assert {name: n for name, n in marked.items() if n} == {
         "callback.md": 2,
         "encoders.md": 1,
+        "arrivals.md": 1,
         "folder.md": 1,
         "without_trainer.md": 2,
         "CONTRIBUTING.md": 3,
