@@ -117,7 +117,7 @@ ALONE = {
 KINDS = {
     "lightning_badge.ordering.strategies": set(),
     "lightning_badge.loop.budget": {"base"},
-    "lightning_badge.labelers": {"base", "team", "working_hours"},
+    "lightning_badge.labelers": {"base", "pictures", "shown", "team", "working_hours"},
     "lightning_badge.exports": {"export"},
     "lightning_badge.app.commands": set(),
     # numba_pruned uses numerics of torch_blocked, until these are a separate module.

@@ -1,8 +1,9 @@
-"""The contract of labelers."""
+"""The contract of labelers, and what they show of a sample."""
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
@@ -99,3 +100,18 @@ class TimedLabelers(Labelers, Protocol):
     def time_in(self, store: LabelStore) -> float:
         """Returns the virtual time, in seconds since 1970; a function of the label store."""
         ...
+
+
+class ShownSample(NamedTuple):
+    """What people see of a sample.
+
+    Attributes:
+        sample_id: Its id.
+        shown: The absolute path of an image, a text, or a row as the text of a JSON object; empty
+            for a picture.
+        picture: The PNG of an image that is no file; else None.
+    """
+
+    sample_id: SampleId
+    shown: str = ""
+    picture: bytes | None = None

@@ -20,8 +20,8 @@ from lightning_badge.exceptions import BadgeError
 from lightning_badge.labelers.page.address import Address
 from lightning_badge.labelers.page.api import NAMES, Api
 from lightning_badge.labelers.page.calls import CallError
-from lightning_badge.labelers.page.pictures import PictureError, picture_of
 from lightning_badge.labelers.page.security import Guard
+from lightning_badge.labelers.pictures import PictureError, picture_of
 
 STATIC = Path(__file__).parent / "static"
 _FOR_EVER = "private, max-age=31536000, immutable"

@@ -16,7 +16,7 @@ from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labelers.base import Labelers, PreparedLabelers
 from lightning_badge.labelers.page.page_files import Page, write_page
-from lightning_badge.labelers.page.shown import kind_of, shown_samples, title_of
+from lightning_badge.labelers.shown import kind_of, shown_samples, title_of
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.next_sample import Query
 
@@ -63,7 +63,7 @@ class PageLabelers:
         self.guidelines = None if guidelines is None else _rendered(Path(guidelines).expanduser())
         self._datamodule = datamodule
         self._run_path = Path(run_path)
-        self._kind = kind_of(datamodule)
+        self._kind = kind_of(datamodule, "page")
         self._beside = None if beside is None else beside(datamodule, self._run_path)
         self._query: Query | None = None
 
@@ -89,7 +89,7 @@ class PageLabelers:
         )
         if isinstance(self._beside, PreparedLabelers):
             self._beside.prepare(overlap=overlap, accept_changes=accept_changes)
-        write_page(self._run_path, page, shown_samples(data))
+        write_page(self._run_path, page, shown_samples(data, "page"))
 
     def publish(self, query: Query) -> None:
         """Replaces the query; its allowance tells the server."""

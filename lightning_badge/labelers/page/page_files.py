@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import RunDirectoryError
+from lightning_badge.labelers.base import ShownSample
 from lightning_badge.labels import Label
 from lightning_badge.sample_ids import SampleId, SampleIds
 
@@ -54,21 +55,6 @@ class Page:
     guidelines: str | None = None
     validation: tuple[SampleId, ...] = ()
     initial: Mapping[SampleId, Label] = field(default_factory=dict)
-
-
-class ShownSample(NamedTuple):
-    """What people see of a sample.
-
-    Attributes:
-        sample_id: Its id.
-        shown: The absolute path of an image, a text, or a row as the text of a JSON object; empty
-            for a picture.
-        picture: The PNG of an image that is no file; else None.
-    """
-
-    sample_id: SampleId
-    shown: str = ""
-    picture: bytes | None = None
 
 
 class PageSamples:

@@ -19,8 +19,8 @@ from PIL import Image
 
 from lightning_badge.labelers.page import connections
 from lightning_badge.labelers.page.page_files import Page, ShownSample, write_page
-from lightning_badge.labelers.page.pictures import PictureError, picture_of
 from lightning_badge.labelers.page.security import MOST_BYTES
+from lightning_badge.labelers.pictures import PictureError, picture_of
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
