@@ -25,6 +25,7 @@ def main(extra: str) -> None:
         "safetensors": safetensors,
         "compare": compare,
         "page": page,
+        "label-studio": label_studio,
         "service": service,
         "clusters": lambda: badge.order(pool, "typiclust"),
         "encoders": encoders,
@@ -88,6 +89,22 @@ def page() -> None:
 
     assert (app.STATIC / "index.html").is_file()
     assert serve is not None
+
+
+def label_studio() -> None:
+    """A connection to Label Studio, and a picture for a task."""
+    from lightning_badge.labelers.label_studio.client import AwayError, Client
+    from lightning_badge.labelers.label_studio.token import Token
+    from lightning_badge.labelers.pictures import picture_of
+
+    assert picture_of is not None
+    client = Client("http://127.0.0.1:9", Token("none"))
+    try:
+        client.get("/api/projects/")
+    except AwayError:
+        client.close()
+    else:
+        raise AssertionError("nothing listens at this port")
 
 
 def service() -> None:

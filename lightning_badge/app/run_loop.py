@@ -61,7 +61,7 @@ NOT_IDENTITY_OF_LABELERS = {
     *("guess", "guidelines", "host", "port", "certfile", "keyfile", "behind_proxy", "stay"),
     *("threads", "nearest_labeled", "beside"),
     *("url", "urls", "key", "annotator", "parallel", "price", "most_skips", "timeout", "patience"),
-    *("poll", "model", "prompt", "prices", "options"),
+    *("poll", "model", "prompt", "prices", "options", "project", "wait"),
 }
 LOOP_KEYS = (
     *("seed", "metric", "max_rounds", "total_labels", "target_metric", "progress"),

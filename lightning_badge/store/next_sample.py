@@ -258,6 +258,10 @@ class Query:
         labels = facts["labels"]
         return math.inf if labels is None else labels - len(self._samples.labeled)
 
+    def may_count(self, sample_id: SampleId) -> bool:
+        """Returns whether a label of a sample would be one more label of the query."""
+        return self._samples.may_count(sample_id)
+
     def has_open(self) -> bool:
         """Returns whether any sample needs an answer, whatever the allowance is."""
         return next(self._samples.open(), None) is not None

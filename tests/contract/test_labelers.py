@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import studio_server
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -27,7 +28,7 @@ class Site:
     """A run whose labelers answer with ``n % 2``.
 
     Where people answer, files stand in for them, and at the page answers of another process; for
-    services and models a server in a thread.
+    services and models a server in a thread, as for Label Studio.
     """
 
     def __init__(self, option: str, path: Path) -> None:
@@ -51,6 +52,11 @@ class Site:
         asked = labelers.get("beside") or labelers
         if "url" not in asked:
             return None
+        if self.option == "label_studio":
+            self.studio = studio_server.Studio()
+            self.server: Any = studio_server.serving(self.studio)
+            asked.url, asked.poll = self.server.__enter__(), 0.01
+            return str(asked.url)
         self.server = running(Answering(lambda number: ["even", "odd"][number % 2], COUNT))
         asked.url = self.server.__enter__()
         asked.key = None
@@ -76,6 +82,9 @@ class Site:
 
     def people_answer(self, offers: Any) -> None:
         """Answers as people do who were asked for these samples."""
+        if self.option == "label_studio":
+            self._label_tasks(offers)
+            return
         if self.address is not None and not self.has_page:
             return
         if self.has_page:
@@ -87,9 +96,19 @@ class Site:
         rows = [f"{offer.sample_id},{offer.sample_id % 2}" for offer in offers]
         (answers / "answers.csv").write_text("\n".join(["sample_id,label", *rows]) + "\n")
 
+    def _label_tasks(self, offers: Any) -> None:
+        working = self.labelers.collect()
+        for _ in range(2):  # they hand samples out between two batches
+            next(working)
+        asked = self.studio.stream(1)
+        assert [task["data"]["sample_id"] for task in asked] == [o.sample_id for o in offers]
+        for task in asked:
+            self.studio.submit(task["id"], [["even", "odd"][task["data"]["sample_id"] % 2]])
+
 
 @pytest.fixture(params=OPTIONS)
-def site(request: Any, tmp_path: Path) -> Any:
+def site(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", studio_server.TOKEN)
     site = Site(request.param, tmp_path)
     yield site
     site.labelers.close()
@@ -101,7 +120,7 @@ def site(request: Any, tmp_path: Path) -> Any:
 def commit(site: Site, labelers: Labelers) -> list[Answer]:
     """Collects until labelers have no more; returns the answers since the last call."""
     for batch in labelers.collect():
-        if not batch and site.has_page:
+        if not batch and (site.has_page or site.option == "label_studio"):
             break
         assert site.store.add(batch) == len(batch)
     found = site.store.usable_answers(after=site.seen)

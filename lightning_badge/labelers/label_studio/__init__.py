@@ -1,0 +1,1 @@
+"""People who label in a project of Label Studio (https://labelstud.io)."""
