@@ -171,8 +171,10 @@ class Studio:
         for prediction in body:
             if self.tasks.get(prediction["task"], {}).get("project") != number:
                 raise Refused(400, f"task {prediction['task']} not found")
+        valid = [prediction for prediction in body if 0 <= prediction["score"] <= 1]
+        for prediction in valid:
             self.tasks[prediction["task"]]["predictions"].append(dict(prediction))
-        return {"created": len(body)}
+        return {"created": len(valid)}
 
     def _list_tasks(self, *, query: Any, body: Any) -> Any:
         tasks = self.tasks_of(int(query["project"]))

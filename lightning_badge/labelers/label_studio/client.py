@@ -135,6 +135,8 @@ class Client:
             return self._http.request(
                 method, path, json=body, params=parameters, headers=self._token.header()
             )
+        except (httpx.LocalProtocolError, httpx.InvalidURL):  # its text may hold a header
+            raise LabelError(f"Label Studio at {self.url}: no request can be sent there") from None
         except httpx.TransportError as error:
             kind = NoSuchHostError if _is_unknown_host(error) else AwayError
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -211,7 +213,7 @@ def _reason(response: "httpx.Response") -> str:
     if isinstance(found, dict):
         found = found.get("validation_errors") or found.get("detail") or found
     text = " ".join(str(found).split())
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON].rstrip()} ..."
 
 
 def _wait(response: "httpx.Response") -> float | None:

@@ -5,9 +5,11 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from lightning_badge.exceptions import LabelError
+from lightning_badge.labelers.label_studio.client import AwayError
 from lightning_badge.labelers.label_studio.contents import Contents, data_of
 from lightning_badge.labelers.label_studio.project import Project
-from lightning_badge.labelers.label_studio.ranks import scores_of
+from lightning_badge.labelers.label_studio.ranks import as_score, places_of
 from lightning_badge.labelers.label_studio.tasks import Tasks
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.next_sample import Offer, Query
@@ -39,7 +41,7 @@ class HandOut:
         self._rows = rows
         self._guess = guess
         self._query: Query | None = None
-        self._scores: dict[SampleId, float] = {}  # that the stream follows
+        self._places: dict[SampleId, float] = {}  # that the stream follows
 
     def update(self, query: Query) -> None:
         """Adds tasks that the query permits, and changes the order if it is another one.
@@ -50,7 +52,7 @@ class HandOut:
         offers = query.peek(self._rows)
         waiting = self._tasks.open()
         offered = {offer.sample_id for offer in offers}
-        scores = scores_of(
+        places = places_of(
             offers,
             (
                 (sample_id, query.rank_of(sample_id) if query.may_count(sample_id) else None)
@@ -61,51 +63,71 @@ class HandOut:
         new = permitted(query, offers, waiting)
         if not new and not waiting:
             return
-        is_same = query is self._query and is_in_order(self._scores, scores, waiting)
+        is_same = query is self._query and is_in_order(self._places, places, waiting)
         version = self._project.model_version if is_same else _new_version(query.round)
         self._project.offer(query.classes.names() or ())
-        self._add(query, new, scores, version)
+        self._add(query, new, places, version)
         if not is_same:
-            self._rank(query, waiting, scores, version)
-            self._query, self._scores = query, {}
-        self._scores |= {
-            sample_id: scores[sample_id] for sample_id in [*new, *(() if is_same else waiting)]
+            if not self._rank(query, waiting, places, version):
+                return
+            self._query, self._places = query, {}
+        self._places |= {
+            sample_id: places[sample_id] for sample_id in [*new, *(() if is_same else waiting)]
         }
 
     def _add(
-        self, query: Query, new: Sequence[SampleId], scores: Mapping[SampleId, float], version: str
+        self, query: Query, new: Sequence[SampleId], places: Mapping[SampleId, float], version: str
     ) -> None:
         key = self._project.config.key
         self._tasks.add(
             new,
             lambda sample_id: data_of(self._contents, key, query, sample_id),
-            lambda sample_id: self._prediction(query, sample_id, scores[sample_id], version),
+            lambda sample_id: self._prediction(query, sample_id, places[sample_id], version),
         )
 
     def _rank(
         self,
         query: Query,
         waiting: Mapping[SampleId, Sequence[int]],
-        scores: Mapping[SampleId, float],
+        places: Mapping[SampleId, float],
         version: str,
-    ) -> None:
+    ) -> bool:
+        """Changes the order; returns False if tasks were deleted meanwhile."""
         predictions = [
-            {"task": task_id, **self._prediction(query, sample_id, scores[sample_id], version)}
+            {"task": task_id, **self._prediction(query, sample_id, places[sample_id], version)}
             for sample_id, task_ids in waiting.items()
             for task_id in task_ids
         ]
         for first in range(0, len(predictions), _AT_ONCE):
             batch = predictions[first : first + _AT_ONCE]
-            self._project.client.post(f"{self._project.path}/import/predictions", batch)
+            try:
+                self._predict(batch)
+            except AwayError:
+                raise
+            except LabelError:
+                self._tasks.read_all()
+                if all(self._tasks.knows(prediction["task"]) for prediction in batch):
+                    raise
+                return False
         self._project.follow(version)
+        return True
+
+    def _predict(self, predictions: Sequence[dict[str, Any]]) -> None:
+        client = self._project.client
+        reply = client.post(f"{self._project.path}/import/predictions", predictions)
+        if (created := reply.get("created")) != len(predictions):
+            raise LabelError(
+                f"Label Studio at {client.url}: expected {len(predictions)} predictions that order "
+                f"the tasks, got {created}; the log of the server says why"
+            )
 
     def _prediction(
-        self, query: Query, sample_id: SampleId, score: float, version: str
+        self, query: Query, sample_id: SampleId, place: float, version: str
     ) -> dict[str, Any]:
         offer = Offer(sample_id, query.round, query.rank_of(sample_id))
         guess = query.guess(offer) if self._guess else None
         result = [] if guess is None else self._project.config.result_of([guess])
-        return {"model_version": version, "score": score, "result": result}
+        return {"model_version": version, "score": as_score(place), "result": result}
 
 
 def permitted(
@@ -136,12 +158,12 @@ def permitted(
 def is_in_order(
     before: Mapping[SampleId, float], now: Mapping[SampleId, float], waiting: Collection[SampleId]
 ) -> bool:
-    """Returns whether samples are in the same order by the scores before and by those now."""
+    """Returns whether samples are in the same order by the places before and by those now."""
     if any(sample_id not in before for sample_id in waiting):
         return False
-    by_rank = sorted(waiting, key=now.__getitem__)
-    scores = [before[sample_id] for sample_id in by_rank]
-    return scores == sorted(scores)
+    by_place = sorted(waiting, key=now.__getitem__)
+    places = [before[sample_id] for sample_id in by_place]
+    return places == sorted(places)
 
 
 def _new_version(round: int) -> str:

@@ -1,4 +1,4 @@
-"""Scores of predictions, lowest first in the labelers' stream: the rank, where there is one."""
+"""Places in the labelers' stream, lowest first: the rank, where there is one."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,14 +7,15 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.next_sample import Offer
 
 _STEP = 2.0**-10  # between samples without a rank, exact in a double for every rank
+_UNIT = 1e-7  # of a rank: Label Studio drops predictions whose score is not in [0, 1]
 
 
-def scores_of(
+def places_of(
     offers: Sequence[Offer], others: Iterable[tuple[SampleId, int | None]]
 ) -> dict[SampleId, float]:
-    """Returns scores that put offers in their order, and other samples behind all of these.
+    """Returns places that put offers in their order, and other samples at their ranks or last.
 
-    A ranked sample's score is its rank, so that later calls for the same ordering agree. What the
+    A ranked sample's place is its rank, so that later calls for the same ordering agree. What the
     query asks for out of turn, such as a sample for validation, gets a number before the next rank.
 
     Args:
@@ -24,10 +25,10 @@ def scores_of(
     Example:
         >>> offers = [Offer("tied", 1, 9), Offer("a", 1, 0), Offer("check", 1, None)]
         >>> offers += [Offer("b", 1, 1)]
-        >>> scores_of(offers, [("late", 7), ("old", None)])
+        >>> places_of(offers, [("late", 7), ("old", None)])
         {'b': 1.0, 'check': 0.9990234375, 'a': 0.0, 'tied': -0.0009765625, 'late': 7.0, 'old': 8.0}
     """
-    scores: dict[SampleId, float] = {}
+    places: dict[SampleId, float] = {}
     following = math.inf
     for offer in reversed(offers):
         rank = offer.rank
@@ -37,9 +38,19 @@ def scores_of(
             following -= _STEP
         else:
             following = float(len(offers))
-        scores[offer.sample_id] = following
+        places[offer.sample_id] = following
     ranks = dict(others)
-    last = max([-1.0, *scores.values(), *(rank for rank in ranks.values() if rank is not None)])
+    last = max([-1.0, *places.values(), *(rank for rank in ranks.values() if rank is not None)])
     for sample_id, rank in ranks.items():
-        scores.setdefault(sample_id, float(last + 1 if rank is None else rank))
-    return scores
+        places.setdefault(sample_id, float(last + 1 if rank is None else rank))
+    return places
+
+
+def as_score(place: float) -> float:
+    """Returns a place as a score in [0, 1], the same order in less than ten million ranks.
+
+    Example:
+        >>> as_score(-0.5) < as_score(0) < as_score(1), as_score(9e9)
+        (True, 1.0)
+    """
+    return min(max((place + 1) * _UNIT, 0.0), 1.0)

@@ -81,6 +81,10 @@ class Tasks:
         """Returns the tasks for a sample."""
         return list(self._of.get(sample_id, {}).values())
 
+    def knows(self, task_id: int) -> bool:
+        """Returns whether a task was there when it was read last."""
+        return task_id in self._by_id
+
     def open(self) -> dict[SampleId, list[int]]:
         """Returns the ids of the open tasks, by sample."""
         found: dict[SampleId, list[int]] = {}

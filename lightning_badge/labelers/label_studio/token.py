@@ -53,7 +53,7 @@ class Token:
     def header(self) -> dict[str, str]:
         """Returns the header of a request."""
         if self.is_refreshed:
-            return {"Authorization": f"Bearer {self.access or ''}"}
+            return {"Authorization": f"Bearer {self.access}"} if self.access else {}
         return {"Authorization": f"Token {self.text}"}
 
     def hidden_in(self, text: str) -> str:
