@@ -301,6 +301,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # a reply is one packet: the client waits for no acknowledgement
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)

@@ -212,14 +212,14 @@ def _created(client: Client, place: Place, wanted: Wanted) -> Mapping[str, Any]:
 def _facts(client: Client, project_id: int, remembered_in: Path | None) -> Mapping[str, Any]:
     try:
         facts: Mapping[str, Any] = client.get(f"/api/projects/{project_id}/")
-    except NotFoundError as error:
+    except NotFoundError:
         mend = "set labelers.project to the id of a project, or to null for a new one"
         if remembered_in is not None:
             mend = f"remove {remembered_in} to let the run choose or create another one"
         raise LabelError(
             f"Label Studio at {client.url} has no project {project_id}, or none that this token "
             f"may see; {mend}"
-        ) from error
+        ) from None
     return facts
 
 
