@@ -17,6 +17,7 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.next_sample import Query
 
 _NAME = "label_studio"
+_LEAST_BYTES = 128  # Label Studio's page takes a picture of less than 100 bytes for an error
 
 
 class Contents:
@@ -58,7 +59,8 @@ class Contents:
             picture = picture_of(shown.picture or Path(shown.shown))
         except PictureError as error:
             raise LabelError(f"labelers={_NAME}: sample {sample_id!r}: {error}") from error
-        coded = base64.b64encode(picture.content).decode("ascii")
+        # Decoders ignore what follows a picture.
+        coded = base64.b64encode(picture.content.ljust(_LEAST_BYTES, b"\0")).decode("ascii")
         return f"data:{picture.media_type};base64,{coded}"
 
 

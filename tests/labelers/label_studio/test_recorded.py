@@ -180,6 +180,15 @@ def result(choices: list[str]) -> list[dict[str, Any]]:
     return [{**names, "value": {"choices": choices}}] if choices else []
 
 
+def delete_earlier(url: str, token: str) -> None:
+    """Deletes the project of an earlier recording, which has the same mark."""
+    headers = {"Authorization": f"Token {token}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
+        query = {"title": "lightning-badge run", "page_size": 100}
+        for facts in http.get("/api/projects/", params=query).json()["results"]:
+            http.delete(f"/api/projects/{facts['id']}/").raise_for_status()
+
+
 def main(url: str, *tokens: str) -> None:
     """Records the scenario."""
     os.environ["LABEL_STUDIO_API_KEY"] = tokens[0]
@@ -188,6 +197,7 @@ def main(url: str, *tokens: str) -> None:
         path.mkdir()
         transport = Recorded(url)
         fixed(patch, transport)
+        delete_earlier(url, tokens[0])
         run = Run(path, None, URL)
         looks = scenario(run, People(path, url, list(tokens)))
         assert looks == EXPECTED, looks
