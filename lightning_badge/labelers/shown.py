@@ -37,6 +37,9 @@ class ShownSamples:
         ids = datamodule.sample_ids if self._samples is None else self._samples.sample_ids
         self._row: dict[SampleId, int] = {key: row for row, key in enumerate(ids)}
 
+    def __contains__(self, sample_id: SampleId) -> bool:
+        return sample_id in self._row
+
     def of(self, sample_id: SampleId) -> ShownSample:
         """Returns what people see of a sample."""
         row, samples = self._row[sample_id], self._samples

@@ -91,7 +91,9 @@ def test_an_ordering_is_written_for_other_tools(folder: Path, to: str, name: str
     elif to == "label-studio":
         tasks = json.loads(Path(name).read_text())
         rows = [task["data"] for task in tasks]
-        assert [task["predictions"][0]["score"] for task in tasks] == list(range(6))
+        scores = [task["predictions"][0]["score"] for task in tasks]
+        assert scores == sorted(set(scores))
+        assert 0 <= scores[0] < scores[-1] <= 1  # Label Studio drops others
         ranks, ids, urls = zip(
             *((r["badge_rank"], r["sample_id"], r["url"]) for r in rows), strict=True
         )

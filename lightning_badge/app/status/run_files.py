@@ -12,6 +12,7 @@ import yaml
 
 from lightning_badge.durable.lock import holder_of
 from lightning_badge.exceptions import ArtifactError, RunDirectoryError
+from lightning_badge.labelers.label_studio.project import remembered_page
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
 from lightning_badge.store.run_directory import RunDirectory
@@ -31,6 +32,7 @@ class RunFiles:
         holder: The process that runs the loop now; None if none.
         class_names: Names of the classes; None if they are not known.
         query: The file of samples for people to label; None if there is none.
+        page: The address where people label in Label Studio; None if they do not.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class RunFiles:
     holder: str | None
     class_names: Sequence[str] | None
     query: Path | None
+    page: str | None = None
 
     @property
     def metric(self) -> str:
@@ -75,6 +78,7 @@ def read_run(path: str | Path) -> RunFiles:
         holder_of(directory.path / "run.lock"),
         _class_names(directory, config, log.added_classes),
         query if query.is_file() else None,
+        remembered_page(directory.path),
     )
 
 

@@ -15,7 +15,7 @@ def what_next(files: RunFiles, to_label: int | None) -> str:
     export = f"`lightning-badge export {files.path}` writes labels, model, predictions and a report"
     if files.holder:
         running = f"the loop is running ({files.holder})"
-        return f"{running}; {_label(files)}" if files.query else running
+        return f"{running}; {label}" if (label := _label(files)) else running
     if not files.round_facts:
         return f"no round is trained yet: {_AGAIN}"
     if reason := why_ended(files):
@@ -25,8 +25,8 @@ def what_next(files: RunFiles, to_label: int | None) -> str:
         return f"{new} answers came since the last training: {_AGAIN} to train on them"
     if not to_label:
         return f"nothing is left to label; {export}"
-    if files.query:
-        return f"{_label(files)}, then {_AGAIN}"
+    if label := _label(files):
+        return f"{label}, then {_AGAIN}"
     return f"{_AGAIN}: it goes on with round {len(files.log.rounds)}"
 
 
@@ -58,7 +58,12 @@ def _since_last_cut(files: RunFiles) -> int:
     return sum(answer.answer_id > last for answer in files.log.answers)
 
 
-def _label(files: RunFiles) -> str:
+def _label(files: RunFiles) -> str | None:
+    """Returns where people label; None if nothing says it."""
+    if files.page:
+        return f"label at {files.page}"
+    if files.query is None:
+        return None
     return (
         f"label the rows of {files.query} and put a CSV with sample_id,label into "
         f"{files.path / 'answers'}"

@@ -36,8 +36,8 @@ class Contents:
     """
 
     def __init__(self, datamodule: ActiveLearningDataModule, urls: str | None) -> None:
-        self._shown = ShownSamples(datamodule, _NAME)
-        self._address = None if urls is None else _address(datamodule, urls)
+        self._datamodule, self._urls = datamodule, urls
+        self._read()
         self.kind = self._shown.kind
         if urls is not None and self.kind == "tables":
             self.kind = "images"
@@ -48,6 +48,8 @@ class Contents:
         Raises:
             LabelError: The sample is no image that browsers can show.
         """
+        if sample_id not in self._shown:  # it arrived later
+            self._read()
         if self._address is not None:
             return self._address(sample_id)
         shown = self._shown.of(sample_id)
@@ -62,6 +64,10 @@ class Contents:
         # Decoders ignore what follows a picture.
         coded = base64.b64encode(picture.content.ljust(_LEAST_BYTES, b"\0")).decode("ascii")
         return f"data:{picture.media_type};base64,{coded}"
+
+    def _read(self) -> None:
+        self._shown = ShownSamples(self._datamodule, _NAME)
+        self._address = None if self._urls is None else _address(self._datamodule, self._urls)
 
 
 def data_of(contents: Contents, key: str, query: Query, sample_id: SampleId) -> dict[str, Any]:

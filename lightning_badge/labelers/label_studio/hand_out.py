@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lightning_badge.exceptions import LabelError
+from lightning_badge.exports.label_studio import as_score
 from lightning_badge.labelers.label_studio.client import AwayError
 from lightning_badge.labelers.label_studio.contents import Contents, data_of
 from lightning_badge.labelers.label_studio.project import Project
-from lightning_badge.labelers.label_studio.ranks import as_score, places_of
+from lightning_badge.labelers.label_studio.ranks import places_of
 from lightning_badge.labelers.label_studio.tasks import Tasks
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.next_sample import Offer, Query

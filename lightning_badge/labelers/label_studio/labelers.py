@@ -24,6 +24,7 @@ from lightning_badge.labelers.label_studio.project import Project, Wanted, open_
 from lightning_badge.labelers.label_studio.tasks import Tasks
 from lightning_badge.labelers.label_studio.token import Token
 from lightning_badge.labelers.shown import title_of
+from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.next_sample import Query
 
@@ -102,6 +103,7 @@ class LabelStudioLabelers:
         self.project, self.rows, self.guess = project, rows, guess
         self.wait, self.poll = wait, float(poll)
         self._run_path = Path(run_path)
+        self._datamodule = datamodule
         self._contents = Contents(datamodule, urls)
         self._wanted = Wanted(
             title_of(datamodule, self._run_path),
@@ -109,7 +111,7 @@ class LabelStudioLabelers:
             tuple(map(str, datamodule.class_names)),
             multilabel=getattr(datamodule, "multilabel", False),
         )
-        self._ids = {str(sample_id): sample_id for sample_id in datamodule.sample_ids.tolist()}
+        self._ids: dict[str, SampleId] = {}
         self._outage = Outage()
         self._desk: _Desk | None = None
         self._query: Query | None = None
@@ -136,6 +138,7 @@ class LabelStudioLabelers:
     def publish(self, query: Query) -> None:
         """Replaces the query; ``collect`` hands its samples out."""
         self._query = query
+        self._ids.update((str(key), key) for key in self._datamodule.sample_ids.tolist())
         if self._desk is not None:
             self._desk.answers = None
 

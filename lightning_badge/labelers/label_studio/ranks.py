@@ -7,7 +7,6 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.next_sample import Offer
 
 _STEP = 2.0**-10  # between samples without a rank, exact in a double for every rank
-_UNIT = 1e-7  # of a rank: Label Studio drops predictions whose score is not in [0, 1]
 
 
 def places_of(
@@ -44,13 +43,3 @@ def places_of(
     for sample_id, rank in ranks.items():
         places.setdefault(sample_id, float(last + 1 if rank is None else rank))
     return places
-
-
-def as_score(place: float) -> float:
-    """Returns a place as a score in [0, 1], the same order in less than ten million ranks.
-
-    Example:
-        >>> as_score(-0.5) < as_score(0) < as_score(1), as_score(9e9)
-        (True, 1.0)
-    """
-    return min(max((place + 1) * _UNIT, 0.0), 1.0)

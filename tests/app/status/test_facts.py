@@ -167,6 +167,13 @@ class TestNextStep:
         asked = replace(files, log=log, query=files.path / "query.csv")
         assert facts_of(asked).next_step.startswith(f"label the rows of {asked.query}")
 
+    def test_people_label_in_label_studio(self, files: RunFiles) -> None:
+        page = "http://localhost:8080/projects/3/data?labeling=1"
+        asked = replace(files, log=log_of(ANSWERS[:3], [FINISHED], CUTS), page=page)
+        assert facts_of(asked).next_step.startswith(f"label at {page}, then give the")
+        running = replace(asked, holder="process 1 on host")
+        assert facts_of(running).next_step.endswith(f"(process 1 on host); label at {page}")
+
     def test_new_answers_are_to_be_trained_on(self, files: RunFiles) -> None:
         assert facts_of(files).next_step.startswith("2 answers came since the last training")
 

@@ -5,8 +5,12 @@ import itertools
 import logging
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from studio_run import make_data
 
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import SKIP, UNDO
 
@@ -113,6 +117,20 @@ class TestTasks:
         run.look(labelers)
         (task,) = run.studio.tasks.values()
         assert task["data"]["image"] == "https://example.org/3.png"
+
+    def test_samples_that_arrive_later_become_tasks_too(self, run: Any) -> None:
+        data = make_data()
+        labelers = run.start(data)
+        labelers.publish(run.query(order=range(2)))
+        run.look(labelers)
+        data._train = data._evaluation_view = [*data._train, (torch.ones(1, 4, 4), 0)]
+        data._ids = np.array([*data._ids, 20])
+        data._is_labeled = np.zeros(21, dtype=bool)
+        labelers.publish(run.query(1, order=[20, 1]))
+        run.look(labelers)
+        assert run.stream() == [20, 1, 0]
+        run.answer(20, ["dog"])
+        assert says(run.look(labelers)) == [(20, 1, "ann@example.com")]
 
     def test_large_imports_are_several_requests(
         self, run: Any, monkeypatch: pytest.MonkeyPatch
@@ -251,10 +269,6 @@ class TestSeveralClasses:
 
 
 def make_multilabel() -> Any:
-    import torch
-
-    from lightning_badge.labelers.label_studio.labelers import ActiveLearningDataModule
-
     labels = [[float(n % 2), 1.0] for n in range(20)]
     pairs = [(torch.full((1, 4, 4), n / 20), label) for n, label in enumerate(labels)]
     data = ActiveLearningDataModule(

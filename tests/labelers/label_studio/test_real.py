@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +80,17 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
-    def session_of(self, email: str) -> httpx.Client:
-        """Returns the session of a new user, who signs up by an invitation."""
+    @contextmanager
+    def session_of(self, email: str) -> Iterator[httpx.Client]:
+        """Yields the session of a new user, who signs up by an invitation."""
         headers = {"Authorization": f"Token {TOKEN}"}
         link = httpx.get(f"{self.url}/api/invite", headers=headers, timeout=60).json()["invite_url"]
-        session = httpx.Client(base_url=self.url, follow_redirects=True, timeout=60)
-        session.get(link)
-        form = {"email": email, "password": PASSWORD}
-        form["csrfmiddlewaretoken"] = session.cookies["csrftoken"]
-        session.post(link, data=form, headers={"Referer": self.url}).raise_for_status()
-        return session
+        with httpx.Client(base_url=self.url, follow_redirects=True, timeout=60) as session:
+            session.get(link)
+            form = {"email": email, "password": PASSWORD}
+            form["csrfmiddlewaretoken"] = session.cookies["csrftoken"]
+            session.post(link, data=form, headers={"Referer": self.url}).raise_for_status()
+            yield session
 
     def token_of(self, email: str) -> str:
         with self.session_of(email) as session:
@@ -211,6 +213,11 @@ class Place:
         self.process.send_signal(signal.SIGINT)
         assert self.process.wait() == 143, self.log()
 
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
     def answers(self) -> list[Answer]:
         with LabelStore(self.folder / "run" / "labels.db") as store:
             return store.answers()
@@ -218,6 +225,14 @@ class Place:
     def finished(self) -> list[int]:
         with LabelStore(self.folder / "run" / "labels.db") as store:
             return store.finished_rounds()
+
+
+@pytest.fixture
+def place(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", TOKEN)
+    made = Place(tmp_path, server, 600)
+    yield made
+    made.close()
 
 
 def annotations(server: Server, project: int) -> Counter[tuple[str, str, str]]:
@@ -263,11 +278,7 @@ def in_browser(server: Server, page: str) -> str:
     return "middle"
 
 
-def test_two_people_two_rounds_a_browser_and_a_restart(
-    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", TOKEN)
-    place = Place(tmp_path, server, 600)
+def test_two_people_two_rounds_a_browser_and_a_restart(place: Place, server: Server) -> None:
     place.start("budget.at_least=150", "labelers.rows=300")
     page = place.page()
     project = int(page.partition("/projects/")[2].partition("/")[0])
@@ -313,10 +324,9 @@ def test_two_people_two_rounds_a_browser_and_a_restart(
     print(f"\n{sum(stored.values())} answers: {Counter(who for _, who, _ in stored)}")
 
 
-def test_a_personal_token(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_personal_token(place: Place, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     token = server.personal_token_of("cy@example.com")
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", token)
-    place = Place(tmp_path, server, 60)
     place.start("validation=none")
     project = int(place.page().partition("/projects/")[2].partition("/")[0])
     person = Person(server, project, server.token_of("di@example.com"), 5)
@@ -325,5 +335,5 @@ def test_a_personal_token(tmp_path: Path, server: Server, monkeypatch: pytest.Mo
     person.join()
     place.stop()
     assert {answer.annotator for answer in place.answers()} == {"di@example.com"}
-    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    written = [path for path in place.folder.rglob("*") if path.is_file()]
     assert not [path for path in written if token.encode() in path.read_bytes()]
