@@ -164,6 +164,8 @@ class LabelStudioLabelers:
                 if not self.wait:
                     raise
                 pause = self._outage.began(error)
+                if self._desk is not None:  # what was sent may have been carried out
+                    self._desk.read_at = -math.inf
             else:
                 self._outage.ended()
                 if not self.wait:

@@ -122,7 +122,7 @@ class Project:
     def counts(self) -> tuple[Any, ...]:
         """Returns numbers that change when somebody answers."""
         facts = self.client.get(f"{self.path}/")
-        names = ("task_number", "total_annotations_number", "skipped_annotations_number")
+        names = ("total_annotations_number", "skipped_annotations_number")
         return tuple(facts.get(name) for name in names)
 
     def follow(self, model_version: str) -> None:

@@ -13,7 +13,8 @@ from lightning_badge.labelers.label_studio.project import Project
 from lightning_badge.labelers.label_studio.users import Users
 from lightning_badge.sample_ids import SampleId
 
-_MARGIN = timedelta(seconds=60)  # a change may be visible later than its time says
+_MARGIN = timedelta(seconds=10)  # a change may be visible later than its time says
+_clock = time.monotonic
 _AT_MOST_BYTES, _AT_MOST_TASKS = 8 * 2**20, 250  # of one import
 _log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Tasks:
         self._by_id: dict[int, Task] = {}
         self._of: dict[SampleId, dict[int, Task]] = {}
         self._latest: datetime | None = None  # change that was read
+        self._latest_at = 0.0  # when it was read
         self._others: set[int] = set()
         self._changed: set[SampleId] = set()
         self.full_read_at, self.full_read_s = float("-inf"), 0.0
@@ -116,11 +118,13 @@ class Tasks:
         if self._latest is None:
             self.read_all()
             return
+        is_settled = _clock() - self._latest_at > _MARGIN.total_seconds()
+        margin = timedelta(0) if is_settled else _MARGIN
         changed = {
             "filter": "filter:tasks:updated_at",
             "operator": "greater",
             "type": "Datetime",
-            "value": (self._latest - _MARGIN).isoformat().replace("+00:00", "Z"),
+            "value": (self._latest - margin).isoformat().replace("+00:00", "Z"),
         }
         filters = {"conjunction": "and", "items": [changed]}
         self._read({"filters": filters, "ordering": ["tasks:id"]})
@@ -164,7 +168,7 @@ class Tasks:
     def _read(self, query: Mapping[str, Any]) -> set[int]:
         """Reads tasks, also those of no sample; returns their ids."""
         read: set[int] = set()
-        latest, others = self._latest, 0
+        began, latest, others = _clock(), self._latest, 0
         for facts in self._project.client.pages(
             "/api/tasks/",
             "tasks",
@@ -183,7 +187,8 @@ class Tasks:
             elif task_id not in self._others:
                 self._others.add(task_id)
                 others += 1
-        self._latest = latest  # not before all pages are read
+        if latest != self._latest:  # not before all pages are read
+            self._latest, self._latest_at = latest, began
         if others:
             _log.warning(
                 "Label Studio, project %d: %d tasks belong to no sample of this run and do not "

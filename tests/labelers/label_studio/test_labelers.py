@@ -13,6 +13,7 @@ from studio_run import make_data
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import SKIP, UNDO
+from lightning_badge.store.class_list import ClassList
 
 
 def says(answers: Any) -> list[tuple[Any, Any, str]]:
@@ -199,6 +200,29 @@ class TestAnswers:
         assert len(caplog.records) == 3
         assert "of ann@example.com: label 'unicorn': expected one of cat, dog" in caplog.text
         assert run.stream()[:3] == [0, 1, 2]  # they are asked again
+
+    def test_no_change_is_read_twice_once_all_before_it_are_visible(
+        self, run: Any, labelers: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read, now = [], 100.0
+        monkeypatch.setattr("lightning_badge.labelers.label_studio.tasks._clock", lambda: now)
+        monkeypatch.setattr(
+            labelers._desk.tasks, "_task_of", lambda facts: read.append(facts["id"])
+        )
+        for now in (100.0, 105.0, 111.0, 112.0):
+            read.append(now)
+            labelers._desk.tasks.read_changed()
+        tasks = list(run.studio.tasks)
+        assert read == [100.0, *tasks, 105.0, *tasks, 111.0, 112.0]
+
+    def test_one_whose_class_is_accepted_later_counts_from_the_next_query_on(
+        self, run: Any, labelers: Any
+    ) -> None:
+        run.answer(0, ["cow"])
+        assert run.look(labelers) == []
+        run.classes = ClassList(run.store, ("cat", "dog", "cow"))
+        labelers.publish(run.query(1, order=range(6)))
+        assert says(run.look(labelers)) == [(0, 2, "ann@example.com")]
 
     def test_two_annotators_answer_where_overlap_asks_for_them(self, run: Any) -> None:
         labelers = run.start()

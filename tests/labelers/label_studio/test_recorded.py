@@ -20,7 +20,7 @@ sys.path += [str(Path(__file__).parents[2])] if __name__ == "__main__" else []
 
 from studio_run import Run
 
-from lightning_badge.labelers.label_studio import hand_out, labelers, project
+from lightning_badge.labelers.label_studio import hand_out, labelers, project, tasks
 from lightning_badge.labelers.label_studio.client import Client
 from lightning_badge.labels import SKIP, UNDO
 
@@ -93,6 +93,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch, transport: httpx.BaseTransport) -> No
     numbers = itertools.count(1)
     for module in (hand_out, project):
         monkeypatch.setattr(module.secrets, "token_hex", lambda size: f"{next(numbers):0{size}x}")
+    monkeypatch.setattr(tasks, "_clock", lambda: 0.0)
     monkeypatch.setattr(
         labelers, "Client", lambda url, token: Client(url, token, transport=transport)
     )
