@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from lightning_badge.labelers.shown import ShownSamples
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.next_sample import Query
 
+_log = logging.getLogger(__name__)
 _NAME = "label_studio"
 _LEAST_BYTES = 128  # Label Studio's page takes a picture of less than 100 bytes for an error
 
@@ -45,8 +47,7 @@ class Contents:
     def of(self, sample_id: SampleId) -> Any:
         """Returns an address, a data URI, a text, or a row.
 
-        Raises:
-            LabelError: The sample is no image that browsers can show.
+        A file that vanished or is damaged ends no run: its task shows none, and people skip it.
         """
         if sample_id not in self._shown:  # it arrived later
             self._read()
@@ -60,7 +61,10 @@ class Contents:
         try:
             picture = picture_of(shown.picture or Path(shown.shown))
         except PictureError as error:
-            raise LabelError(f"labelers={_NAME}: sample {sample_id!r}: {error}") from error
+            _log.warning(
+                "sample %r has no picture (%s); people may skip its task", sample_id, error
+            )
+            return f"no picture of {sample_id}"
         # Decoders ignore what follows a picture.
         coded = base64.b64encode(picture.content.ljust(_LEAST_BYTES, b"\0")).decode("ascii")
         return f"data:{picture.media_type};base64,{coded}"

@@ -116,15 +116,22 @@ class LabelStudioLabelers:
         self._desk: _Desk | None = None
         self._query: Query | None = None
 
+    @property
+    def exported(self) -> set[SampleId]:
+        """The samples that are tasks of the project, as far as it was read."""
+        return set() if self._desk is None else self._desk.tasks.samples()
+
     def prepare(self, *, overlap: int, accept_changes: bool) -> None:  # noqa: ARG002
         """Opens the project, so that a wrong address, token or project is an error at once.
 
-        A server that is away is waited for when people are asked: no training needs it.
+        A server that is away is waited for when people are asked: no training needs it. Is called
+        again when samples arrived.
 
         Args:
             overlap: Number of annotators that answer each sample.
             accept_changes: Not used: the store refuses classes that it does not know.
         """
+        self._read_ids()
         self._wanted = Wanted(**{**vars(self._wanted), "overlap": overlap})
         try:
             self._open()
@@ -138,7 +145,7 @@ class LabelStudioLabelers:
     def publish(self, query: Query) -> None:
         """Replaces the query; ``collect`` hands its samples out."""
         self._query = query
-        self._ids.update((str(key), key) for key in self._datamodule.sample_ids.tolist())
+        self._read_ids()
         if self._desk is not None:
             self._desk.answers = None
 
@@ -183,6 +190,9 @@ class LabelStudioLabelers:
         if self._desk is not None:
             self._desk.client.close()
         self._desk = None
+
+    def _read_ids(self) -> None:
+        self._ids.update((str(key), key) for key in self._datamodule.sample_ids.tolist())
 
     def _open(self) -> _Desk:
         if self._desk is None:

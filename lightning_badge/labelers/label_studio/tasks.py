@@ -83,6 +83,10 @@ class Tasks:
         """Returns the tasks for a sample."""
         return list(self._of.get(sample_id, {}).values())
 
+    def samples(self) -> set[SampleId]:
+        """Returns the samples that have tasks."""
+        return {sample_id for sample_id, tasks in self._of.items() if tasks}
+
     def knows(self, task_id: int) -> bool:
         """Returns whether a task was there when it was read last."""
         return task_id in self._by_id

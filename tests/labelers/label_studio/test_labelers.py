@@ -5,13 +5,13 @@ import itertools
 import logging
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from studio_run import make_data
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
+from lightning_badge.labelers.base import ShownSample
 from lightning_badge.labels import SKIP, UNDO
 from lightning_badge.store.class_list import ClassList
 
@@ -124,14 +124,41 @@ class TestTasks:
         labelers = run.start(data)
         labelers.publish(run.query(order=range(2)))
         run.look(labelers)
-        data._train = data._evaluation_view = [*data._train, (torch.ones(1, 4, 4), 0)]
-        data._ids = np.array([*data._ids, 20])
-        data._is_labeled = np.zeros(21, dtype=bool)
+        data.add([(torch.ones(1, 4, 4), 0)], labels=[0])
+        labelers.prepare(overlap=1, accept_changes=False)
         labelers.publish(run.query(1, order=[20, 1]))
         run.look(labelers)
         assert run.stream() == [20, 1, 0]
         run.answer(20, ["dog"])
         assert says(run.look(labelers)) == [(20, 1, "ann@example.com")]
+
+    def test_samples_that_have_tasks_keep_their_ranks(self, run: Any) -> None:
+        labelers = run.start()
+        assert labelers.exported == set()
+        labelers.publish(run.query(order=[5, 1, 9], allowed=2))
+        run.look(labelers)
+        assert labelers.exported == {5, 1}
+        run.answer(5, ["dog"])
+        run.look(labelers)
+        again = run.start()
+        again.publish(run.query(order=[5, 1, 9], allowed=2))
+        run.look(again)
+        assert again.exported == {5, 1}
+
+    def test_a_picture_that_vanished_ends_no_run(
+        self, run: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        labelers = run.start()
+        shown = labelers._contents._shown
+
+        def vanished(sample_id: int) -> ShownSample:
+            return ShownSample(sample_id, str(run.path / "vanished.png"))
+
+        monkeypatch.setattr(shown, "of", vanished)
+        labelers.publish(run.query(order=[5, 1]))
+        run.look(labelers)
+        assert run.stream() == [5, 1]
+        assert caplog.messages[0].startswith("sample 5 has no picture (the file cannot be read")
 
     def test_large_imports_are_several_requests(
         self, run: Any, monkeypatch: pytest.MonkeyPatch
