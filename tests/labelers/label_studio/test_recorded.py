@@ -202,7 +202,8 @@ def main(url: str, *tokens: str) -> None:
         run = Run(path, None, URL)
         looks = scenario(run, People(path, url, list(tokens)))
         assert looks == EXPECTED, looks
-        FILE.write_text(json.dumps(transport.kept, indent=1) + "\n", encoding="utf-8")
+        lines = ",\n".join(map(json.dumps, transport.kept))
+        FILE.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         print(f"{FILE}: {len(transport.kept)} requests")
 
 
