@@ -387,9 +387,10 @@ class ActiveLearningLoop:
     def _take_late_answers(self, report: RoundReport) -> None:
         """Commits the answers to the query before that came during the training of a round."""
         path = self.run_directory.ordering_path(report.round - 1)
-        if works_during_training(self.labelers) and report.round and path.exists():
+        cut = self._cuts.of(report) if works_during_training(self.labelers) else None
+        if report.round and cut is not None and path.exists():
             before = self._query(self._finished_rounds()[report.round - 1], read_ordering(path))
-            commit_late_answers(before, self.labelers, after=self._cuts.of(report))
+            commit_late_answers(before, self.labelers, after=cut.last_answer_id)
 
     def _finished_rounds(self) -> list[RoundReport]:
         return finished_reports(self.store)

@@ -7,7 +7,6 @@ from typing import Any
 
 from lightning_badge.labelers.base import Labelers, SimulatedLabelers
 from lightning_badge.loop.budget import Budget
-from lightning_badge.store.label_store import Cut
 from lightning_badge.store.next_sample import Progress, Query
 
 
@@ -72,7 +71,7 @@ def works_during_training(labelers: Labelers) -> bool:
     return isinstance(labelers, SimulatedLabelers) and labelers.works_during_training
 
 
-def commit_late_answers(query: Query, labelers: Labelers, *, after: Cut | None) -> None:
+def commit_late_answers(query: Query, labelers: Labelers, *, after: int) -> None:
     """Commits what simulated labelers answered while the next model was trained.
 
     It is called after the training, so that a training that is interrupted and repeated has the
@@ -81,11 +80,11 @@ def commit_late_answers(query: Query, labelers: Labelers, *, after: Cut | None) 
     Args:
         query: The query before the training.
         labelers: Who answers.
-        after: The cut of that training; None if there is none.
+        after: The last answer that the model was trained on.
     """
-    if after is None or not isinstance(labelers, SimulatedLabelers):
+    if not isinstance(labelers, SimulatedLabelers):
         return
-    answers: Any = labelers.late_answers(query, after=after.last_answer_id)
+    answers: Any = labelers.late_answers(query, after=after)
     with closing(answers):
         for batch in answers:
             query.store.add(batch)

@@ -115,8 +115,8 @@ def test_a_validation_within_a_training_embeds_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "shards").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("devices", [2, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("devices", [2, 3])
 def test_several_processes_write_what_one_writes(folder: Path, devices: int) -> None:
     """Also where shards are missing, and where a process has none to write."""
     run([*EMBED, "--batches-per-shard", "4"], folder)

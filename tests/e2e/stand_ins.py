@@ -49,8 +49,10 @@ class DiesAnswering(DatasetLabelers):
             yield batch
 
 
-def dies_answering(datamodule: Any, run_path: Path, **arguments: Any) -> DiesAnswering:
-    """Builds such labelers for a run."""
+def dies_answering(
+    datamodule: Any, run_path: Path, *, team: None, begins: str, **arguments: Any
+) -> DiesAnswering:
+    """Builds such labelers for a run, who are no team."""
     return DiesAnswering(datamodule.held_back_labels(), **arguments)
 
 

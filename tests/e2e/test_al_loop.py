@@ -115,7 +115,7 @@ def test_an_error_is_one_line_on_stderr_with_exit_status_1(tmp_path: Path) -> No
     assert failed.stdout == ""
     assert failed.stderr == (
         "error: In 'al_loop': Could not find 'budget/nope' Available options in 'budget': "
-        "coverage fixed on_demand schedule variable\n"
+        "all_of any_of cost coverage deadline fixed on_demand schedule until variable\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -32,6 +32,7 @@ def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
     return sqlite3.connect(folder / "run" / "labels.db").execute(query).fetchall()
 
 
+@pytest.mark.long
 def test_a_simulation_in_which_samples_arrive_goes_on_as_it_began(tmp_path: Path) -> None:
     for folder, rounds in (("whole", [4]), ("parts", [2, 3, 4])):
         (tmp_path / folder).mkdir()

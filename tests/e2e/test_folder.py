@@ -40,6 +40,7 @@ def loop(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_labels_of_all_images_make_a_simulated_run(photos: Path, tmp_path: Path) -> None:
     command = ["data.path=photos", "data.labels=labels.csv", "data.image_size=16", "run_dir=run"]
     command += ["trainer.max_steps=30", "trainer.val_check_interval=30", "budget.k=10"]

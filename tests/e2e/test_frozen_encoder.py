@@ -69,6 +69,7 @@ def errors(err: str) -> list[str]:
     return [line for line in err.splitlines() if line.startswith("error:")]
 
 
+@pytest.mark.long
 def test_a_run_with_a_frozen_encoder(texts: Path) -> None:
     """From no label on: embedded once, ordered by coverage, exported, continued, fine-tuned."""
     begin = ["model=frozen", "encoder=bert", "initial_labels=0"]
