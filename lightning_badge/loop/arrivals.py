@@ -176,7 +176,7 @@ class Arrivals:
         """Returns an ordering without samples that vanished, for a pool that may have changed."""
         if not self.can_arrive:
             return ordering
-        metadata = {key: ordering.metadata[key] for key in ordering.metadata}
+        metadata = dict(ordering.metadata)
         metadata.pop("pool_fingerprint", None)
         is_there = is_in(ordering.sample_ids, self._data.sample_ids)
         columns: dict[str, Any] = {

@@ -92,6 +92,4 @@ class Growth:
     def _remove_embeddings(self, before: int) -> None:
         """Removes the embeddings of earlier rounds, whose orderings are not made again."""
         for round in range(before):
-            folder = self._directory.round_path(round) / EMBEDDING
-            if folder.exists():
-                shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(self._directory.round_path(round) / EMBEDDING, ignore_errors=True)

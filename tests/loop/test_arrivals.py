@@ -12,8 +12,9 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from loop_run import Accurate, Killed
 from rich.console import Console
-from tiny import CLASSES, LIGHTNING_WARNINGS, Classifier, blobs, make_trainer
+from tiny import CLASSES, LIGHTNING_WARNINGS, blobs, make_trainer
 from torch.utils.data import TensorDataset
 
 from lightning_badge.callback.badge import BadgeCallback
@@ -35,16 +36,6 @@ pytestmark = [*LIGHTNING_WARNINGS, pytest.mark.slow]
 
 POOL, INITIAL, MORE = 40, 6, 12
 ALL = POOL + MORE
-
-
-class Killed(BaseException):
-    """Simulates a kill of the process; no code under test catches it."""
-
-
-class Accurate(Classifier):
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        x, y = batch
-        self.log("val/accuracy", (self(x).argmax(1) == y).float().mean())
 
 
 @dataclass
