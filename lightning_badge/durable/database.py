@@ -8,11 +8,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning_badge.durable.file import what_is_wrong
+from lightning_badge.durable.schema_check import differences, objects_made_by, objects_of
 from lightning_badge.exceptions import BadgeError
 
 
@@ -53,8 +55,9 @@ class Database:
         timeout_s: Seconds to wait for another process that is writing.
 
     Raises:
-        BadgeError: A file of another kind or of a newer schema version, or one that cannot be
-            opened, is locked, or is damaged. The file is not changed.
+        BadgeError: A file of another kind or of a newer schema version, one with other tables,
+            views or triggers, or one that cannot be opened, is locked, is damaged, or is a symbolic
+            link. The file is not changed.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Database:
         self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._mutex = threading.Lock()
         self._is_closed = False
+        self._refuse_links()
         with self._clear_errors():
             self._connect()
             try:
@@ -76,11 +80,23 @@ class Database:
                 self.close()
                 raise
 
+    def checkpoint(self) -> None:
+        """Copies what is committed from the write-ahead log into the file.
+
+        It does not wait: what an earlier transaction of another process still reads is copied
+        later.
+        """
+        with self._clear_errors():
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def close(self) -> None:
         """Closes the connections of all threads; committed transactions are safe without it."""
         with self._mutex:
             self._is_closed = True
             for connection in self._connections.values():
+                # The last process does this by itself. What fails stays in the write-ahead log.
+                with suppress(sqlite3.Error):
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
                 connection.close()
             self._connections.clear()
 
@@ -124,6 +140,7 @@ class Database:
                 isolation_level=None,  # this class begins and ends transactions itself
                 check_same_thread=False,  # for close(), which another thread may call
             )
+            connection.execute("PRAGMA trusted_schema = OFF")
             self._connections[threading.current_thread()] = connection
         self._local.connection = connection
         return connection
@@ -149,6 +166,8 @@ class Database:
             is_empty = self._is_empty()
             is_ours = (application_id, version <= ours.version) == (ours.application_id, True)
             verdict = self._fetch("PRAGMA quick_check(1)")[0][0] if is_ours else "ok"
+            if is_ours and verdict == "ok" and version == ours.version:
+                self._check_schema()
         finally:
             connection.execute("ROLLBACK")
         if is_empty:
@@ -166,11 +185,11 @@ class Database:
         elif verdict != "ok":
             raise sqlite3.DatabaseError(f"malformed: {' '.join(verdict.split())}")
         # Only after the checks, because these statements write to the file.
+        if not is_empty and version < ours.version:
+            self._migrate()
         if self._fetch("PRAGMA journal_mode") != [("wal",)]:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        if not is_empty and version < ours.version:
-            self._migrate()
 
     def _migrate(self) -> None:
         with self._own_transaction():
@@ -179,6 +198,24 @@ class Database:
                 for statement in self._schema.migrations[older]:
                     self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {self._schema.version}")
+            self._check_schema()  # in the transaction: what was added to an older file is refused
+
+    def _check_schema(self) -> None:
+        expected = objects_made_by(tuple(self._schema.statements))
+        if found := differences(objects_of(self._connection), expected):
+            raise self._error(
+                f"{self.path}: expected the tables of a {self._schema.name}, got "
+                f"{', '.join(found)}; restore a backup, or drop what does not belong there"
+            )
+
+    def _refuse_links(self) -> None:
+        for end in ("", "-wal", "-shm", "-journal"):
+            path = Path(f"{self.path}{end}")
+            if path.is_symlink():
+                raise self._error(
+                    f"{path}: expected a file, got {what_is_wrong(path)}; remove it, or restore a "
+                    "backup"
+                )
 
     def _create(self) -> None:
         with self._own_transaction():

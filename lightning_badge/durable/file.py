@@ -1,6 +1,7 @@
 """Atomic replacement of files, safe against crashes and power failures."""
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,21 +9,44 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path; after the ``with`` block its file is synced and replaces ``path``.
+def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
+    """Yields a temporary file; after the ``with`` block it is synced and replaces ``path``.
 
     Missing folders are created. After an exception in the ``with`` block, ``path`` is unchanged and
-    the temporary file is removed.
+    the temporary file is removed. A symbolic link at ``path`` is replaced, not followed.
+
+    Args:
+        path: The file.
+        mode: Permissions of the file, less those that the umask takes away. It has them before
+            anything is written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path, "tmp")
+    # O_EXCL: neither a file nor a link of somebody else at this name is written to.
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         os.replace(temporary, path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path, end: str) -> Path:
+    """Returns a name beside ``path`` that no thread, process or container chooses again."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.{end}")
+
+
+def what_is_wrong(path: Path) -> str | None:
+    """Returns what is in place of a file, if it is not one; None for a file, or for nothing."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return None
+    if stat.S_ISLNK(mode):
+        return "a symbolic link"
+    return None if stat.S_ISREG(mode) else "a folder" if stat.S_ISDIR(mode) else "something else"
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
@@ -37,7 +61,8 @@ def identity_of(path: Path) -> tuple[int, int] | None:
     return status.st_ino, 0 if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Returns when a file, or the list of files in a folder, is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,11 +1,11 @@
 """Replacement of a whole folder, which is complete or does not exist."""
 
-import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lightning_badge.durable.file import sync, temporary_name
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.sample_ids import name_ids
 
@@ -29,26 +29,26 @@ def replacing_folder(
     """
     _check(path, names, error)
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-    temporary, aside = own
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, aside = temporary_name(path, "tmp"), temporary_name(path, "old")
     temporary.mkdir()
     try:
         yield temporary
         for written in temporary.rglob("*"):
-            _sync(written)
-        _sync(temporary)
+            sync(written)
+        sync(temporary)
         _check(path, names, error)
         if path.exists():
             path.rename(aside)
         temporary.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def _check(path: Path, names: Collection[str], error: type[BadgeError]) -> None:
+    if path.is_symlink():
+        raise error(f"{path}: expected a folder or none, got a symbolic link; choose another one")
     if not path.exists():
         return
     if not path.is_dir():
@@ -58,11 +58,3 @@ def _check(path: Path, names: Collection[str], error: type[BadgeError]) -> None:
             f"{path}: expected an earlier export, an empty folder or none, got a folder with other "
             f"files in it ({name_ids(others)}); choose another one"
         )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

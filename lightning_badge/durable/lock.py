@@ -4,6 +4,7 @@ import os
 import socket
 from pathlib import Path
 
+from lightning_badge.durable.file import what_is_wrong
 from lightning_badge.exceptions import BadgeError
 
 # A forked child, such as a DataLoader worker, inherits these descriptors. It closes them, because
@@ -39,11 +40,12 @@ class FileLock:
         except ImportError:
             raise error(f"{path}: locks need a POSIX system such as Linux, macOS or WSL") from None
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            _check(path, error)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # The folder may have been renamed between open and flock.
-                if not os.path.samestat(os.fstat(descriptor), path.stat()):
+                if not os.path.samestat(os.fstat(descriptor), path.lstat()):
                     raise FileNotFoundError("moved while it was being locked; run again")
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
@@ -67,6 +69,12 @@ class FileLock:
             os.close(self._descriptor)
 
 
+def _check(path: Path, error: type[BadgeError]) -> None:
+    """Refuses a link, through which the holder's name would be written into another file."""
+    if wrong := what_is_wrong(path):
+        raise error(f"{path}: expected a file, got {wrong}; remove it, or choose another path")
+
+
 def holder_of(path: Path) -> str | None:
     """Returns what holds a lock, such as ``process 7 on host``; None if nothing does.
 
@@ -74,6 +82,8 @@ def holder_of(path: Path) -> str | None:
         path: The file of a `FileLock`.
     """
     try:
+        if what_is_wrong(path):
+            return None
         text = path.read_text(encoding="utf-8").strip()
         # Only if the process that locked it may live: this lock, even for a moment, would refuse
         # a `FileLock` of another process.

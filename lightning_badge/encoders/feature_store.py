@@ -141,7 +141,7 @@ class FeatureStore:
         width = self._width()
         assert features.shape == (len(rows), width)
         with self._one_line("cannot be written"):
-            descriptor = os.open(self.path, os.O_RDWR)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 for row, numbers in zip(rows, features.astype("<f4"), strict=True):
                     # Not by the memory map: on a full disk, that ends the process with SIGBUS.
@@ -190,7 +190,7 @@ class FeatureStore:
         """Makes room for rows before any is computed, so that a full disk is noticed at once."""
         width = self._width()
         with self._one_line(f"cannot hold {count:,} rows of {width} numbers"):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
             try:
                 size = _HEADER + count * width * 4
                 if hasattr(os, "posix_fallocate"):

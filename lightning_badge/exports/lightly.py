@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from lightning_badge.durable.file import temporary_name
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.exports.export import Export, Row
 
@@ -37,9 +38,9 @@ def write(rows: Iterator[Row], _names: list[str], path: Path) -> None:
     """
     if path.exists():
         raise ArtifactError(f"{path}: expected a folder that does not exist yet; remove it first")
-    temporary = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path, "tmp")
+    temporary.mkdir()
     try:
         (temporary / "schema.json").write_text(json.dumps(SCHEMA, indent=2), encoding="utf-8")
         for row in rows:

@@ -179,7 +179,8 @@ def test_an_older_version_is_migrated_in_one_transaction(tmp_path: Path) -> None
         shelf.write("INSERT INTO books VALUES ('Emma')")
     added = "ALTER TABLE books ADD COLUMN pages INTEGER"
     for steps, error in (([added, "SELECT * FROM nowhere"], "no such table"), ([added], None)):
-        newer = replace(SCHEMA, version=3, migrations={2: steps})
+        statements = (*SCHEMA.statements, added)
+        newer = replace(SCHEMA, version=3, statements=statements, migrations={2: steps})
         if error:
             with pytest.raises(LabelError, match=error):
                 Database(path, newer, error=LabelError, timeout_s=0.0)
@@ -187,3 +188,85 @@ def test_an_older_version_is_migrated_in_one_transaction(tmp_path: Path) -> None
             with closing(Database(path, newer, error=LabelError, timeout_s=0.0)) as shelf:
                 assert shelf.read("SELECT * FROM books") == [("Emma", None)]
                 assert shelf.read("PRAGMA user_version") == [(3,)]
+
+
+@pytest.mark.parametrize("name", ["a.db", "a.db-wal", "a.db-shm", "a.db-journal"])
+def test_a_link_in_place_of_a_file_is_refused_and_not_followed(tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "elsewhere" / "precious"
+    precious.parent.mkdir()
+    with open_shelf(precious if name == "a.db" else tmp_path / "a.db"):
+        pass
+    before = precious.read_bytes() if precious.exists() else None
+    (tmp_path / name).symlink_to(precious)
+    with pytest.raises(LabelError, match=rf"{name}: expected a file, got a symbolic link"):
+        open_shelf(tmp_path / "a.db")
+    assert (precious.read_bytes() if precious.exists() else None) == before
+    assert len(list(precious.parent.iterdir())) == (before is not None)
+
+
+FOREIGN = {
+    "trigger": "CREATE TRIGGER mute BEFORE INSERT ON books BEGIN SELECT RAISE(IGNORE); END",
+    "view": "CREATE VIEW shown AS SELECT 'x' AS title",
+    "index": "CREATE INDEX by_title ON books (title)",
+    "table": "CREATE TABLE lent (title)",
+    "column": "ALTER TABLE books ADD COLUMN loud TEXT AS (upper(title))",
+    "rename": "ALTER TABLE books RENAME COLUMN title TO name",
+    "missing": "DROP TABLE books",
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("is_older", [False, True])
+def test_other_tables_triggers_and_columns_are_refused(
+    tmp_path: Path, kind: str, is_older: bool
+) -> None:
+    path = tmp_path / "a.db"
+    with open_shelf(path) as shelf, shelf.transaction():
+        shelf.write("INSERT INTO books VALUES ('Emma')")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(FOREIGN[kind])
+        if is_older:
+            other.execute("PRAGMA user_version = 1")
+        other.commit()
+    before = path.read_bytes()
+    schema = replace(SCHEMA, migrations={1: ()})
+    with pytest.raises(LabelError, match=r"a\.db: expected the tables of a shelf, got ") as caught:
+        Database(path, schema, error=LabelError, timeout_s=0.0)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_statistics_of_sqlite_are_no_foreign_tables(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with open_shelf(path) as shelf, shelf.transaction():
+        shelf.write("INSERT INTO books VALUES ('Emma')")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE INDEX by_title ON books (title)")
+        other.execute("ANALYZE")
+        other.execute("DROP INDEX by_title")
+    with open_shelf(path) as shelf:
+        assert shelf.read("SELECT title FROM books") == [("Emma",)]
+
+
+def test_functions_of_the_file_are_not_trusted(tmp_path: Path) -> None:
+    with open_shelf(tmp_path / "a.db") as shelf:
+        assert shelf.read("PRAGMA trusted_schema") == [(0,)]
+
+
+def test_a_checkpoint_moves_what_is_committed_into_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with open_shelf(path) as shelf:
+        with shelf.transaction():
+            shelf.write("INSERT INTO books VALUES ('Emma')")
+        shelf.checkpoint()
+        alone = tmp_path / "alone.db"
+        alone.write_bytes(path.read_bytes())
+        with open_shelf(alone) as copy:
+            assert copy.read("SELECT title FROM books") == [("Emma",)]
+
+
+def test_a_reader_does_not_stop_a_checkpoint(tmp_path: Path) -> None:
+    with open_shelf(tmp_path / "a.db") as shelf, open_shelf(tmp_path / "a.db") as reader:
+        with reader.transaction():
+            shelf.checkpoint()
+        assert shelf.read("SELECT count(*) FROM books") == [(0,)]

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,22 @@ def test_a_file_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="expected a folder or none, got a file"):
         write(tmp_path / "out", "new", "a.txt")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_link_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.txt").write_text("mine")
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunDirectoryError, match="expected a folder or none, got a symbolic link"):
+        write(tmp_path / "out", "new", "a.txt")
+    assert contents(tmp_path / "elsewhere") == {"a.txt": "mine"}
+
+
+def test_folders_of_somebody_else_with_a_temporary_name_are_kept(tmp_path: Path) -> None:
+    for end in ("tmp", "old"):
+        other = tmp_path / f".out.{os.getpid()}.{end}"
+        other.mkdir()
+        (other / "thesis.txt").write_text("mine")
+    write(tmp_path / "out", "new", "a.txt")
+    assert contents(tmp_path / "out") == {"a.txt": "new"}
+    assert sum((path / "thesis.txt").exists() for path in tmp_path.iterdir()) == 2

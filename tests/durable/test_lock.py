@@ -84,3 +84,24 @@ def test_the_lock_of_another_host_is_tried(tmp_path: Path) -> None:
     assert holder_of(path) == "process 7 on elsewhere"
     held.release()
     assert holder_of(path) is None
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_in_place_of_the_lock_is_refused_and_not_followed(
+    tmp_path: Path, exists: bool
+) -> None:
+    target = tmp_path / "precious"
+    if exists:
+        target.write_text("mine")
+    (tmp_path / "run.lock").symlink_to(target)
+    with pytest.raises(RunDirectoryError, match=r"run\.lock: expected a file, got a symbolic link"):
+        lock(tmp_path / "run.lock")
+    assert (target.read_text() == "mine") if exists else not target.exists()
+    assert holder_of(tmp_path / "run.lock") is None
+
+
+def test_something_else_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.lock")
+    with pytest.raises(RunDirectoryError, match=r"run\.lock: expected a file, got something else"):
+        lock(tmp_path / "run.lock")
+    assert holder_of(tmp_path / "run.lock") is None

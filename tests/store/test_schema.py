@@ -91,3 +91,26 @@ def test_a_cost_that_is_no_amount_is_refused(cost: float) -> None:
         with pytest.raises(LabelError, match=r"^cost: expected a finite number of at least 0"):
             store.add([NewAnswer(1, 0, "ann", 0, cost=cost)])
         assert store.answers() == []
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA.version + 1))
+def test_a_trigger_that_drops_answers_is_refused(version: int, tmp_path: Path) -> None:
+    path = tmp_path / "labels.db"
+    if version < SCHEMA.version:
+        of_version(version, path)
+    else:
+        LabelStore(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER mute BEFORE INSERT ON answers BEGIN SELECT RAISE(IGNORE); END"
+        )
+        connection.commit()
+    if version == 1:  # its table is rebuilt, so the trigger is gone
+        with LabelStore(path) as store:
+            assert store.record(0, [(99999, 0)], annotator="ann") == 1
+            assert store.answers()[-1].sample_id == 99999
+        return
+    before = path.read_bytes()
+    with pytest.raises(LabelError, match="expected the tables of a label store, got also .*mute"):
+        LabelStore(path)
+    assert path.read_bytes() == before
