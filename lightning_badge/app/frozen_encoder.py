@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -28,6 +27,7 @@ from lightning_badge.encoders import (
 from lightning_badge.encoders.load import default_encoder
 from lightning_badge.encoders.precomputed import Numbered, PrecomputedFeatures
 from lightning_badge.exceptions import EncoderError
+from lightning_badge.store.foreign_files import read_yaml
 from lightning_badge.store.run_directory import RunDirectory
 
 _DEFAULT = "lightning_badge.examples.default_model.default_model"
@@ -213,8 +213,7 @@ def _take_frozen(config: DictConfig, earlier: Mapping[str, Any] | None = None) -
 def _stored_config(run_dir: Path) -> Mapping[str, Any]:
     """Returns the configuration of a run that exists; damage is reported when it is checked."""
     try:
-        path = RunDirectory(run_dir).config_path
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        stored = read_yaml(RunDirectory(run_dir).config_path)
+    except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from lightning_badge.durable.lock import FileLock
 from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labels import as_plain
 from lightning_badge.sample_ids import name_ids
+from lightning_badge.store.foreign_files import read_yaml, refuse_links
 
 _LOCK_NAME = "run.lock"
 _log = logging.getLogger(__name__)
@@ -177,7 +179,7 @@ class RunDirectory:
         moved_lock = self._require_lock()
         if {entry.name for entry in self.path.iterdir()} <= {_LOCK_NAME}:
             return None
-        aside = next(path for path in self._asides() if not path.exists())
+        aside = next(path for path in self._asides() if not os.path.lexists(path))
         try:
             self.path.rename(aside)
         except OSError as error:
@@ -222,6 +224,7 @@ class RunDirectory:
                 f"{self.path}: expected a run directory, an empty folder or none, got a folder "
                 f"with other files in it ({name_ids(names)}); choose another run_dir"
             )
+        refuse_links(self.path)
         return FileLock(self.path / _LOCK_NAME, error=RunDirectoryError)
 
     def _require_lock(self) -> FileLock:
@@ -234,10 +237,10 @@ class RunDirectory:
 
     def _stored_config(self) -> dict[str, Any] | None:
         try:
-            stored = yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
+            stored = read_yaml(self.config_path)
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
         else:
             if isinstance(stored, dict):
@@ -260,9 +263,16 @@ def edition_of(path: Path) -> int:
     return int(number) if number.isdecimal() else 0
 
 
+class _Plain(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes values that occur twice twice, without aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
 def _to_yaml(config: Mapping[str, Any]) -> str:
     try:
-        text: str = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        text: str = yaml.dump(dict(config), Dumper=_Plain, sort_keys=False, allow_unicode=True)
     except yaml.YAMLError as error:
         raise RunDirectoryError(
             f"configuration: expected mappings and lists of plain values, got {error}; "

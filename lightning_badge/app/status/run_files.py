@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_badge.durable.lock import holder_of
 from lightning_badge.exceptions import ArtifactError, RunDirectoryError
 from lightning_badge.labelers.label_studio.project import remembered_page
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
+from lightning_badge.store.foreign_files import read_yaml
 from lightning_badge.store.run_directory import RunDirectory
 from lightning_badge.store.run_log import RunLog, read_run_log
 
@@ -102,8 +101,8 @@ def read_config(directory: RunDirectory) -> dict[str, Any]:
             f"{' and '.join(missing)}; it is the run_dir that `lightning-badge loop` prints first"
         )
     try:
-        config = yaml.safe_load(directory.config_path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        config = read_yaml(directory.config_path)
+    except (OSError, ValueError) as error:
         raise RunDirectoryError(
             f"{directory.config_path}: cannot be read: {' '.join(str(error).split())}"
         ) from error

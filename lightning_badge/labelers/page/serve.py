@@ -19,6 +19,7 @@ from lightning_badge.labelers.page.api import Api
 from lightning_badge.labelers.page.app import make_app
 from lightning_badge.labelers.page.connections import BoundedProtocol
 from lightning_badge.labelers.page.page_files import is_whole, page_path
+from lightning_badge.store.foreign_files import refuse_links
 
 TERMINATED = 143  # the exit status of a process ended by SIGTERM: 128 + 15
 _AT_ONCE = 128  # connections that are accepted before any of them is bounded
@@ -139,6 +140,7 @@ def _checked(run_path: Path) -> Path:
             f"{path}: expected a run directory, got {'another folder' if path.is_dir() else 'none'}"
             "; it is the run_dir that `lightning-badge loop` prints first"
         )
+    refuse_links(path)
     page_path(path).mkdir(exist_ok=True)
     return path
 
