@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_badge.durable.file import replacing
+from lightning_badge.durable.file import replacing, sync
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.sample_ids import as_sample_ids
@@ -49,6 +49,7 @@ def write_embedding_folder(embedding: GradientEmbedding, folder: Path) -> None:
             tensor: Tensor | None = getattr(embedding, name)
             if tensor is not None:
                 np.save(folder / f"{name}.npy", tensor.cpu().numpy())
+                sync(folder / f"{name}.npy")
         with replacing(folder / _FACTS) as temporary:
             temporary.write_text(json.dumps(facts), encoding="utf-8")
     except OSError as error:

@@ -20,8 +20,9 @@ from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.datamodule.encoded import use_raw
 from lightning_badge.examples.fine_tuned import FineTuned
 from lightning_badge.examples.frozen import LogisticHead
-from lightning_badge.exceptions import EncoderError
+from lightning_badge.exceptions import EncoderError, RunDirectoryError
 from lightning_badge.loop.train_round import train_round
+from lightning_badge.store.round_files import damage_of_checkpoint, kept_files, read_facts
 from lightning_badge.store.run_directory import RunDirectory
 
 FOLDER, METRICS, CHECKPOINT = "fine_tuned", "metrics.json", "best.ckpt"
@@ -59,7 +60,7 @@ def fine_tune_if_ended(
         "labeled": len(datamodule.labeled_ids),
         "frozen": files.round_facts[last].get("metrics", {}),
     }
-    if _stored(folder / METRICS, facts):
+    if _stored(folder, facts):
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     use_raw(datamodule, chosen.samples, chosen.encoder.collate)
@@ -68,6 +69,8 @@ def fine_tune_if_ended(
         model = FineTuned(config.classes, chosen.encoder, multilabel=config.model.multilabel)
         if isinstance(instantiate(config.model), LogisticHead):
             before = run_directory.checkpoint_path(last)
+            if damage := damage_of_checkpoint(before.parent):
+                raise RunDirectoryError(f"{damage}; run again: the round is trained again")
             model.begin_with(LogisticHead.load_from_checkpoint(before, map_location="cpu"))
         return model
 
@@ -95,7 +98,7 @@ def fine_tune_if_ended(
         metric=config.metric,
         progress=config.progress,
     )
-    facts["metrics"] = report.metrics
+    facts |= {"metrics": report.metrics, "files": kept_files(folder)}
     run_directory.write_text(folder / METRICS, json.dumps(facts, indent=2) + "\n")
     _log.info(
         "fine-tuned encoder and head on %d labels: %s %.4f, frozen %.4f",
@@ -121,10 +124,11 @@ def read_fine_tuned(run_path: Path) -> Mapping[str, Any] | None:
     return dict(facts) if (folder / CHECKPOINT).is_file() else None
 
 
-def _stored(path: Path, facts: dict[str, object]) -> bool:
-    """Returns whether a model has been trained on these labels."""
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def _stored(folder: Path, facts: dict[str, object]) -> bool:
+    """Returns whether a model has been trained on these labels, and its checkpoint is whole."""
+    stored = read_facts(folder)
+    is_same = bool(stored) and all(stored.get(key) == value for key, value in facts.items())
+    if is_same and (damage := damage_of_checkpoint(folder)):
+        _log.warning("%s; encoder and head are trained again", damage)
         return False
-    return all(stored.get(key) == value for key, value in facts.items())
+    return is_same

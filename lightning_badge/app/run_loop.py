@@ -48,6 +48,7 @@ from lightning_badge.loop.workers import Workers
 from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint
 from lightning_badge.store.budget_changes import budget_in_force
 from lightning_badge.store.consensus import check_consensus
+from lightning_badge.store.kept_answers import check_store_exists, set_aside_unknown
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
@@ -119,7 +120,11 @@ def _main(config: DictConfig) -> float:
     with RunDirectory(config.run_dir) as run_directory:
         if config.fresh:
             run_directory.start_over()
+        if not config.accept_loss:
+            check_store_exists(run_directory)
         with LabelStore(run_directory.labels_path) as store:
+            if config.accept_loss:
+                set_aside_unknown(run_directory, store)
             begun = run_directory.metrics_path(0).exists() or bool(store.answers())
             kept, keys = identity
             accept = bool(config.accept_changes) or not begun
@@ -223,7 +228,7 @@ def _identify(
 ) -> tuple[Any, list[str]]:
     """Returns the configuration to store, and its keys that define the run."""
     kept: Any = OmegaConf.to_container(config, resolve=True)
-    del kept["fresh"], kept["round"]
+    del kept["fresh"], kept["round"], kept["accept_loss"]
     data = [f"data.{key}" for key in kept["data"] if key not in NOT_IDENTITY]
     names = [key for key in kept["labelers"] if key not in NOT_IDENTITY_OF_LABELERS]
     # What simulated labelers know is part of the data; of other data the source is known.

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.labelers.base import Labelers, PreparedLabelers
+from lightning_badge.loop import trained_round
 from lightning_badge.loop.answer_check import AnswerCheck
 from lightning_badge.loop.arrivals import Arrivals
 from lightning_badge.loop.budget import Budget
@@ -39,6 +40,7 @@ from lightning_badge.ordering_file import read_ordering
 from lightning_badge.peers import Peers
 from lightning_badge.store.allowance import end
 from lightning_badge.store.class_list import ClassList
+from lightning_badge.store.kept_answers import check_answers
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
 from lightning_badge.store.run_directory import RunDirectory
@@ -186,7 +188,9 @@ class ActiveLearningLoop:
         Raises:
             ArtifactError: An ordering in the run directory is damaged or belongs to another round,
                 checkpoint or pool.
+            RunDirectoryError: The label store knows less than the rounds.
         """
+        check_answers(self.run_directory, self.store)
         self._table.begin(self.run_directory.path)
         if not self.datamodule.plans_validation:
             warn_without_validation(self.metric)
@@ -254,12 +258,8 @@ class ActiveLearningLoop:
 
     def _trained(self, round: int) -> RoundReport | None:
         """Returns the report of training by an earlier process; None if it is incomplete."""
-        path = self.run_directory.metrics_path(round)
-        if not path.exists():
-            return None
-        report = RoundReport.of_file(path)
-        cut = self._cuts.of(report)
-        if cut is None:
+        report = trained_round.read(self.run_directory, round)
+        if report is None or (cut := self._cuts.of(report)) is None:
             return None
         self._growth.restore(round, cut)
         self._cuts.apply(cut.last_answer_id)
@@ -292,7 +292,7 @@ class ActiveLearningLoop:
                 progress=self.progress,
             )
         report = replace(report, attempt=cut.attempt)
-        self.run_directory.write_metrics(round, {"round": round, **report.facts()})
+        trained_round.write(self.run_directory, report, cut, self.store)
         return report
 
     def _allowed_meanwhile(self, round: int, last: int) -> tuple[int, int | None] | None:
@@ -368,6 +368,7 @@ class ActiveLearningLoop:
 
     def _finish(self, report: RoundReport, size: int) -> RoundReport:
         self.store.finish_round(report.round, query_size=size, **report.facts())
+        self.store.checkpoint()
         return replace(report, query_size=size)
 
     def _query(self, report: RoundReport, ordering: Ordering) -> Query:

@@ -30,6 +30,7 @@ from lightning_badge.ordering_file import write_ordering
 from lightning_badge.sample_ids import SampleId, fingerprint, is_in
 from lightning_badge.store.allowance import allow, allowed
 from lightning_badge.store.next_sample import Query
+from lightning_badge.store.round_files import damage_of_checkpoint
 from lightning_badge.store.run_directory import RunDirectory, edition_of
 
 _SURPRISING = 1e-3  # p-value
@@ -162,6 +163,8 @@ class Editions:
         self, query: Query, sample_ids: Sequence[SampleId], like: GradientEmbedding
     ) -> GradientEmbedding:
         path = self._directory.checkpoint_path(query.round)
+        if damage := damage_of_checkpoint(path.parent):
+            raise BadgeError(damage)
         saved = torch.load(path, map_location="cpu", weights_only=True)
         with untouched_random_state():
             model = self._make_model()

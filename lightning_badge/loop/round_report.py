@@ -12,6 +12,8 @@ from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.loop.origin import AGAIN
 from lightning_badge.store.label_store import LabelStore
 
+_OF_FILES = ("answers", "files")  # what `trained_round.write` adds
+
 
 @dataclass(frozen=True)
 class RoundReport:
@@ -49,7 +51,8 @@ class RoundReport:
             RunDirectoryError: It is damaged.
         """
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{key: facts[key] for key in facts if key not in _OF_FILES})
         except (TypeError, ValueError) as error:
             raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {AGAIN}") from error
 

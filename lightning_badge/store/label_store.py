@@ -101,6 +101,10 @@ class LabelStore(AnswerLog):
                 allow(self.changes, *allowed)
             return self.cuts(round)[-1]
 
+    def checkpoint(self) -> None:
+        """Copies what is committed from the write-ahead log into the file, without waiting."""
+        self._database.checkpoint()
+
     def cut_of(self, round: int, attempt: int) -> Cut | None:
         """Returns the cut of an attempt at a round; None if there is none."""
         return next((cut for cut in self.cuts(round) if cut.attempt == attempt), None)

@@ -320,3 +320,20 @@ def test_a_run_of_schema_1_killed_while_asking_goes_on(tmp_path: Path) -> None:
     assert labels(runs[0]) == labels(runs[1])
     curves = [(run / "learning_curve.csv").read_text() for run in runs]
     assert curves[0] == curves[1]
+
+
+def test_a_lost_label_store_is_refused_until_the_loss_is_accepted(
+    script: Script, tmp_path: Path
+) -> None:
+    arguments = ("run_dir=run", "max_rounds=2", "budget.k=3", "logger=none")
+    assert script(*arguments) is None
+    (tmp_path / "run" / "labels.db").unlink()
+    error = script(*arguments)
+    assert error is not None
+    assert "labels.db: expected the 3 answers that round 1 was trained on, got no file" in error
+    assert "accept_loss=true" in error
+    assert not (tmp_path / "run" / "labels.db").exists()
+    assert script(*arguments, "accept_loss=true") is None
+    assert len(labels(tmp_path / "run")) == 3
+    assert (tmp_path / "run" / "rounds.lost-1" / "001" / "metrics.json").exists()
+    assert "accept_loss" not in (tmp_path / "run" / "config.yaml").read_text()

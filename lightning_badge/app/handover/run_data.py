@@ -22,6 +22,7 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import LabelStore
+from lightning_badge.store.round_files import damage_of_checkpoint
 from lightning_badge.store.run_directory import RunDirectory
 from lightning_badge.store.run_log import read_run_log
 
@@ -92,11 +93,16 @@ def load_run(
             ``fine_tune=true`` trained; ``best``: whichever has the better metric.
 
     Raises:
-        RunDirectoryError: No run directory, no such model, or another round than those.
+        RunDirectoryError: No run directory, no such model, another round than those, or a
+            damaged checkpoint.
         BadgeError: The data cannot be loaded.
     """
     files = read_run(path)
     chosen = _choose_kind(files, round, model)
+    if damage := damage_of_checkpoint(chosen.checkpoint.parent):
+        raise RunDirectoryError(
+            f"{damage}; restore it from a backup, or take the model of another round by --round N"
+        )
     config = _changed(upgraded(files.config), overrides)
     datamodule = load_all_data(OmegaConf.create(config["data"]), path)
     samples = read_features(config, datamodule, files.path)

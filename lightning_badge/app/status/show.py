@@ -41,7 +41,8 @@ def run(run_dir: Path, *, as_json: bool, samples: int, backup: Path | None) -> N
     console = Console(highlight=False)
     console.print(shown(facts))
     if backup is not None:
-        console.print(f"label store copied to {backup}", markup=False, soft_wrap=True)
+        for line in _backed_up(run_dir, backup):
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def shown(facts: RunFacts) -> RenderableType:
@@ -195,6 +196,17 @@ def _duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return str(timedelta(seconds=round(seconds)))
+
+
+def _backed_up(run_dir: Path, backup: Path) -> list[str]:
+    """Returns what was copied, and what belongs to a backup beside it."""
+    path = RunDirectory(run_dir).path
+    return [
+        f"label store copied to {backup}",
+        f"with it belong {path / 'config.yaml'} and {path / 'rounds'}, whose files are whole at "
+        f"any moment; to restore, put the copy in place of {path / 'labels.db'}, and remove "
+        "labels.db-wal and labels.db-shm there",
+    ]
 
 
 def _back_up(run_dir: Path, backup: Path) -> None:

@@ -15,6 +15,7 @@ from lightning_badge.labels import SKIP, Label, Skip, Undo
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.allowance import ALLOWANCE, allowed, ended
 from lightning_badge.store.class_list import ClassList
+from lightning_badge.store.kept_answers import check_answers
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Offer, Query
 from lightning_badge.store.run_directory import RunDirectory
@@ -34,7 +35,7 @@ class OpenRun:
         tally: Its labels in force.
 
     Raises:
-        BadgeError: A file is missing or damaged.
+        BadgeError: A file is missing or damaged, or the store has lost answers.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,6 +43,11 @@ class OpenRun:
         self.directory = directory
         self.page, self.samples = read_run(directory.path)
         self.store = LabelStore(directory.labels_path)
+        try:
+            check_answers(directory, self.store)
+        except BaseException:
+            self.store.close()
+            raise
         page: Page = self.page
         self.classes = ClassList(
             self.store,

@@ -153,6 +153,20 @@ def test_a_round_can_be_chosen(run: Callable[[str], Path]) -> None:
         export_run(path, round=7)
 
 
+@pytest.mark.parametrize("content", [b"", b"altered"])
+def test_a_damaged_model_is_refused_and_another_round_can_be_chosen(
+    run: Callable[[str], Path], content: bytes
+) -> None:
+    path = run("table")
+    best = export_run(path).round
+    (path / "rounds" / f"{best:03d}" / "best.ckpt").write_bytes(content)
+    before = {it.name: it.read_bytes() for it in (path / "export").iterdir()}
+    with pytest.raises(RunDirectoryError, match=r"best\.ckpt: .*restore it .*or .*--round N"):
+        export_run(path)
+    assert {it.name: it.read_bytes() for it in (path / "export").iterdir()} == before
+    assert export_run(path, round=1 - best).round == 1 - best
+
+
 def test_the_best_round_is_exported_and_the_later_one_of_equals(
     run: Callable[[str], Path],
 ) -> None:

@@ -54,7 +54,9 @@ def test_json_holds_the_same_facts(run_v1: Path, capsys: pytest.CaptureFixture[s
 def test_a_backup_is_a_label_store(run_v1: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = contents(run_v1)
     copy = run_v1.parent / "copies" / "labels.db"
-    assert "label store copied to" in status(run_v1, capsys, "--backup", str(copy))
+    printed = status(run_v1, capsys, "--backup", str(copy))
+    assert f"label store copied to {copy}" in printed
+    assert f"with it belong {run_v1 / 'config.yaml'} and {run_v1 / 'rounds'}" in printed
     assert contents(run_v1) == before
     with LabelStore(copy) as store:
         assert len(store.labels()) == 10
