@@ -14,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
+from lightning_badge.app.fresh_start import how_to_go_on
 from lightning_badge.app.hydra_options import searched_first
 from lightning_badge.app.suggestions import did_you_mean
 from lightning_badge.app.supervise.child_side import is_supervised
@@ -57,7 +58,7 @@ def one_line_errors(keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]
     except (KeyboardInterrupt, SIGTERMException):
         # Lightning's own exit would print nothing and return 0.
         if not is_supervised():  # else the supervisor says it
-            print("stopped; run the same command again to continue", file=sys.stderr)
+            print(f"stopped; {how_to_go_on(sys.argv[1:])}", file=sys.stderr)
         sys.exit(STOPPED)
 
 

@@ -23,6 +23,7 @@ from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
 from lightning_badge.app.fine_tune import check_fine_tune, fine_tune_if_ended
+from lightning_badge.app.fresh_start import advice_of, begins_anew, forget_if_ended, remember
 from lightning_badge.app.frozen_encoder import (
     Chosen,
     choose_encoder,
@@ -31,6 +32,7 @@ from lightning_badge.app.frozen_encoder import (
     with_samples_of,
 )
 from lightning_badge.app.handover.export_run import export_if_ended
+from lightning_badge.app.identity import identity_keys
 from lightning_badge.app.prices import commit_prices
 from lightning_badge.app.processes import quiet_unless_first, start_workers
 from lightning_badge.app.run_samples import load_data, make_arrivals
@@ -53,17 +55,6 @@ from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
 CONFIGS = "pkg://lightning_badge.configs"
-IDENTITY = ("seed", "initial_labels", "cold_start", "model", "strategy", "budget")
-# The location of the data and the way to load them may change; a fingerprint identifies the data.
-NOT_IDENTITY = {"path", "num_workers", "watch"}
-# How a query is written, a page is served, or a service or model is asked, may change.
-NOT_IDENTITY_OF_LABELERS = {
-    *("rows", "export", "fields"),
-    *("guess", "guidelines", "host", "port", "certfile", "keyfile", "behind_proxy", "stay"),
-    *("threads", "nearest_labeled", "beside"),
-    *("url", "urls", "key", "annotator", "parallel", "price", "most_skips", "timeout", "patience"),
-    *("poll", "model", "prompt", "prices", "options", "project", "wait"),
-}
 LOOP_KEYS = (
     *("seed", "metric", "max_rounds", "total_labels", "target_metric", "progress"),
     *("cold_start", "overlap", "accept_changes"),
@@ -86,7 +77,9 @@ def _main(config: DictConfig) -> float:
     """Runs the loop and returns the metric of its last round."""
     quiet_unless_first()
     _check_page(config)
-    datamodule = load_data(config.data, None if config.fresh else config.run_dir)
+    given = config.copy()
+    config.fresh = is_anew = begins_anew(config)
+    datamodule = load_data(config.data, None if is_anew else config.run_dir)
     check_consensus(config.consensus)
     chosen = choose_encoder(config, datamodule)
     check_fine_tune(config, chosen)
@@ -117,9 +110,10 @@ def _main(config: DictConfig) -> float:
         return _train_along(config, datamodule, make_model, make_round_trainer, workers)
     labelers = instantiate(config.labelers)(datamodule, run_path)
     identity = _identify(config, datamodule, labelers)
-    with RunDirectory(config.run_dir) as run_directory:
-        if config.fresh:
+    with advice_of(given), RunDirectory(config.run_dir) as run_directory:
+        if is_anew:
             run_directory.start_over()
+            remember(run_directory, given)
         if not config.accept_loss:
             check_store_exists(run_directory)
         with LabelStore(run_directory.labels_path) as store:
@@ -149,6 +143,7 @@ def _main(config: DictConfig) -> float:
                 arrivals=arrivals,
                 **{key: config[key] for key in LOOP_KEYS},
             ).run()
+            forget_if_ended(run_directory, store)
             workers.end()
             if config.fine_tune and chosen is not None:
                 now = with_samples_of(chosen, datamodule)
@@ -229,12 +224,10 @@ def _identify(
     """Returns the configuration to store, and its keys that define the run."""
     kept: Any = OmegaConf.to_container(config, resolve=True)
     del kept["fresh"], kept["round"], kept["accept_loss"]
-    data = [f"data.{key}" for key in kept["data"] if key not in NOT_IDENTITY]
-    names = [key for key in kept["labelers"] if key not in NOT_IDENTITY_OF_LABELERS]
     # What simulated labelers know is part of the data; of other data the source is known.
     known = labelers.labels if isinstance(labelers, DatasetLabelers) else None
     kept["data_fingerprint"] = datamodule.source if known is None else _fingerprint(known)
-    return kept, [*IDENTITY, *(f"labelers.{name}" for name in names), *data, "data_fingerprint"]
+    return kept, [*identity_keys(kept), "data_fingerprint"]
 
 
 def _fingerprint(labels: Mapping[SampleId, Label]) -> str:

@@ -337,3 +337,18 @@ def test_a_lost_label_store_is_refused_until_the_loss_is_accepted(
     assert len(labels(tmp_path / "run")) == 3
     assert (tmp_path / "run" / "rounds.lost-1" / "001" / "metrics.json").exists()
     assert "accept_loss" not in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_a_fresh_run_that_has_not_ended_goes_on(script: Script, tmp_path: Path) -> None:
+    arguments = ("run_dir=run", "labelers=files", "budget.k=3", "logger=none", "fresh=true")
+    assert script(*arguments) is None
+    metrics = tmp_path / "run" / "rounds" / "000" / "metrics.json"
+    trained = metrics.stat().st_ino
+    assert script(*arguments) is None
+    assert metrics.stat().st_ino == trained
+    error = script(*arguments[:-1], "fresh=true", "data.batch_size=7")
+    assert error is None, "another run, which starts over"
+    assert (tmp_path / "run.old-1" / "rounds" / "000" / "metrics.json").stat().st_ino == trained
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "run.old-1"}
+    assert script(*arguments[:-1], "fresh=again", "data.batch_size=7") is None
+    assert (tmp_path / "run.old-2").is_dir()

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lightning_badge.exceptions import BadgeError
+from lightning_badge.exceptions import BadgeError, RunDirectoryError
 
 PAGE = "lightning_badge.labelers.page.labelers.for_run"
 _MODULES = {
@@ -23,7 +23,7 @@ class Plan:
 
     Attributes:
         run_path: The run directory.
-        is_fresh: Whether an earlier run is moved aside.
+        is_fresh: Whether an earlier run is moved aside; ``fresh=true`` may go on with one.
         stays: Whether the page stays after the end of the run.
         options: Of the command that serves the page.
     """
@@ -84,13 +84,16 @@ def _composed(overrides: Sequence[str]) -> Mapping[str, Any] | None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from lightning_badge.app.fresh_start import begins_anew
+
     try:
         with initialize_config_module("lightning_badge.configs", version_base="1.3"):
             config = compose("al_loop", list(overrides), return_hydra_config=True)
             HydraConfig.instance().set_config(config)
             labelers: Any = OmegaConf.to_container(config.labelers, resolve=True)
-            return {"run_dir": config.run_dir, "fresh": config.fresh, "labelers": labelers}
-    except (HydraException, OmegaConfBaseException):
+            fresh = begins_anew(config)
+            return {"run_dir": config.run_dir, "fresh": fresh, "labelers": labelers}
+    except (HydraException, OmegaConfBaseException, RunDirectoryError):
         return None
 
 

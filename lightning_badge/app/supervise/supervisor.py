@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
+from lightning_badge.app.fresh_start import fresh_of, how_to_go_on
 from lightning_badge.app.supervise.child import Child, is_crash, is_signal
 from lightning_badge.app.supervise.plan import Plan, without_fresh
 from lightning_badge.durable.file import identity_of
@@ -61,7 +62,7 @@ class Supervisor:
                 self._stop.wait(_LOOK_S)
             if self._is_over:
                 return 0
-            _say("stopped; run the same command again to continue")
+            _say(f"stopped; {how_to_go_on(self._arguments)}")
             return STOPPED
         finally:
             for child in (self._trainer, self._server):
@@ -134,8 +135,9 @@ class Supervisor:
         return not self._plan.is_fresh or identity_of(path) not in (None, self._folder)
 
     def _trainer_arguments(self) -> list[str]:
-        is_begun = self._plan.is_fresh and self._trainer.starts > 0 and self._is_moved()
-        return ["loop", *(without_fresh(self._arguments) if is_begun else self._arguments)]
+        is_begun = not self._plan.is_fresh or (self._trainer.starts > 0 and self._is_moved())
+        goes_on = is_begun and fresh_of(self._arguments) is not None
+        return ["loop", *(without_fresh(self._arguments) if goes_on else self._arguments)]
 
     def _has_published(self) -> bool:
         """Returns whether people were asked for labels, so that a crash is not one of the start."""

@@ -184,3 +184,11 @@ def test_a_fresh_run_is_moved_aside_once_and_its_old_page_is_not_served(tmp_path
     assert not supervisor._may_serve()
     write_page(run, PAGE, [])
     assert supervisor._may_serve()
+
+
+def test_a_fresh_run_that_goes_on_is_not_moved_aside(tmp_path: Path) -> None:
+    arguments = ["labelers=page", "fresh=true"]
+    supervisor: Any = Supervisor(Plan(tmp_path, False, False, ()), arguments)
+    assert supervisor._trainer_arguments() == ["loop", "labelers=page", "fresh=false"]
+    plain: Any = Supervisor(Plan(tmp_path, False, False, ()), arguments[:1])
+    assert plain._trainer_arguments() == ["loop", "labelers=page"]
