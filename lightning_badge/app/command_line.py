@@ -14,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
+from lightning_badge.app.environment import hidden, watch
 from lightning_badge.app.fresh_start import how_to_go_on
 from lightning_badge.app.hydra_options import searched_first
 from lightning_badge.app.suggestions import did_you_mean
@@ -54,7 +55,7 @@ def one_line_errors(keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]
         wrapped = (*_OURS, ModuleNotFoundError)
         known = error.__cause__ if isinstance(error.__cause__, wrapped) else error
         text, _, _ = str(known).partition("Config search path")
-        sys.exit(f"error: {_plain(' '.join(text.split()), keys)}")
+        sys.exit(f"error: {hidden(_plain(' '.join(text.split()), keys))}")
     except (KeyboardInterrupt, SIGTERMException):
         # Lightning's own exit would print nothing and return 0.
         if not is_supervised():  # else the supervisor says it
@@ -97,6 +98,7 @@ def run(
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [program or sys.argv[0], *searched_first(arguments)]
+    watch()
     # Otherwise Hydra itself reports errors of composing the configuration, in many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:

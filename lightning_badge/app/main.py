@@ -91,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BadgeError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        from lightning_badge.app.environment import hidden  # it needs a tenth of a second
+
+        click.echo(f"error: {hidden(' '.join(str(error).split()))}", err=True)
         sys.exit(1)
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)

@@ -22,6 +22,7 @@ from lightning_badge.app.budget_of_run import change_at_start, make_budget
 from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.app.data_facts import fill_in
 from lightning_badge.app.earlier_configs import upgraded
+from lightning_badge.app.environment import hide_in_logs, resolved, unresolved
 from lightning_badge.app.fine_tune import check_fine_tune, fine_tune_if_ended
 from lightning_badge.app.fresh_start import advice_of, begins_anew, forget_if_ended, remember
 from lightning_badge.app.frozen_encoder import (
@@ -76,6 +77,7 @@ def run_loop(arguments: Sequence[str] | None = None, *, program: str | None = No
 def _main(config: DictConfig) -> float:
     """Runs the loop and returns the metric of its last round."""
     quiet_unless_first()
+    hide_in_logs()
     _check_page(config)
     given = config.copy()
     config.fresh = is_anew = begins_anew(config)
@@ -139,7 +141,7 @@ def _main(config: DictConfig) -> float:
                 run_directory,
                 workers=workers,
                 make_budget=make_budget,
-                priorities=kept["priorities"],
+                priorities=resolved(kept["priorities"]),
                 arrivals=arrivals,
                 **{key: config[key] for key in LOOP_KEYS},
             ).run()
@@ -222,7 +224,7 @@ def _identify(
     config: DictConfig, datamodule: ActiveLearningDataModule, labelers: Labelers
 ) -> tuple[Any, list[str]]:
     """Returns the configuration to store, and its keys that define the run."""
-    kept: Any = OmegaConf.to_container(config, resolve=True)
+    kept = unresolved(config)
     del kept["fresh"], kept["round"], kept["accept_loss"]
     # What simulated labelers know is part of the data; of other data the source is known.
     known = labelers.labels if isinstance(labelers, DatasetLabelers) else None

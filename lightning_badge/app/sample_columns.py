@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_badge.app.environment import resolved
 from lightning_badge.exceptions import BadgeError
 
 
@@ -21,7 +22,7 @@ def column_of(config: Mapping[str, Any], table: str | Path | None, name: str) ->
     """
     from lightning_badge.datamodule.folder.rows import read_rows, row_file
 
-    data: Mapping[str, Any] = config.get("data", {})
+    data: Mapping[str, Any] = resolved(config.get("data", {}))
     path = table or (data.get("path") if ".folder." in str(data.get("_target_")) else None)
     if path is None:
         raise BadgeError(

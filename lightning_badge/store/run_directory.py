@@ -17,6 +17,8 @@ from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labels import as_plain
 from lightning_badge.sample_ids import name_ids
 from lightning_badge.store.foreign_files import read_yaml, refuse_links
+from lightning_badge.store.run_config import differences, leaves_of, select, to_yaml
+from lightning_badge.store.secret_values import FROM_ENVIRONMENT, secrets_of
 
 _LOCK_NAME = "run.lock"
 _log = logging.getLogger(__name__)
@@ -123,7 +125,8 @@ class RunDirectory:
         updated.
 
         Args:
-            config: Nested mappings and lists of plain values, without unresolved references.
+            config: Nested mappings and lists of plain values. References to the environment stay
+                as they are, and are not compared.
             identity_keys: Keys whose values define the run: top-level keys (``"strategy"``
                 includes everything below it) or dotted ones (``"data.name"``).
             begun: Whether there are results of an earlier run to resume. If False, a different
@@ -135,9 +138,9 @@ class RunDirectory:
                 values), cannot be read, or is missing although there are labels.
         """
         self._require_lock()
-        text = _to_yaml(config)
+        text = to_yaml(config)
         now = yaml.safe_load(text)
-        if unknown := [key for key in identity_keys if not _select(now, [key])]:
+        if unknown := [key for key in identity_keys if not select(now, [key])]:
             raise RunDirectoryError(
                 f"identity keys {unknown}: not in the configuration, whose keys are {list(now)}"
             )
@@ -148,13 +151,23 @@ class RunDirectory:
                     f"{self.config_path}: missing, but the folder contains labels; restore it, "
                     "choose another run_dir, or start over with fresh=true (keeps the labels aside)"
                 )
-        elif begun and (different := _differences(upgrade(stored), now, identity_keys)):
+        elif begun and (different := differences(upgrade(stored), now, identity_keys)):
             raise RunDirectoryError(
                 f"{self.path}: holds a run of another configuration ({'; '.join(different)}); "
                 "choose another run_dir, or start over with fresh=true (keeps the old run aside)"
             )
         if stored != now:
-            self.write_text(self.config_path, text)
+            self._write_config(now, text)
+
+    def _write_config(self, config: Mapping[str, Any], text: str) -> None:
+        secrets = secrets_of(leaves_of(config))
+        if secrets:
+            _log.warning(
+                "%s holds %s as given, and only you can read it; '%sNAME}' keeps a secret in the "
+                "environment variable NAME",
+                *(self.config_path, " and ".join(secrets), FROM_ENVIRONMENT),
+            )
+        self.write_text(self.config_path, text, mode=0o600 if secrets else 0o666)
 
     def stored_config(self) -> dict[str, Any] | None:
         """Returns the configuration as it was stored; None before the first.
@@ -207,10 +220,10 @@ class RunDirectory:
         plain = as_plain(metrics, error=RunDirectoryError)
         self.write_text(self.metrics_path(round), json.dumps(plain, indent=2) + "\n")
 
-    def write_text(self, path: Path, text: str) -> None:
-        """Writes a file atomically: it is complete or does not exist."""
+    def write_text(self, path: Path, text: str, *, mode: int = 0o666) -> None:
+        """Writes a file atomically, with permissions: it is complete or does not exist."""
         self._require_lock()
-        with replacing(path) as temporary:
+        with replacing(path, mode=mode) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
     def _acquire(self) -> FileLock:
@@ -261,52 +274,3 @@ def edition_of(path: Path) -> int:
     """
     number = path.stem.rpartition("-")[2]
     return int(number) if number.isdecimal() else 0
-
-
-class _Plain(yaml.SafeDumper):  # type: ignore[misc]
-    """Writes values that occur twice twice, without aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        return True
-
-
-def _to_yaml(config: Mapping[str, Any]) -> str:
-    try:
-        text: str = yaml.dump(dict(config), Dumper=_Plain, sort_keys=False, allow_unicode=True)
-    except yaml.YAMLError as error:
-        raise RunDirectoryError(
-            f"configuration: expected mappings and lists of plain values, got {error}; "
-            "pass OmegaConf.to_container(config, resolve=True)"
-        ) from error
-    return text
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns the values of a nested mapping by dotted key; a list counts as one value."""
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        is_branch = isinstance(value, Mapping) and value
-        leaves |= _leaves(value, f"{prefix}{key}.") if is_branch else {f"{prefix}{key}": value}
-    return leaves
-
-
-def _select(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """Returns the leaves at or below any of the dotted keys."""
-    prefixes = tuple(f"{key}." for key in keys)
-    return {k: v for k, v in _leaves(config).items() if f"{k}.".startswith(prefixes)}
-
-
-def _differences(
-    stored: Mapping[str, Any], now: Mapping[str, Any], keys: Sequence[str]
-) -> list[str]:
-    """Describes each leaf in which two configurations differ."""
-    was, is_ = _select(stored, keys), _select(now, keys)
-    return [
-        f"{key}: stored {_shown(was, key)}, now {_shown(is_, key)}"
-        for key in was | is_
-        if key not in was or key not in is_ or was[key] != is_[key]
-    ]
-
-
-def _shown(leaves: Mapping[str, Any], key: str) -> str:
-    return repr(leaves[key]) if key in leaves else "nothing"

@@ -18,6 +18,7 @@ pytest.importorskip("starlette", reason="the page needs the extra page")
 pytest.importorskip("PIL.Image")
 from e2e.page_place import COMMAND, Person, Place, check_answers
 from page_client import given
+from secret_places import files_with
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +70,9 @@ def test_two_people_label_while_three_rounds_train_and_both_processes_are_killed
     assert "run ended: max_rounds=4 is reached" in out
     assert err.count("the trainer ended (signal 9); it is started again in 1 s") == 1
     assert err.count("the server ended (signal 9); it is started again in 1 s") == 1
+    token = (place.run.path / "page" / "token").read_text()
+    assert files_with(token, place.run.path) == {"page/token"}
+    assert token not in err
     loop.send_signal(signal.SIGINT)
     assert loop.wait() == 0
     assert place.pid("run.lock") is place.pid("page/server.lock") is None

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from omegaconf import OmegaConf
 
 from lightning_badge.app.earlier_configs import upgraded
+from lightning_badge.app.environment import resolved
 from lightning_badge.app.fine_tune import CHECKPOINT, read_fine_tuned
 from lightning_badge.app.fine_tune import FOLDER as FINE_TUNED
 from lightning_badge.app.frozen_encoder import read_features
@@ -103,7 +104,7 @@ def load_run(
         raise RunDirectoryError(
             f"{damage}; restore it from a backup, or take the model of another round by --round N"
         )
-    config = _changed(upgraded(files.config), overrides)
+    config = resolved(_changed(upgraded(files.config), overrides))
     datamodule = load_all_data(OmegaConf.create(config["data"]), path)
     samples = read_features(config, datamodule, files.path)
     labeled_set = LabeledSet(datamodule)

@@ -162,7 +162,7 @@ class Client:
                 "copy a valid one from the account settings of Label Studio"
             )
         if 300 <= status < 400:
-            target = response.headers.get("location", "nowhere")
+            target = _without_query(response.headers.get("location", "nowhere"))
             raise LabelError(
                 f"{where} leads to {target}; set labelers.url to the address that it leads to"
             )
@@ -191,17 +191,26 @@ def checked_url(url: str) -> str:
     Raises:
         LabelError: It is not one, or it holds a password.
     """
-    parts = urlsplit(url if isinstance(url, str) else "")
-    if parts.username or parts.password:
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+    except ValueError:
+        parts = urlsplit("")
+    if "@" in str(url) or parts.query or parts.fragment:  # it may hold a secret: it is not shown
         raise LabelError(
-            "labelers.url: expected an address without user and password; the token in "
+            "labelers.url: expected an address without user, password and query; the token in "
             f"{VARIABLE} admits to Label Studio"
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
+        got = repr(parts.scheme) if parts.scheme and "//" in url else "none"  # it may be the token
         raise LabelError(
-            f"labelers.url: expected an address such as http://localhost:8080, got {url!r}"
+            f"labelers.url: expected an address such as http://localhost:8080, got {got}"
         )
     return url.rstrip("/")
+
+
+def _without_query(address: str) -> str:
+    """Returns an address without what may be a secret."""
+    return address.partition("?")[0].partition("#")[0].rpartition("@")[2]
 
 
 def _reason(response: "httpx.Response") -> str:

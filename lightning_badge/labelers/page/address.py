@@ -5,7 +5,6 @@ import errno
 import hashlib
 import ipaddress
 import json
-import os
 import re
 import secrets
 import socket
@@ -19,6 +18,7 @@ from lightning_badge.labelers.page.page_files import page_path
 
 DEFAULT_PORT = 8765
 _PORTS_TRIED = 100
+_PRIVATE = 0o600
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,200}")
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
@@ -123,10 +123,10 @@ def token_of(run_path: Path) -> str:
     path = page_path(run_path) / "token"
     try:
         if not path.exists():
-            with replacing(path) as temporary:
-                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-                with open(descriptor, "w", encoding="ascii") as file:
-                    file.write(secrets.token_urlsafe(32))
+            with replacing(path, mode=_PRIVATE) as temporary:
+                temporary.write_text(secrets.token_urlsafe(32), encoding="ascii")
+        elif path.stat().st_mode & 0o077:  # copied, for example
+            path.chmod(_PRIVATE)
         token = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise RunDirectoryError(f"{path}: cannot be used: {error}") from error

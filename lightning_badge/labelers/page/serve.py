@@ -55,10 +55,13 @@ class Binding:
                 raise RunDirectoryError(f"{path}: expected a file in PEM format, but there is none")
         if self.proxy is not None:
             parts = urlsplit(self.proxy)
-            if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+            is_more = parts.path.strip("/") or parts.query or parts.fragment or "@" in self.proxy
+            if parts.scheme not in ("http", "https") or not parts.netloc or is_more:
+                # A password that it may hold is not shown.
+                shown = "" if "@" in self.proxy or parts.query else f" {self.proxy}"
                 raise RunDirectoryError(
-                    f"--behind-proxy {self.proxy}: expected the address that people open, such as "
-                    "https://labels.example.org"
+                    f"--behind-proxy{shown}: expected the address that people open, such as "
+                    "https://labels.example.org, without user, path and query"
                 )
         if not is_loopback(self.host) and self.certificate is None and self.proxy is None:
             raise RunDirectoryError(

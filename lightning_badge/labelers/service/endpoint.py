@@ -30,11 +30,13 @@ class Endpoint:
     def __post_init__(self) -> None:
         parts = _parts(self.url)
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            # What came may be a key or hold a password, so no more of it is shown.
+            got = repr(parts.scheme) if parts is not None and "//" in str(self.url) else "none"
             raise LabelError(
                 "labelers.url: expected an address such as https://labels.example.org/label, got "
-                f"{'none' if parts is None else repr(parts.scheme or parts.path)}"
+                f"{got}"
             )
-        if parts.username or parts.password or parts.query:
+        if parts.username or parts.password or parts.query or parts.fragment:
             raise LabelError(
                 "labelers.url: expected an address without password and query, because it is "
                 "written into the run directory; labelers.key names the environment variable of "

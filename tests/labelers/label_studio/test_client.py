@@ -13,7 +13,13 @@ from studio_run import Run
 from studio_server import PERSONAL, TOKEN, Studio, serving
 
 from lightning_badge.exceptions import LabelError
-from lightning_badge.labelers.label_studio.client import AwayError, Client, NotFoundError
+from lightning_badge.labelers.label_studio.client import (
+    AwayError,
+    Client,
+    NotFoundError,
+    _without_query,
+    checked_url,
+)
 from lightning_badge.labelers.label_studio.token import Token
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -165,3 +171,21 @@ def test_no_token_is_written_anywhere(
     for secret in filter(None, secrets):
         assert not [text for text in texts if secret in text]
         assert not [content for content in written if secret.encode() in content]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://ann:s3cret@x.org", "ann:s3cret@x.org", "http://x.org/?token=s3cret"),
+        *("http://x.org/#s3cret", "http://[s3cret", "s3cret"),
+    ],
+)
+def test_an_address_with_a_secret_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(LabelError, match=r"labelers.url: expected an address") as error:
+        checked_url(url)
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_redirection_is_shown_without_what_may_be_a_secret() -> None:
+    assert _without_query("https://ann:pw@x.org/a?token=b#c") == "x.org/a"
+    assert _without_query("https://x.org/user/login/?next=/api") == "https://x.org/user/login/"

@@ -442,7 +442,7 @@ class TestWithoutWaiting:
     ("options", "message"),
     [
         ({"url": "localhost:8080"}, "labelers.url: expected an address"),
-        ({"url": "http://ann:secret@localhost"}, "without user and password"),
+        ({"url": "http://ann:secret@localhost"}, "without user, password and query"),
         ({"project": "ab"}, "labelers.project: expected an id, a title"),
         ({"rows": 0}, "labelers.rows: expected a positive integer"),
         ({"wait": "no"}, "labelers.wait: expected true or false"),

@@ -148,6 +148,8 @@ def test_a_damaged_token_is_named(run: Path) -> None:
         (Binding(certificate=Path("no.pem"), key=Path(__file__)), "no.pem: expected a file in PEM"),
         (Binding(proxy="labels.example.org"), "--behind-proxy labels.example.org: expected the"),
         (Binding(proxy="https://example.org/labels"), "--behind-proxy"),
+        (Binding(proxy="https://ann:pw@example.org"), "^--behind-proxy: expected"),
+        (Binding(proxy="https://example.org?key=pw"), "^--behind-proxy: expected"),
     ],
 )
 def test_bindings_that_are_refused(binding: Binding, reason: str) -> None:

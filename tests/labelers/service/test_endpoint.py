@@ -42,6 +42,15 @@ def test_an_address_holds_no_secret_and_the_error_neither(url: str) -> None:
     assert SECRET not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "url", [SECRET, f"ann:{SECRET}@x.org", f"//ann:{SECRET}@x.org", f"https://x.org/#{SECRET}"]
+)
+def test_what_is_no_address_may_be_a_secret_and_is_not_shown(url: str) -> None:
+    with pytest.raises(LabelError, match=r"labelers.url: expected an address") as error:
+        Endpoint(url)
+    assert SECRET not in str(error.value)
+
+
 @pytest.mark.parametrize("key", [SECRET, "", "My Key", 7])
 def test_the_key_itself_is_refused_and_not_shown(key: Any) -> None:
     with pytest.raises(LabelError, match="expected the name of an environment variable") as error:
