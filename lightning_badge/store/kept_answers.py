@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning_badge.exceptions import RunDirectoryError
-from lightning_badge.store.answer import Answer, as_columns
 from lightning_badge.store.label_store import Cut, LabelStore
 from lightning_badge.store.round_files import read_facts
 from lightning_badge.store.run_directory import RunDirectory
@@ -30,9 +29,9 @@ _log = logging.getLogger(__name__)
 
 def answers_of(store: LabelStore, cut: Cut) -> dict[str, Any]:
     """Returns what ``metrics.json`` says of the answers up to a cut: number, last one, digest."""
-    answers = [it for it in store.answers() if it.answer_id <= cut.last_answer_id]
-    (digest,) = _digests(answers, [cut.last_answer_id])
-    return {"count": len(answers), "last": cut.last_answer_id, "digest": digest}
+    rows, last = store.answer_rows(), cut.last_answer_id
+    (digest,) = _digests(rows, [last])
+    return {"count": bisect_right([row[0] for row in rows], last), "last": last, "digest": digest}
 
 
 def check_answers(directory: RunDirectory, store: LabelStore) -> None:
@@ -83,10 +82,10 @@ def _missing(directory: RunDirectory, store: LabelStore) -> dict[int, str]:
     """Returns what is expected and what is there, by round, latest round first."""
     facts = {it: read_facts(directory.round_path(it)) for it in _trained(directory)}
     named = {round: it for round in facts if (it := _named(facts[round])) is not None}
-    answers = store.answers() if named else []
-    ids = [answer.answer_id for answer in answers]
+    rows = store.answer_rows() if named else []
+    ids = [row[0] for row in rows]
     lasts = sorted({int(it["last"]) for it in named.values()})
-    digests = dict(zip(lasts, _digests(answers, lasts), strict=True))
+    digests = dict(zip(lasts, _digests(rows, lasts), strict=True))
     missing = {}
     for round in facts:
         cuts = store.cuts(round)
@@ -140,14 +139,12 @@ def _named(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return named if all(isinstance(named.get(key), kinds[key]) for key in kinds) else None
 
 
-def _digests(answers: Iterable[Answer], lasts: Sequence[int]) -> list[str]:
+def _digests(rows: Iterable[tuple[Any, ...]], lasts: Sequence[int]) -> list[str]:
     """Returns the digest of the answers up to each of some answers, which are in order."""
-    digest, found = hashlib.sha256(), []
-    waiting = list(lasts)
-    for answer in answers:
-        while waiting and answer.answer_id > waiting[0]:
+    digest, found, waiting = hashlib.sha256(), [], list(lasts)
+    for row in rows:
+        while waiting and row[0] > waiting[0]:
             found.append(digest.hexdigest())
             waiting.pop(0)
-        row = (answer.answer_id, answer.sample_id, *as_columns(answer.label), answer.annotator)
-        digest.update(json.dumps([*row, answer.round]).encode())
+        digest.update(json.dumps(row).encode())
     return [*found, *(digest.hexdigest() for _ in waiting)]

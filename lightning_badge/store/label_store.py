@@ -101,6 +101,13 @@ class LabelStore(AnswerLog):
                 allow(self.changes, *allowed)
             return self.cuts(round)[-1]
 
+    def answer_rows(self) -> list[tuple[Any, ...]]:
+        """Returns what makes each answer, its ``answer_id`` first, as the file holds it."""
+        return self._database.read(
+            "SELECT answer_id, sample_id, status, label, annotator, round FROM answers "
+            "ORDER BY answer_id"
+        )
+
     def checkpoint(self) -> None:
         """Copies what is committed from the write-ahead log into the file, without waiting."""
         self._database.checkpoint()

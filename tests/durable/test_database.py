@@ -270,3 +270,14 @@ def test_a_reader_does_not_stop_a_checkpoint(tmp_path: Path) -> None:
         with reader.transaction():
             shelf.checkpoint()
         assert shelf.read("SELECT count(*) FROM books") == [(0,)]
+
+
+def test_closing_copies_what_is_committed_although_another_process_goes_on(tmp_path: Path) -> None:
+    path, alone = tmp_path / "a.db", tmp_path / "alone.db"
+    with open_shelf(path) as other:
+        assert other.read("SELECT title FROM books") == []
+        with open_shelf(path) as shelf, shelf.transaction():
+            shelf.write("INSERT INTO books VALUES ('Emma')")
+        alone.write_bytes(path.read_bytes())
+    with open_shelf(alone) as copy:
+        assert copy.read("SELECT title FROM books") == [("Emma",)]
