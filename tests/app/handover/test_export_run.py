@@ -19,6 +19,7 @@ from lightning_badge.app.handover.export_run import export_run
 from lightning_badge.app.main import main
 from lightning_badge.datamodule.folder import FolderDataModule, folder
 from lightning_badge.datamodule.folder.known_labels import read_label_file
+from lightning_badge.durable.digest import sha256_of
 from lightning_badge.examples.models import MLP, NGrams, SmallCNN
 from lightning_badge.exceptions import BadgeError, RunDirectoryError
 from lightning_badge.labels import SKIP
@@ -157,7 +158,7 @@ def test_a_round_can_be_chosen(run: Callable[[str], Path]) -> None:
 def test_a_damaged_model_is_refused_and_another_round_can_be_chosen(
     run: Callable[[str], Path], content: bytes
 ) -> None:
-    path = run("table")
+    path = run("tables")
     best = export_run(path).round
     (path / "rounds" / f"{best:03d}" / "best.ckpt").write_bytes(content)
     before = {it.name: it.read_bytes() for it in (path / "export").iterdir()}
@@ -256,7 +257,12 @@ def test_a_model_that_saves_no_hyperparameters_is_exported_too(
     torch.manual_seed(0)
     net = unsaved_model.Net(7)
     saved = {"state_dict": net.state_dict(), "pytorch-lightning_version": "2.5.0"}
-    torch.save(saved, path / "rounds" / "001" / "best.ckpt")
+    checkpoint = path / "rounds" / "001" / "best.ckpt"
+    torch.save(saved, checkpoint)
+    metrics = checkpoint.with_name("metrics.json")
+    facts = json.loads(metrics.read_text())
+    facts["files"] = {"best.ckpt": sha256_of(checkpoint)}
+    metrics.write_text(json.dumps(facts))
     config = yaml.safe_load((path / "config.yaml").read_text())
     config["model"] = {"_target_": "unsaved_model.Net", "width": 7}
     (path / "config.yaml").write_text(yaml.safe_dump(config))
