@@ -73,7 +73,7 @@ def read_embedding_folder(folder: Path) -> GradientEmbedding:
         if any(len(values) != len(ids) for values in found.values()):
             raise ValueError("arrays of another length than the ids")
         return GradientEmbedding(sample_ids=ids, loss=facts["loss"], bias=facts["bias"], **found)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise EmbeddingError(f"{folder}: not a readable embedding ({reason})") from error
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from lightning_badge.durable.file import what_is_wrong
 from lightning_badge.exceptions import BadgeError
 
+_LONGEST = 300  # characters of a holder's name
+
 # A forked child, such as a DataLoader worker, inherits these descriptors. It closes them, because
 # it would otherwise hold the locks after its parent was killed.
 _held: set[int] = set()
@@ -53,7 +55,7 @@ class FileLock:
                 os.close(descriptor)
                 raise
         except BlockingIOError:
-            holder = path.read_text(encoding="utf-8").strip() or "another process"
+            holder = _read(path) or "another process"
             raise error(
                 f"{path.parent}: in use by {holder}; wait for it, stop it, or choose another path"
             ) from None
@@ -84,12 +86,18 @@ def holder_of(path: Path) -> str | None:
     try:
         if what_is_wrong(path):
             return None
-        text = path.read_text(encoding="utf-8").strip()
+        text = _read(path)
         # Only if the process that locked it may live: this lock, even for a moment, would refuse
         # a `FileLock` of another process.
         return text if text and _may_live(text) and _is_held(path) else None
     except (OSError, ImportError):
         return None
+
+
+def _read(path: Path) -> str:
+    """Returns the first line of a file, of which more than a name would not be ours."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline(_LONGEST).strip()
 
 
 def _may_live(holder: str) -> bool:

@@ -53,7 +53,7 @@ class RoundReport:
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
             return cls(**{key: facts[key] for key in facts if key not in _OF_FILES})
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise RunDirectoryError(f"{path}: not a round's metrics ({error}); {AGAIN}") from error
 
     def value(self, metric: str) -> float:

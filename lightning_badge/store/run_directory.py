@@ -36,6 +36,7 @@ class RunDirectory:
         rounds/000/  ordering-1.parquet  embedding/  (with arrivals=during)
         query.csv  answers/  (with labelers=files)
         page/  rounds/000/review.parquet  (with labelers=page)
+        fresh.json  (begun by fresh=true)  rounds.lost-1/  (after accept_loss=true)
 
     Args:
         path: The folder; entering creates it and its parents. A ``run.lock`` in it marks a run

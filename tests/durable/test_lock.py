@@ -105,3 +105,15 @@ def test_something_else_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match=r"run\.lock: expected a file, got something else"):
         lock(tmp_path / "run.lock")
     assert holder_of(tmp_path / "run.lock") is None
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 9, b"x" * 5_000_000])
+def test_a_lock_that_somebody_else_wrote_is_read_in_part(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run.lock"
+    held = lock(path)
+    path.write_bytes(content)
+    with pytest.raises(RunDirectoryError, match="in use by") as caught:
+        lock(path)
+    assert len(str(caught.value)) < 700
+    assert len(holder_of(path) or "") < 400
+    held.release()

@@ -2,10 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lightning_badge.exceptions import RunDirectoryError
+from lightning_badge.embedding_folder import read_embedding_folder
+from lightning_badge.exceptions import BadgeError, RunDirectoryError
+from lightning_badge.labelers.label_studio.project import remembered_page
+from lightning_badge.labelers.page.page_files import read_page
+from lightning_badge.loop.round_report import RoundReport
 from lightning_badge.store.foreign_files import read_yaml
 from lightning_badge.store.run_directory import RunDirectory
 
@@ -113,3 +118,24 @@ def test_what_is_written_has_no_aliases(tmp_path: Path) -> None:
     with RunDirectory(tmp_path / "run") as run:
         run.ensure_identity({"seed": 0, "a": classes, "b": classes}, ["seed"])
         assert "&" not in run.config_path.read_text()
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("metrics.json", lambda run: RoundReport.of_file(run / "metrics.json")),
+        ("page/page.json", read_page),
+        ("label_studio.json", remembered_page),
+        ("embedding/embedding.json", lambda run: read_embedding_folder(run / "embedding")),
+    ],
+)
+def test_json_that_is_nested_too_deeply_is_one_line(tmp_path: Path, name: str, read: Any) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(DEEP)
+    with pytest.raises(BadgeError) as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600

@@ -14,6 +14,8 @@ from lightning_badge.labelers.label_studio.project import remembered_page
 from lightning_badge.ordering import Ordering
 from lightning_badge.ordering_file import read_ordering
 from lightning_badge.store.foreign_files import read_yaml
+from lightning_badge.store.kept_answers import check_answers
+from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 from lightning_badge.store.run_log import RunLog, read_run_log
 
@@ -32,6 +34,7 @@ class RunFiles:
         class_names: Names of the classes; None if they are not known.
         query: The file of samples for people to label; None if there is none.
         page: The address where people label in Label Studio; None if they do not.
+        lost: What the label store has lost of what the rounds were trained on; None if nothing.
     """
 
     path: Path
@@ -43,6 +46,7 @@ class RunFiles:
     class_names: Sequence[str] | None
     query: Path | None
     page: str | None = None
+    lost: str | None = None
 
     @property
     def metric(self) -> str:
@@ -62,7 +66,15 @@ def read_run(path: str | Path) -> RunFiles:
     """
     directory = RunDirectory(path)
     config = read_config(directory)
-    log = read_run_log(directory.labels_path)
+    lost: list[str] = []
+
+    def check(store: LabelStore) -> None:
+        try:
+            check_answers(directory, store)
+        except RunDirectoryError as error:
+            lost.append(str(error))
+
+    log = read_run_log(directory.labels_path, prepare=check)
     round_facts: dict[int, Mapping[str, Any]] = {r.round: r.facts for r in log.rounds}
     for finished in _rounds(directory):
         if finished not in round_facts and (facts := _metrics(directory, finished)):
@@ -78,6 +90,7 @@ def read_run(path: str | Path) -> RunFiles:
         _class_names(directory, config, log.added_classes),
         query if query.is_file() else None,
         remembered_page(directory.path),
+        lost[0] if lost else None,
     )
 
 
@@ -126,7 +139,7 @@ def _metrics(directory: RunDirectory, round: int) -> Mapping[str, Any] | None:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
     if not isinstance(facts, dict) or not {"labeled", "pool"} <= facts.keys():
         raise RunDirectoryError(f"{path}: expected the results of a round, got {facts!r:.60}")

@@ -16,6 +16,8 @@ def what_next(files: RunFiles, to_label: int | None) -> str:
     if files.holder:
         running = f"the loop is running ({files.holder})"
         return f"{running}; {label}" if (label := _label(files)) else running
+    if files.lost is not None:
+        return files.lost
     if not files.round_facts:
         return f"no round is trained yet: {_AGAIN}"
     if reason := why_ended(files):

@@ -140,6 +140,7 @@ class Client:
         except httpx.TransportError as error:
             kind = NoSuchHostError if _is_unknown_host(error) else AwayError
             reason = " ".join(str(error).split()) or type(error).__name__
+            reason = self._token.hidden_in(reason)
             raise kind(f"Label Studio at {self.url} does not answer ({reason})") from None
 
     def _content(self, response: "httpx.Response", request: str) -> Any:

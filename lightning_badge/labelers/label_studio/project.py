@@ -240,7 +240,7 @@ def _read(path: Path) -> Place | None:
         return Place(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise LabelError(
             f"{path}: cannot be read ({reason}); restore it, or remove it and set "

@@ -142,7 +142,14 @@ def read_page(run_path: Path) -> Page:
             f"{path}: expected what `lightning-badge loop labelers=page` writes, but there is no "
             "such file; start it first"
         ) from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         reason = " ".join(str(error).split())
         raise RunDirectoryError(f"{path}: cannot be read ({reason}); {_AGAIN}") from error
     raise RunDirectoryError(f"{path}: expected version {VERSION}, got {version!r}; {_AGAIN}")

@@ -133,3 +133,13 @@ def test_a_loop_is_shown_while_it_runs(tmp_path: Path, capsys: pytest.CaptureFix
     assert len(last["next_samples"]) == 10
     assert last["next_samples"][0]["guess"] in set("0123456789")
     assert last["time"]["trainer_idle_s"] >= 0
+
+
+def test_a_store_that_has_lost_answers_is_said(
+    run_v1: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run_v1 / "labels.db").unlink()
+    LabelStore(run_v1 / "labels.db").close()
+    step = json.loads(status(run_v1, capsys, "--json"))["next_step"]
+    assert "labels.db: expected what round 1 was trained on, got nothing" in step
+    assert "accept_loss=true" in step
