@@ -3,14 +3,15 @@
 ``python scripts/scale_model.py n=1e8 h=2048 c=1000 k=1e5 world=64`` prints one pool;
 ``--table`` the pools of docs/scale.md; ``--partition FILE.npz`` what is lost if the pool in a file
 is cut at random; ``--scaling FILE.npz`` orders that pool by one process and by two; ``--check``
-compares the model with orderings of synthetic pools here, ``--check 0 3`` with two of them.
+compares the model with orderings of synthetic pools here, ``--check 0 3`` with two of them, and
+``--measure n=1e6 h=256 c=10 k=1e4`` with a pool of that size.
 """
 
 import argparse
 import os
 from pathlib import Path
 
-from scale.check import print_check
+from scale.check import print_check, print_measured
 from scale.model import Machine, Pool, cost, table
 from scale.partition import print_partition
 from scale.scaling import print_scaling
@@ -28,6 +29,8 @@ def main() -> None:
         print_partition(read_embedding(file=arguments.partition), arguments.k, arguments.seeds)
     elif arguments.scaling:
         print_scaling(arguments.scaling, None, [1, 2], repeats=3)
+    elif arguments.measure:
+        print_measured(Pool.parse(arguments.pool), machine)
     elif arguments.check:
         print_check(machine, [int(number) for number in arguments.pool])
     else:
@@ -41,6 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="of each process")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--measure", action="store_true")
     parser.add_argument("--partition", type=Path, metavar="FILE")
     parser.add_argument("--scaling", type=Path, metavar="FILE")
     parser.add_argument("--k", type=int, default=1000)

@@ -51,9 +51,9 @@ print(json.dumps({
 """
 
 
-def measure(n: int, k: int, kind: str) -> dict[str, Any]:
+def measure(n: float, k: float, kind: str) -> dict[str, Any]:
     """Returns what an ordering cost, in a process of its own."""
-    command = [sys.executable, "-c", _ONE, str(n), str(k), kind]
+    command = [sys.executable, "-c", _ONE, str(int(n)), str(int(k)), kind]
     scripts = Path(__file__).parents[1]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=scripts)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -64,13 +64,21 @@ def print_check(machine: Machine, cases: list[int]) -> None:
     """Prints for some of the cases what the model says, what was measured, and the deviation."""
     for n, k, kind in [CASES[number] for number in cases or range(len(CASES))]:
         h, c = _WIDTHS[kind]
-        model, found = cost(Pool(n, h, c, k), machine), measure(n, k, kind)
-        ranks = f"{k:,}" if k else "all"
-        print(
-            f"n={n:,} h+c={h + c:,} k={ranks}: model {model.core_s:.1f} core s, measured "
-            f"{found['core_s']:.1f} in {found['seconds']:.1f} s "
-            f"({model.core_s / found['core_s'] - 1:+.0%}); memory {size(model.memory)}, measured "
-            f"{size(found['memory'])} ({model.memory / found['memory'] - 1:+.0%}); blocks "
-            f"{model.blocks:.0f}, {found['blocks']}",
-            flush=True,
-        )
+        print_measured(Pool(n, h, c, k), machine)
+
+
+def print_measured(pool: Pool, machine: Machine) -> None:
+    """Prints the same of one pool, whose widths have to be those of a synthetic kind."""
+    kinds = {widths: kind for kind, widths in _WIDTHS.items()}
+    if (kind := kinds.get((pool.h, pool.c))) is None:
+        raise SystemExit(f"error: expected h and c to be one of {sorted(kinds)}")
+    model, found = cost(pool, machine), measure(pool.n, pool.k, kind)
+    ranks = f"{pool.k:,}" if pool.k else "all"
+    print(
+        f"n={pool.n:,} h+c={pool.h + pool.c:,} k={ranks}: model {model.core_s:.1f} core s, measured "
+        f"{found['core_s']:.1f} in {found['seconds']:.1f} s "
+        f"({model.core_s / found['core_s'] - 1:+.0%}); memory {size(model.memory)}, measured "
+        f"{size(found['memory'])} ({model.memory / found['memory'] - 1:+.0%}); blocks "
+        f"{model.blocks:.0f}, {found['blocks']}",
+        flush=True,
+    )
