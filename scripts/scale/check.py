@@ -73,10 +73,10 @@ def print_measured(pool: Pool, machine: Machine) -> None:
     if (kind := kinds.get((pool.h, pool.c))) is None:
         raise SystemExit(f"error: expected h and c to be one of {sorted(kinds)}")
     model, found = cost(pool, machine), measure(pool.n, pool.k, kind)
-    ranks = f"{pool.k:,}" if pool.k else "all"
+    ranks = f"{pool.k:,.0f}" if pool.k else "all"
     print(
-        f"n={pool.n:,} h+c={pool.h + pool.c:,} k={ranks}: model {model.core_s:.1f} core s, measured "
-        f"{found['core_s']:.1f} in {found['seconds']:.1f} s "
+        f"n={pool.n:,.0f} h+c={pool.h + pool.c:,.0f} k={ranks}: model {model.core_s:.1f} core s, "
+        f"measured {found['core_s']:.1f} in {found['seconds']:.1f} s "
         f"({model.core_s / found['core_s'] - 1:+.0%}); memory {size(model.memory)}, measured "
         f"{size(found['memory'])} ({model.memory / found['memory'] - 1:+.0%}); blocks "
         f"{model.blocks:.0f}, {found['blocks']}",
