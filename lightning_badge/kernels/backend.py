@@ -111,6 +111,10 @@ class Backend(ABC):
             return None
         return f"is not installed; pip install 'lightning-badge[{self.package}]'"
 
+    def broken(self) -> str | None:
+        """Returns why the installed back end does not work on this machine, or None if it does."""
+        return None
+
     @abstractmethod
     def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
         """Returns why the back end cannot compute and how to fix that, or None if it can.

@@ -50,8 +50,8 @@ def resolve_backend(
     """Returns the back end for a pool.
 
     Args:
-        backend: A name, or ``auto`` for the fastest installed one: Triton on an NVIDIA GPU, numba
-            on the CPU from 4,096 rows on, otherwise torch.
+        backend: A name, or ``auto`` for the fastest installed one that works: Triton on an NVIDIA
+            GPU, numba on the CPU from 4,096 rows on, otherwise torch.
         device: Device of the pool.
         n: Number of rows of the pool.
         dtype: Dtype of its embeddings.
@@ -63,7 +63,7 @@ def resolve_backend(
     device = torch.device(device)
     if backend != "auto":
         chosen = backends()[backend]
-        if problem := chosen.unavailable(device, dtype):
+        if problem := chosen.unavailable(device, dtype) or chosen.broken():
             raise BadgeError(f"backend {backend!r} {problem}; backend='torch' computes anywhere")
         return chosen
     able = [
@@ -73,7 +73,11 @@ def resolve_backend(
         and not candidate.not_installed()
         and not candidate.unavailable(device, dtype)
     ]
-    chosen = max(able, key=lambda candidate: candidate.preference(device, n))
+    able.sort(key=lambda candidate: candidate.preference(device, n), reverse=True)
+    while problem := able[0].broken():
+        _warn_once(f"backend='auto': {able[0].name} {problem}; {able[1].name} computes instead")
+        del able[0]
+    chosen = able[0]
     if device.type != "cpu":
         _report_once(f"backend='auto': orderings on {device.type} are computed by {chosen.name}")
     return chosen
@@ -82,3 +86,8 @@ def resolve_backend(
 @cache
 def _report_once(message: str) -> None:
     _LOG.info(message)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    _LOG.warning(message)

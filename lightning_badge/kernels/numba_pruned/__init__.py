@@ -1,5 +1,7 @@
 """The back end ``numba``: compiled CPU loops that skip pairs which bounds rule out."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,10 @@ class NumbaBackend(Backend):
     package = "numba"
     block_limit = 1024
     block_limit_large = 4096
+
+    def broken(self) -> str | None:
+        """See `Backend.broken`: imports numba and compiles a small function."""
+        return _fault()
 
     def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
         """See `Backend.unavailable`: the CPU only."""
@@ -98,6 +104,17 @@ class NumbaBackend(Backend):
         from lightning_badge.kernels.numba_pruned.herding import PrunedHerding
 
         return PrunedHerding(rows, falloff, weights, counters)
+
+
+@cache
+def _fault() -> str | None:
+    try:
+        from lightning_badge.kernels.numba_pruned.jit import try_out
+
+        try_out()
+    except Exception as error:  # of numba, LLVM or the versions of their packages
+        return f"does not work here ({type(error).__name__}: {' '.join(str(error).split())})"
+    return None
 
 
 BACKEND = NumbaBackend()

@@ -22,20 +22,19 @@ Inner loops are short so that they vectorize. Functions take a matrix and a row 
 row: creating a view for each pair would cost as much as its product.
 
 Pairs that are not ruled out are multiplied in float32 and recomputed in float64 if float32 digits
-cancel. Nearly coincident pairs use the difference form, which is exactly 0 for copies. This is the
-only module that imports numba; it is imported on first use.
+cancel. Nearly coincident pairs use the difference form, which is exactly 0 for copies. This
+module is imported on first use.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from lightning_badge.kernels.factors import Factors
+from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
 from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW, UNDERFLOW
 
 # Above this a float32 product may be inexact or infinite.
@@ -47,21 +46,8 @@ BOX_ROUNDOFF = 4.0
 # For fewer pairs, starting threads costs more than it saves.
 SERIAL_BELOW = 1 << 17
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 
-
-def _jit(function: _F) -> _F:
-    """Compiles a function on its first call; the machine code is cached on disk."""
-    return cast(_F, numba.njit(cache=True, nogil=True)(function))
-
-
-def _jit_sum(function: _F) -> _F:
-    """Like `_jit`, but sums may be reordered; otherwise they do not vectorize."""
-    reorder = {"reassoc", "contract"}
-    return cast(_F, numba.njit(cache=True, nogil=True, fastmath=reorder)(function))
-
-
-@_jit_sum
+@jit_sum
 def _dot(x: Any, i: Any, y: Any, j: Any) -> Any:
     total = x[i, 0] * y[j, 0]
     for k in range(1, x.shape[1]):
@@ -69,7 +55,7 @@ def _dot(x: Any, i: Any, y: Any, j: Any) -> Any:
     return total
 
 
-@_jit_sum
+@jit_sum
 def _dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
     total = 0.0
     for k in range(x.shape[1]):
@@ -77,7 +63,7 @@ def _dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
     return total
 
 
-@_jit
+@jit
 def _difference_form(a: Any, h: Any, i: Any, a_: Any, h_: Any, j: Any) -> Any:
     """Returns ``|a (x) h - a' (x) h'|^2`` without subtracting norms."""
     ss = tt = st = 0.0
@@ -95,7 +81,7 @@ def _difference_form(a: Any, h: Any, i: Any, a_: Any, h_: Any, j: Any) -> Any:
     return max(ss * vv + tt * uu + 2.0 * st * uv, 0.0)
 
 
-@_jit
+@jit
 def _sq_dist(a: Any, h: Any, sq_norm: Any, i: Any, a_: Any, h_: Any, sq_norm_: Any, j: Any) -> Any:
     norms = sq_norm[i] + sq_norm_[j]
     a_a, h_h = _dot64(a, i, a_, j), np.float64(_dot(h, i, h_, j))
@@ -108,7 +94,7 @@ def _sq_dist(a: Any, h: Any, sq_norm: Any, i: Any, a_: Any, h_: Any, sq_norm_: A
     return _difference_form(a, h, i, a_, h_, j)
 
 
-@_jit_sum
+@jit_sum
 def _cosines(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: Any) -> None:
     """Writes the products of ``unit`` ``[c]`` with ``units`` ``[c, m]``; absolute if ``signed``."""
     for q in range(start, stop):
@@ -122,7 +108,7 @@ def _cosines(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: An
             out[q] = abs(out[q])
 
 
-@_jit_sum
+@jit_sum
 def _largest_cosines(unit: Any, least: Any, most: Any, out: Any) -> None:
     """Writes the largest product of ``unit`` with any vector between ``least`` and ``most``."""
     for q in range(len(out)):
@@ -133,7 +119,7 @@ def _largest_cosines(unit: Any, least: Any, most: Any, out: Any) -> None:
             out[q] += max(part * least[k, q], part * most[k, q])
 
 
-@_jit_sum
+@jit_sum
 def _bounds(
     cosines: Any, norms: Any, g: Any, roundoff: Any, start: Any, stop: Any, out: Any
 ) -> None:
@@ -144,7 +130,7 @@ def _bounds(
         out[q] = t * (t - 2.0 * cosine) - roundoff * t * t
 
 
-@_jit_sum
+@jit_sum
 def _box_bounds(cosines: Any, nearest: Any, farthest: Any, g: Any, roundoff: Any, out: Any) -> None:
     """Writes the lower bound over all norms between ``nearest`` and ``farthest`` of each box."""
     for q in range(len(out)):
@@ -153,14 +139,14 @@ def _box_bounds(cosines: Any, nearest: Any, farthest: Any, g: Any, roundoff: Any
         out[q] = t * (t - 2.0 * cosine) - roundoff * t * t
 
 
-@_jit
+@jit
 def _unit(a: Any, i: Any, norm: Any, out: Any) -> None:
     inverse = 1.0 / norm if norm > 0.0 else 0.0
     for k in range(a.shape[1]):
         out[k] = a[i, k] * inverse
 
 
-@_jit
+@jit
 def _by_label(a: Any) -> Any:
     """Returns an order of the centers by hallucinated label, the class of the smallest entry."""
     label = np.empty(len(a), np.int64)
@@ -169,7 +155,7 @@ def _by_label(a: Any) -> Any:
     return np.argsort(label, kind="mergesort")
 
 
-@_jit
+@jit
 def _units(a: Any, a_norm: Any, sq_norm: Any, order: Any) -> Any:
     """Returns unit vectors ``[c, m]`` and norms ``[m]`` of centers, in ``order``."""
     m = len(order)
@@ -181,7 +167,7 @@ def _units(a: Any, a_norm: Any, sq_norm: Any, order: Any) -> Any:
     return units, norms
 
 
-@_jit
+@jit
 def _boxes(units: Any, norms: Any, signed: bool) -> Any:
     """Returns each box's bounds of unit vectors ``[c, boxes]`` and norms ``[boxes]``, low and high.
 
@@ -201,7 +187,7 @@ def _boxes(units: Any, norms: Any, signed: bool) -> Any:
     return least, most, nearest, farthest
 
 
-@_jit
+@jit
 def _update(
     min_sq_dist: Any,
     positions: Any,
@@ -263,7 +249,7 @@ def _update(
     return multiplied
 
 
-@_jit
+@jit
 def _accept(
     before: Any,
     limits: Any,

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lightning_badge.kernels.numba_pruned.compiled import _jit
 from lightning_badge.kernels.numba_pruned.herding_tiles import limit_of
+from lightning_badge.kernels.numba_pruned.jit import jit
 
 
-@_jit
+@jit
 def store(
     of_candidate: Any, of_row: Any, values: Any, cursor: Any, kept_row: Any, kept_value: Any
 ) -> None:
@@ -24,7 +24,7 @@ def store(
         cursor[of_candidate[entry]] = at + 1
 
 
-@_jit
+@jit
 def _evaluate(
     c: Any, begin: Any, length: Any, kept_row: Any, kept_value: Any, best: Any, weights: Any
 ) -> Any:
@@ -41,7 +41,7 @@ def _evaluate(
     return gain
 
 
-@_jit
+@jit
 def evaluate_all(
     candidates: Any,
     begin: Any,
@@ -57,7 +57,7 @@ def evaluate_all(
         bounds[c] = _evaluate(c, begin, length, kept_row, kept_value, best, weights)
 
 
-@_jit
+@jit
 def collect(
     by_begin: Any, begin: Any, length: Any, kept_row: Any, kept_value: Any, best: Any, weights: Any
 ) -> Any:
@@ -87,12 +87,12 @@ def collect(
     return end
 
 
-@_jit
+@jit
 def _before(key: Any, c: Any, other_key: Any, other: Any) -> Any:
     return key > other_key or (key == other_key and c < other)
 
 
-@_jit
+@jit
 def _sift_down(keys: Any, heap: Any, size: Any, at: Any) -> None:
     key, c = keys[at], heap[at]
     while True:
@@ -109,14 +109,14 @@ def _sift_down(keys: Any, heap: Any, size: Any, at: Any) -> None:
     keys[at], heap[at] = key, c
 
 
-@_jit
+@jit
 def heapify(keys: Any, heap: Any) -> None:
     """Orders a heap: the largest key first, the lowest row among equal ones."""
     for at in range(len(heap) // 2 - 1, -1, -1):
         _sift_down(keys, heap, len(heap), at)
 
 
-@_jit
+@jit
 def push(keys: Any, heap: Any, size: Any, key: Any, c: Any) -> None:
     """Adds a row to a heap of ``size`` rows."""
     at = size
@@ -129,7 +129,7 @@ def push(keys: Any, heap: Any, size: Any, key: Any, c: Any) -> None:
     keys[at], heap[at] = key, c
 
 
-@_jit
+@jit
 def advance(
     keys: Any,
     heap: Any,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_badge.kernels.numba_pruned.compiled import _jit, _jit_sum
+from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
 from lightning_badge.kernels.similarity import COEFFICIENTS, FARTHEST, GRID_BITS, ONE, SQUARINGS
 
 C0, C1, C2, C3, C4, C5, C6, C7, C8 = COEFFICIENTS
@@ -23,7 +23,7 @@ ROWS = 4
 STEP = 2.0**-GRID_BITS
 
 
-@_jit_sum
+@jit_sum
 def _products(rows: Any, i: Any, panel: Any, out: Any) -> None:
     """Writes the products of four rows from ``i`` on with a panel ``[h, b]``; 4 divides ``h``."""
     h, b = panel.shape
@@ -41,7 +41,7 @@ def _products(rows: Any, i: Any, panel: Any, out: Any) -> None:
             out[3, j] += z0 * p0 + z1 * p1 + z2 * p2 + z3 * p3
 
 
-@_jit_sum
+@jit_sum
 def _bounds_of_row(
     products: Any,
     norm: Any,
@@ -80,7 +80,7 @@ def _bounds_of_row(
     return total
 
 
-@_jit
+@jit
 def add_bounds(
     rows: Any,
     norms: Any,
@@ -146,7 +146,7 @@ def add_bounds(
         other_gains[j_start + j] += per_candidate[j]
 
 
-@_jit_sum
+@jit_sum
 def _exact_product(x: Any, i: Any, y: Any, j: Any) -> Any:
     """Returns an inner product of integers; every partial sum is exact in float64."""
     total = 0.0
@@ -155,7 +155,7 @@ def _exact_product(x: Any, i: Any, y: Any, j: Any) -> Any:
     return total
 
 
-@_jit
+@jit
 def _similarity(sq_distance: Any, falloff: Any) -> Any:
     """Returns the similarity as `kernels.similarity.similarities` does, operation by operation."""
     z = min(sq_distance * falloff, FARTHEST)
@@ -172,14 +172,14 @@ def _similarity(sq_distance: Any, falloff: Any) -> Any:
     return np.int32(power * ONE + 0.5)
 
 
-@_jit
+@jit
 def limit_of(best: Any, falloff: Any) -> Any:
     """Returns a squared distance from which on no candidate is more similar than ``best``."""
     exponent = np.log(ONE / (best + 0.4))
     return exponent / (falloff * 2.0**SQUARINGS) * (1.0 + 1e-9)
 
 
-@_jit_sum
+@jit_sum
 def _any_above(products: Any, half: Any) -> Any:
     largest = products[0] - half[0]
     for j in range(1, len(half)):
@@ -187,7 +187,7 @@ def _any_above(products: Any, half: Any) -> Any:
     return largest
 
 
-@_jit
+@jit
 def columns(
     rows: Any,
     norms: Any,

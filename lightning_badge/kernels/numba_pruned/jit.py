@@ -1,0 +1,102 @@
+"""Compilation by numba, with a cache of machine code that may fail without stopping anything.
+
+numba itself raises an exception if no folder for its cache can be written, if the disk is full, or
+if a file of the cache was torn by a power failure. Here such a fault costs time only: damaged files
+are replaced, and where nothing can be kept each process compiles anew.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core.caching import FunctionCache
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_LOG = logging.getLogger(__name__)
+_said: set[str] = set()
+
+
+def jit(function: _F) -> _F:
+    """Compiles a function on its first call; the machine code is cached on disk if possible."""
+    return cast(_F, _cached(numba.njit(nogil=True)(function)))
+
+
+def jit_sum(function: _F) -> _F:
+    """Like `jit`, but sums may be reordered; otherwise they do not vectorize."""
+    reorder = {"reassoc", "contract"}
+    return cast(_F, _cached(numba.njit(nogil=True, fastmath=reorder)(function)))
+
+
+def _cached(dispatcher: Any) -> Any:
+    try:
+        # What dispatcher.enable_caching() does, with another class.
+        dispatcher._cache = ForgivingCache(dispatcher.py_func)
+    except Exception as error:  # numba raises RuntimeError, file systems OSError
+        _tell_uncached(_reason(error))
+    return dispatcher
+
+
+class ForgivingCache(FunctionCache):  # type: ignore[misc] # numba has no types
+    """The cache of one function, which counts as empty where it cannot be read or written."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Returns the machine code for a signature; None if it has to be compiled."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # unpickling a torn file raises exceptions of any class
+            self._start_anew(error)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keeps the machine code for a signature, if that is possible."""
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            self.disable()
+            _tell_uncached(_reason(error))
+
+    def _start_anew(self, error: Exception) -> None:
+        try:
+            self.flush()  # else the damaged index is read again when code is saved
+        except OSError:
+            self.disable()
+            _tell_uncached(f"damaged files in {self.cache_path} cannot be replaced")
+        else:
+            _tell_damaged(str(self.cache_path), type(error).__name__)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _tell_damaged(folder: str, kind: str) -> None:
+    if _once("damaged"):
+        _LOG.warning("numba's cache in %s was damaged (%s) and is made anew", folder, kind)
+
+
+def _tell_uncached(reason: str) -> None:
+    if _once("uncached"):
+        _LOG.warning(
+            "numba keeps no compiled code (%s), so that each process compiles for some seconds; "
+            "NUMBA_CACHE_DIR may name a folder that can be written",
+            reason,
+        )
+
+
+def _once(what: str) -> bool:
+    """Returns whether something is said for the first time in this process."""
+    is_first = what not in _said
+    _said.add(what)
+    return is_first
+
+
+def try_out() -> None:
+    """Compiles and calls a small function, to find out whether numba works on this machine."""
+    if _successor(1) != 2:
+        raise RuntimeError("1 + 1 is not 2")
+
+
+@jit
+def _successor(number: Any) -> Any:
+    return number + 1
