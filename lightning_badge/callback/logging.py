@@ -50,7 +50,7 @@ def log_pictures(trainer: Trainer, ordering: Ordering, loader: Any, pool_ids: Sa
 
     These are TensorBoard, MLflow, and loggers whose class has ``log_image`` with the signature of
     W&B's. Without such a logger nothing is read or drawn. If matplotlib is missing, one message
-    says so.
+    says so. Pictures that cannot be drawn or logged are a warning.
 
     Args:
         trainer: The Trainer with the loggers and the current step.
@@ -65,11 +65,17 @@ def log_pictures(trainer: Trainer, ordering: Ordering, loader: Any, pool_ids: Sa
         _tell_that_nothing_is_drawn()
         return
     class_names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
-    with untouched_random_state(*loader_generators(loader)):
-        for name, figure in draw_ordering(ordering, loader, pool_ids, class_names):
-            picture = rendered(figure)
-            for take in takes:
-                take(f"badge/{name}", picture, trainer.global_step)
+    try:
+        with untouched_random_state(*loader_generators(loader)):
+            for name, figure in draw_ordering(ordering, loader, pool_ids, class_names):
+                picture = rendered(figure)
+                for take in takes:
+                    take(f"badge/{name}", picture, trainer.global_step)
+    except Exception as error:  # of matplotlib, of a logger, of its disk or server
+        rank_zero_warn(
+            f"BadgeCallback: the loggers got no pictures ({type(error).__name__}: "
+            f"{' '.join(str(error).split())}); the run goes on, and the ordering is written"
+        )
 
 
 def _taker(logger: Any) -> Take | None:

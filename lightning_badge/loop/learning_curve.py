@@ -7,6 +7,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from torchmetrics import Metric
 
@@ -43,15 +44,18 @@ class LearningCurve:
         self._metric = metric
         self._target = target
         self._draws = True
+        self._told: set[str] = set()
 
     def write(self, reports: Sequence[RoundReport]) -> None:
         """Rewrites the table and the picture; warns once if matplotlib is missing.
+
+        These files are for people. One that cannot be written is a warning and stops no run.
 
         Args:
             reports: Reports of the rounds so far.
         """
         table = learning_curve_csv(reports, self._metric, target=self._target)
-        self._run_directory.write_text(self._run_directory.learning_curve_csv_path, table)
+        self._write_table(self._run_directory.learning_curve_csv_path, table)
         # A round without a model has no labels and no metric.
         measured = [r for r in reports if r.labeled and not math.isnan(r.value(self._metric))]
         if not self._draws or not measured:
@@ -61,11 +65,13 @@ class LearningCurve:
         except ModuleNotFoundError as error:
             self._draws = False
             _log.warning("learning_curve.png is not drawn (%s): pip install matplotlib", error)
+        except Exception as error:  # a file system's, or any of matplotlib's
+            self._warn(self._run_directory.learning_curve_png_path, error)
 
     def write_queries(
         self, answers: Mapping[int, Sequence[Label | Skip | Undo]], class_names: Sequence[str]
     ) -> None:
-        """Rewrites ``queries.csv``.
+        """Rewrites ``queries.csv``; if that is impossible, a warning says so.
 
         Args:
             answers: Labels and skips of each round.
@@ -73,7 +79,21 @@ class LearningCurve:
         """
         if asked := query_compositions(answers, class_names):
             table = query_composition_csv(asked, class_names)
-            self._run_directory.write_text(self._run_directory.queries_csv_path, table)
+            self._write_table(self._run_directory.queries_csv_path, table)
+
+    def _write_table(self, path: Path, text: str) -> None:
+        try:
+            self._run_directory.write_text(path, text)
+        except OSError as error:
+            self._warn(path, error)
+
+    def _warn(self, path: Path, error: Exception) -> None:
+        """Says once for each file and reason that the file is not up to date."""
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        text = f"{path}: not written ({' '.join(reason.split())}); the run goes on without it"
+        if text not in self._told:
+            self._told.add(text)
+            _log.warning("%s", text)
 
     def _draw(self, reports: Sequence[RoundReport]) -> None:
         name = self._run_directory.path.name

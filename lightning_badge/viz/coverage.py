@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.style import COLORS, INK, clean
+from lightning_badge.viz.style import COLORS, INK, clean, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def draw_coverage(orderings: Mapping[str, Ordering], *, title: str | None = None
                 "badge"
             )
         ranks = np.arange(1, len(ordering) + 1)
-        axes.plot(ranks, ordering.coverage, color=color, lw=2.2, label=name)
+        axes.plot(ranks, ordering.coverage, color=color, lw=2.2, label=plain(name))
         # With several curves the annotations would overlap.
         for share in LANDMARKS if len(orderings) == 1 else ():
             enough = int(np.argmax(ordering.coverage >= share)) + 1
@@ -70,5 +70,5 @@ def draw_coverage(orderings: Mapping[str, Ordering], *, title: str | None = None
     if len(orderings) > 1:
         axes.legend(frameon=False, loc="lower right", fontsize=11)
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
+        axes.set_title(plain(title), loc="left", fontsize=12, color=INK, pad=12)
     return figure

@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, TypeAlias
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.style import COLORS, INK, MARKERS, clean
+from lightning_badge.viz.style import COLORS, INK, MARKERS, clean, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,14 +45,16 @@ def draw_learning_curve(
     for (name, (labels, values)), color, marker in zip(
         curves.items(), cycle(COLORS), cycle(MARKERS), strict=False
     ):
-        axes.plot(labels, values, color=color, marker=marker, lw=2.2, ms=7, mec="white", label=name)
+        axes.plot(
+            labels, values, color=color, marker=marker, lw=2.2, ms=7, mec="white", label=plain(name)
+        )
     scale_labels(axes, [count for labels, _ in curves.values() for count in labels])
     scale_values(axes, [value for _, values in curves.values() for value in values])
     axes.set_xlabel("labels", fontsize=13, color=INK)
-    axes.set_ylabel(metric, fontsize=13, color=INK)
+    axes.set_ylabel(plain(metric), fontsize=13, color=INK)
     clean(axes)
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
+        axes.set_title(plain(title), loc="left", fontsize=12, color=INK, pad=12)
     if len(curves) > 1:
         axes.legend(frameon=False, fontsize=12, labelcolor=INK, loc="lower right")
     else:

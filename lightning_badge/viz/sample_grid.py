@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.style import INK
+from lightning_badge.viz.style import INK, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
@@ -112,7 +112,7 @@ def fill_sample_grid(
             if captions is not None:
                 # Below the image: a title above it would seem to belong to the previous row.
                 axes.text(
-                    *(0.5, -0.05, captions[rank]),
+                    *(0.5, -0.05, plain(captions[rank])),
                     transform=axes.transAxes,
                     ha="center",
                     va="top",
@@ -120,7 +120,7 @@ def fill_sample_grid(
                     color=INK,
                 )
     if title:
-        figure.suptitle(title, fontsize=12, color=INK)
+        figure.suptitle(plain(title), fontsize=12, color=INK)
 
 
 def as_pictures(images: Any) -> npt.NDArray[Any]:

@@ -26,6 +26,16 @@ def class_color(label: int) -> str:
     return CLASS_COLORS[label % len(CLASS_COLORS)]
 
 
+def plain(text: str) -> str:
+    r"""Returns text that matplotlib draws as it is; else it reads mathematics between dollar signs.
+
+    Example:
+        >>> print(plain("costs 5$, sold for 6$"))
+        costs 5\$, sold for 6\$
+    """
+    return text.replace("$", r"\$")
+
+
 def clean(axes: Axes) -> None:
     """Removes the top and right spines and draws faint horizontal grid lines."""
     axes.spines[["top", "right"]].set_visible(False)

@@ -20,7 +20,7 @@ from lightning_badge.labelers.dataset import TeamLabelers
 from lightning_badge.labelers.team import Member, time_of
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
-from lightning_badge.viz.style import COLORS, FAINT, INK
+from lightning_badge.viz.style import COLORS, FAINT, INK, plain
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def draw_week(files: RunFiles) -> Any:
     trained = len(rows)
     for begin in trainings(files, labelers):
         axes.barh(trained, timedelta(seconds=labelers.training_s or 0.0), left=begin, color=INK)
-    names = [f"{member.name}\n{member.rate:g} an hour" for member in rows]
+    names = [plain(f"{member.name}\n{member.rate:g} an hour") for member in rows]
     axes.set_yticks(range(trained + 1), [*names, "training"], fontsize=11)
     axes.invert_yaxis()
     if files.log.terms.at:

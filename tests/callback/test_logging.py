@@ -185,3 +185,12 @@ class TestNothingIsReadOrDrawn:
             ordered(tmp_path, logger)
         assert ordered(tmp_path, logger).ordering is not None
         assert logger.images == []
+
+
+def test_a_logger_that_fails_stops_nothing(tmp_path: Path) -> None:
+    class Full(TakesImages):
+        def log_image(self, *_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+    with pytest.warns(UserWarning, match="the loggers got no pictures .OSError.* the run goes on"):
+        assert ordered(tmp_path, Full()).last_ordering_path.is_file()

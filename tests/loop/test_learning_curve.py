@@ -78,3 +78,50 @@ def test_without_matplotlib_one_warning_is_logged(
         assert "pip install" in record.getMessage()
         assert run_directory.learning_curve_csv_path.exists()
         assert not run_directory.learning_curve_png_path.exists()
+
+
+@pytest.mark.parametrize("name", [r"cost_$\foo_1$", "50$", r"$\bar", "_hidden"])
+def test_a_run_directory_of_any_name_is_drawn(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("matplotlib")
+    with RunDirectory(tmp_path / name) as run_directory:
+        LearningCurve(run_directory, "val_accuracy").write(REPORTS)
+        assert run_directory.learning_curve_png_path.is_file()
+    assert not caplog.records
+
+
+FILES = ("learning_curve.csv", "learning_curve.png", "queries.csv")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_cannot_be_written_stops_nothing_and_is_said_once(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("matplotlib")
+    with RunDirectory(tmp_path / "run") as run_directory:
+        (run_directory.path / name / "folder").mkdir(parents=True)
+        curve = LearningCurve(run_directory, "val_accuracy")
+        for _ in range(2):
+            curve.write(REPORTS)
+            curve.write_queries(ANSWERS, ["cat", "dog", "owl"])
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert message.startswith(f"{run_directory.path / name}: not written (")
+        assert "\n" not in message
+        assert all((run_directory.path / other).is_file() for other in FILES if other != name)
+        assert not list(run_directory.path.glob(".*.tmp"))
+
+
+def test_an_error_of_matplotlib_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("matplotlib")
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("\n\\foo_1\n^")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    with RunDirectory(tmp_path / "run") as run_directory:
+        LearningCurve(run_directory, "val_accuracy").write(REPORTS)
+        assert run_directory.learning_curve_csv_path.is_file()
+    assert "learning_curve.png: not written (\\foo_1 ^)" in caplog.text

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.viz.learning_curve import scale_labels, scale_values
-from lightning_badge.viz.style import COLORS, FAINT, INK, MARKERS, clean
+from lightning_badge.viz.style import COLORS, FAINT, INK, MARKERS, clean, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def draw_comparison(
         bands = settings[setting]
         parts = [setting] * (len(settings) > 1) + [focus] * (focus is not None)
         color = INK if focus is None else COLORS[names.index(focus)]
-        axes.set_title(": ".join(map(str, parts)), loc="left", fontsize=10, color=color)
+        axes.set_title(plain(": ".join(map(str, parts))), loc="left", fontsize=10, color=color)
         for name in bands if focus is None else [focus]:
             _draw_band(axes, bands[name], names.index(name))
         if focus is not None:
@@ -83,8 +83,8 @@ def draw_comparison(
         for axes, bands in zip(grid, settings.values(), strict=True):
             _name_at_the_end(axes, bands, names)
     dashed = "" if together or baseline not in names else f"; dashed: {baseline}"
-    figure.supxlabel(f"labels (shaded: 95 % interval{dashed})", fontsize=12, color=INK)
-    figure.supylabel(metric, fontsize=12, color=INK)
+    figure.supxlabel(plain(f"labels (shaded: 95 % interval{dashed})"), fontsize=12, color=INK)
+    figure.supylabel(plain(metric), fontsize=12, color=INK)
     return figure
 
 
@@ -103,7 +103,7 @@ def draw_penalty_matrix(
     """
     from matplotlib.figure import Figure
 
-    size = len(names)
+    size, names = len(names), [plain(name) for name in names]
     width, height = 2.6 + 0.68 * size, 2.1 + 0.5 * size
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
@@ -190,7 +190,7 @@ def _name_at_the_end(axes: Axes, bands: Mapping[str, Band], names: Sequence[str]
     places = _spread([(value - low) / (high - low) for value, _ in ends])
     for (value, name), place in zip(ends, places, strict=True):
         axes.annotate(
-            name,
+            plain(name),
             (float(bands[name].labels[-1]), value),
             xytext=(1.06, place),
             textcoords="axes fraction",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.style import COLORS, INK, clean
+from lightning_badge.viz.style import COLORS, INK, clean, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,7 @@ def draw_composition(
         ranks = np.arange(1, values.shape[1] + 1)
         drawn = slice(min(_FROM, len(ranks)) - 1, None)
         center = values.mean(axis=0)
-        axes.plot(ranks[drawn], center[drawn], color=color, lw=2.2, label=name)
+        axes.plot(ranks[drawn], center[drawn], color=color, lw=2.2, label=plain(name))
         if len(values) > 1:
             low, high = np.quantile(values[:, drawn], _BAND, axis=0)
             axes.fill_between(ranks[drawn], low, high, color=color, alpha=0.15, lw=0)
@@ -91,12 +91,12 @@ def draw_composition(
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.set_xlabel("first k ranks", fontsize=13, color=INK)
-    axes.set_ylabel(f"share of {of}", fontsize=13, color=INK)
+    axes.set_ylabel(plain(f"share of {of}"), fontsize=13, color=INK)
     clean(axes)
     axes.margins(x=0)
     _name_ends(axes, ends)
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
+        axes.set_title(plain(title), loc="left", fontsize=12, color=INK, pad=12)
     return figure
 
 
@@ -106,7 +106,7 @@ def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     for name, (share, color) in sorted(ends.items(), key=lambda end: end[1][0]):
         height = max(share, height + _LINE)
         axes.annotate(
-            *(name, (1.0, height)),
+            *(plain(name), (1.0, height)),
             xycoords=("axes fraction", "data"),
             xytext=(8, 0),
             textcoords="offset points",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.style import INK
+from lightning_badge.viz.style import INK, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,6 +86,7 @@ def draw_confusion(
         if count:
             ink = "white" if shares[true, seen_as] > 0.6 else INK
             axes.text(seen_as, true, f"{count:,}", ha="center", va="center", color=ink, fontsize=11)
+    class_names = [plain(name) for name in class_names]
     names = [f"{name} (unseen)" if i in unseen else name for i, name in enumerate(class_names)]
     axes.set_xticks(range(n), class_names)
     axes.set_yticks(range(n), names)
@@ -96,5 +97,5 @@ def draw_confusion(
     axes.set_xlabel("hallucinated label", fontsize=13, color=INK)
     axes.set_ylabel("true class", fontsize=13, color=INK)
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
+        axes.set_title(plain(title), loc="left", fontsize=12, color=INK, pad=12)
     return figure

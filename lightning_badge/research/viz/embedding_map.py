@@ -22,7 +22,7 @@ from lightning_badge.kernels.pairwise import pairwise_sq_dist
 from lightning_badge.ordering import order
 from lightning_badge.research.viz.placement import apart, outermost
 from lightning_badge.sample_ids import positions_of
-from lightning_badge.viz.style import INK, class_color
+from lightning_badge.viz.style import INK, class_color, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,7 +152,7 @@ def draw_embedding_map(
         colors = [class_color(label) for label in np.asarray(labels)[list(picks)]]
         _number(axes, places[list(picks)], colors)
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
+        axes.set_title(plain(title), loc="left", fontsize=12, color=INK, pad=12)
     return figure
 
 
@@ -192,7 +192,7 @@ def fill_embedding_map(
     _circle(axes, float(np.quantile(radii, 0.9)))
     if not faint:
         for row in outermost(places):
-            name, color = class_names[classes[row]], class_color(classes[row])
+            name, color = plain(class_names[classes[row]]), class_color(classes[row])
             axes.annotate(
                 *(name, places[row]),
                 xytext=(3, 2),
@@ -202,7 +202,7 @@ def fill_embedding_map(
             )
     for label, name in enumerate(class_names):
         text = f"{name} (unseen)" if label in unseen else name
-        axes.plot([], [], "o", color=class_color(label), ms=7, label=text)
+        axes.plot([], [], "o", color=class_color(label), ms=7, label=plain(text))
 
 
 def _circle(axes: Axes, radius: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.style import COLORS, INK, clean
+from lightning_badge.viz.style import COLORS, INK, clean, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,5 +77,5 @@ def draw_gain_noise(gains: Floats, *, runner_up: int = 10, title: str | None = N
     clean(axes)
     axes.legend(frameon=False, fontsize=11, labelcolor=INK)
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
+        axes.set_title(plain(title), loc="left", fontsize=12, color=INK, pad=12)
     return figure

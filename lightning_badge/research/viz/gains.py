@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.style import COLORS, INK, clean
+from lightning_badge.viz.style import COLORS, INK, clean, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ def draw_gains(ordering: Ordering, *, title: str | None = None) -> Figure:
             color=INK,
         )
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
+        axes.set_title(plain(title), loc="left", fontsize=12, color=INK, pad=12)
     return figure
 
 

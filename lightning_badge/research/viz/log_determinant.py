@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.style import COLORS, INK, MARKERS, clean
+from lightning_badge.viz.style import COLORS, INK, MARKERS, clean, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,15 +62,17 @@ def draw_log_determinant(
         gaps = (table[:, finite] - level[finite]) / np.array(sizes)[finite]
         at = np.array(sizes)[finite]
         axes.fill_between(at, gaps.min(axis=0), gaps.max(axis=0), color=color, alpha=0.15, lw=0)
-        axes.plot(at, gaps.mean(axis=0), color=color, marker=marker, lw=2.2, ms=7, label=name)
+        axes.plot(
+            at, gaps.mean(axis=0), color=color, marker=marker, lw=2.2, ms=7, label=plain(name)
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel("picks", fontsize=13, color=INK)
-    axes.set_ylabel(f"log-determinant per pick,\nminus {reference}", fontsize=13, color=INK)
+    axes.set_ylabel(f"log-determinant per pick,\nminus {plain(reference)}", fontsize=13, color=INK)
     clean(axes)
     axes.legend(frameon=False, fontsize=11, labelcolor=INK)
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
+        axes.set_title(plain(title), loc="left", fontsize=12, color=INK, pad=12)
     return figure

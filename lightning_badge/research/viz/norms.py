@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.viz.style import FAINT, INK, class_color, clean
+from lightning_badge.viz.style import FAINT, INK, class_color, clean, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +94,9 @@ def draw_norms(
         fontsize=11,
         color=INK,
     )
-    names = [f"{name} (unseen)" if i in unseen else name for i, name in enumerate(class_names)]
+    names = [
+        plain(f"{name} (unseen)" if i in unseen else name) for i, name in enumerate(class_names)
+    ]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -1.6)
     axes.set_xscale("log")
@@ -104,5 +106,5 @@ def draw_norms(
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color=FAINT, lw=0.8)
     if title:
-        axes.set_title(title, loc="left", fontsize=12, color=INK, pad=12)
+        axes.set_title(plain(title), loc="left", fontsize=12, color=INK, pad=12)
     return figure
