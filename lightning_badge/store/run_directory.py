@@ -18,6 +18,7 @@ from lightning_badge.labels import as_plain
 from lightning_badge.sample_ids import name_ids
 from lightning_badge.store.foreign_files import read_yaml, refuse_links
 from lightning_badge.store.run_config import differences, leaves_of, select, to_yaml
+from lightning_badge.store.run_path import folder_of_run
 from lightning_badge.store.secret_values import FROM_ENVIRONMENT, secrets_of
 
 _LOCK_NAME = "run.lock"
@@ -48,7 +49,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser().resolve()
+        self.path = folder_of_run(path)
         self._lock: FileLock | None = None
 
     @property

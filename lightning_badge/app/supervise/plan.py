@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_badge.exceptions import BadgeError, RunDirectoryError
+from lightning_badge.store.run_path import folder_of_run
 
 PAGE = "lightning_badge.labelers.page.labelers.for_run"
 _MODULES = {
@@ -65,7 +66,7 @@ def plan_of(arguments: Sequence[str]) -> Plan | None:
             f"labelers=page needs {', '.join(missing)}: pip install 'lightning-badge[page]'"
         )
     labelers = config["labelers"]
-    path = Path(config["run_dir"]).expanduser().resolve()
+    path = folder_of_run(config["run_dir"])
     return Plan(path, bool(config["fresh"]), bool(labelers.get("stay")), _options(labelers))
 
 
