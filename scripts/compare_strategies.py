@@ -4,7 +4,6 @@
 by ``configs/compare_strategies.yaml``. If it is interrupted, the same command continues it.
 """
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +29,6 @@ def main(config: DictConfig) -> None:
     out_dir = Path(config.out_dir or default_out_dir(config))
     cells = cells_of(config, out_dir)
     check(config, cells)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = run_missing(cells, config.jobs)
     rows = rows_of([cell for cell in cells if cell not in failed])
     if rows:

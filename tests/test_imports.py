@@ -47,6 +47,7 @@ ROWS = (
         "progress",
         "namespaces",
         "module_digest",
+        "stopping",
         "exceptions",
     ),
 )

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from hydra.errors import HydraException
@@ -15,13 +16,14 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_badge.app.environment import hidden, watch
-from lightning_badge.app.fresh_start import how_to_go_on
 from lightning_badge.app.hydra_options import searched_first
+from lightning_badge.app.stop_line import stop_line
 from lightning_badge.app.suggestions import did_you_mean
 from lightning_badge.app.supervise.child_side import is_supervised
+from lightning_badge.app.system_errors import describe
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.stopping import INTERRUPTED, TERMINATED, stops_by_signals
 
-STOPPED = 143  # the exit status of a process ended by SIGTERM: 128 + 15
 _OURS = (BadgeError, MisconfigurationException)
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -47,20 +49,24 @@ def one_line_errors(keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]
     """
     try:
         yield
-    except (*_OURS, HydraException, OmegaConfBaseException) as error:
-        if _WANTS_TRACEBACK:
+    except (*_OURS, HydraException, OmegaConfBaseException, OSError) as error:
+        problem = describe(error) or describe(error.__cause__)
+        is_strange = isinstance(error, OSError) and not isinstance(error, HydraException)
+        if _WANTS_TRACEBACK or (is_strange and problem is None):
             raise
+        if problem is not None:
+            sys.exit(f"error: {hidden(problem)}")
         # Hydra wraps errors of constructors and appends its search path to messages.
         # Loggers raise ModuleNotFoundError with a message that names the package to install.
         wrapped = (*_OURS, ModuleNotFoundError)
         known = error.__cause__ if isinstance(error.__cause__, wrapped) else error
         text, _, _ = str(known).partition("Config search path")
         sys.exit(f"error: {hidden(_plain(' '.join(text.split()), keys))}")
-    except (KeyboardInterrupt, SIGTERMException):
+    except (KeyboardInterrupt, SIGTERMException) as error:  # of a program that calls a command
         # Lightning's own exit would print nothing and return 0.
         if not is_supervised():  # else the supervisor says it
-            print(f"stopped; {how_to_go_on(sys.argv[1:])}", file=sys.stderr)
-        sys.exit(STOPPED)
+            print(stop_line(sys.argv[1:]), file=sys.stderr)
+        sys.exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED)
 
 
 @contextmanager
@@ -102,7 +108,8 @@ def run(
     # Otherwise Hydra itself reports errors of composing the configuration, in many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        with one_line_errors(keys):
+        how = partial(stop_line, arguments)
+        with stops_by_signals(quiet=is_supervised(), how=how), one_line_errors(keys):
             main()
     finally:
         sys.argv = argv

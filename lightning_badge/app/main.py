@@ -5,13 +5,18 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 import click
 
 from lightning_badge.app import commands
+from lightning_badge.app.stop_line import stop_line
 from lightning_badge.app.suggestions import did_you_mean
+from lightning_badge.app.supervise.child_side import is_supervised
+from lightning_badge.app.system_errors import describe
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.stopping import INTERRUPTED, stops_by_signals
 
 NAME = "lightning-badge"
 USAGE_ERROR = 2
@@ -66,13 +71,21 @@ def group() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command and exits: 0 for success, 1 for an error, 2 for a wrong command line."""
+    """Runs the command and exits: 0 for success, 1 for an error, 2 for a wrong command line.
+
+    After SIGTERM it exits with 143, after Ctrl-C with 130, and says in one line how to go on.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     sys.path.append(os.getcwd())  # modules of the user, as `python -m` finds them
     if arguments[:1] == ["-sc"]:  # a shell asks for completions of `loop`, the command of Hydra
         line = os.environ.get("COMP_LINE", "")
         os.environ["COMP_LINE"] = line.replace(" loop ", " ", 1)
         arguments = ["loop", *arguments]
+    with stops_by_signals(quiet=is_supervised(), how=partial(stop_line, arguments)):
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> None:
     try:
         group.main(arguments, prog_name=NAME, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -88,6 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.UsageError as error:
         message = " ".join(error.format_message().split()).rstrip(".")
         _fail(f"{message[:1].lower()}{message[1:]}", error.ctx)
+    except OSError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1" or (problem := describe(error)) is None:
+            raise
+        click.echo(f"error: {problem}", err=True)
+        sys.exit(1)
     except BadgeError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -99,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"error: {error.format_message()}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
-        sys.exit(130)
+        click.echo(stop_line(arguments), err=True)
+        sys.exit(INTERRUPTED)
 
 
 def _fail(message: str, context: click.Context | None) -> NoReturn:

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from lightning.fabric.utilities import rank_zero_only
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -19,13 +20,17 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
-from lightning_badge.app.supervise.child_side import CRASHED, is_supervised
+from lightning_badge.app.supervise.child_side import CRASHED, GRACE_S, is_supervised
 from lightning_badge.loop.workers import Workers
 from lightning_badge.peers import Peers
+from lightning_badge.stopping import SIGNALS, end_now, is_stopping
 
 # Arguments of a Trainer that runs in this process only.
 ALONE = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 _POLL_S = 0.5
+_NOTICE_S = 2.0
+_others: list["subprocess.Popen[bytes]"] = []
+_stopping = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
@@ -76,6 +81,32 @@ def start_workers(trainer: Trainer, overrides: Sequence[str]) -> Workers:
     return Workers.of_group()
 
 
+@contextmanager
+def ends_with_others() -> Iterator[None]:
+    """Stops this process by the signal that stopped another one, which broke a collective here."""
+    try:
+        yield
+    except Exception:
+        if _others and (number := _signal_of_other()) is not None:
+            _stop_by(number)
+        raise
+
+
+def _signal_of_other() -> int | None:
+    """Returns which signal stopped another process, if one has just ended."""
+    deadline = time.monotonic() + _NOTICE_S  # connections close before the process has ended
+    while time.monotonic() < deadline:
+        if ended := [status for process in _others if (status := process.poll()) is not None]:
+            return next((number for status in ended if (number := _signal_of(status))), None)
+        time.sleep(_POLL_S / 10)
+    return None
+
+
+def _signal_of(status: int) -> int | None:
+    """Returns the signal that asked a process with this exit status to end."""
+    return next((number for number in SIGNALS if status in (-number, 128 + number)), None)
+
+
 def _start_others(n: int, overrides: Sequence[str]) -> None:
     command = [sys.executable, "-m", "lightning_badge", "loop", *overrides]
     others = [
@@ -83,6 +114,7 @@ def _start_others(n: int, overrides: Sequence[str]) -> None:
         for rank in range(1, n)
     ]
     _log.info("%d processes train together; %d were started", n, n - 1)
+    _others.extend(others)
     atexit.register(_wait_for, others)
     threading.Thread(target=_end_with_any, args=(others,), daemon=True).start()
 
@@ -92,9 +124,13 @@ def _end_with_any(others: list["subprocess.Popen[bytes]"]) -> None:
     while True:
         statuses = [process.poll() for process in others]
         if all(status == 0 for status in statuses):
-            return
+            return None
         if failed := next((rank for rank, status in enumerate(statuses, 1) if status), None):
-            status = statuses[failed - 1]
+            status = statuses[failed - 1] or 0
+            if is_stopping():
+                return None
+            if (number := _signal_of(status)) is not None:
+                return _stop_by(number)
             print(
                 f"error: process {failed} of {len(others) + 1} ended with status {status}; all "
                 "labels are stored; run the same command again to go on",
@@ -106,9 +142,17 @@ def _end_with_any(others: list["subprocess.Popen[bytes]"]) -> None:
         time.sleep(_POLL_S)
 
 
+def _stop_by(number: int) -> None:
+    """Stops this process as another one was stopped; a signal often reaches one of them only."""
+    if _stopping.acquire(blocking=False):  # a second signal would end it without cleaning up
+        os.kill(os.getpid(), number)
+    time.sleep(GRACE_S)  # the main thread may wait for a process that has ended
+    end_now(128 + number)
+
+
 def _wait_for(others: list["subprocess.Popen[bytes]"]) -> None:
     """Waits a moment for the others, which end with the loop, and ends those that do not."""
-    for process in others:
+    for process in [] if is_stopping() else others:
         try:
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:

@@ -35,7 +35,7 @@ from lightning_badge.app.frozen_encoder import (
 from lightning_badge.app.handover.export_run import export_if_ended
 from lightning_badge.app.identity import identity_keys
 from lightning_badge.app.prices import commit_prices
-from lightning_badge.app.processes import quiet_unless_first, start_workers
+from lightning_badge.app.processes import ends_with_others, quiet_unless_first, start_workers
 from lightning_badge.app.run_samples import load_data, make_arrivals
 from lightning_badge.app.supervise.child_side import is_supervised
 from lightning_badge.app.supervise.plan import PAGE
@@ -49,11 +49,13 @@ from lightning_badge.loop.cold_start import check_cold_start
 from lightning_badge.loop.train_round import round_seed, train_round
 from lightning_badge.loop.workers import Workers
 from lightning_badge.sample_ids import SampleId, as_sample_ids, fingerprint
+from lightning_badge.stopping import end_at_once_by_signals
 from lightning_badge.store.budget_changes import budget_in_force
 from lightning_badge.store.consensus import check_consensus
 from lightning_badge.store.kept_answers import check_store_exists, set_aside_unknown
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
+from lightning_badge.store.run_path import folder_of_run
 
 CONFIGS = "pkg://lightning_badge.configs"
 LOOP_KEYS = (
@@ -74,10 +76,12 @@ def run_loop(arguments: Sequence[str] | None = None, *, program: str | None = No
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="al_loop")
 @one_line_errors()
+@ends_with_others()
 def _main(config: DictConfig) -> float:
     """Runs the loop and returns the metric of its last round."""
     quiet_unless_first()
     hide_in_logs()
+    run_path = folder_of_run(config.run_dir)
     _check_page(config)
     given = config.copy()
     config.fresh = is_anew = begins_anew(config)
@@ -91,7 +95,6 @@ def _main(config: DictConfig) -> float:
     budget = make_budget(budget_config)
     check_coverage(config, budget)
     fill_in(config, datamodule, width=chosen.encoder.width if chosen else None)
-    run_path = Path(config.run_dir).expanduser().resolve()
     arrivals = make_arrivals(
         config,
         datamodule,
@@ -185,6 +188,7 @@ def _train_along(
     workers: Workers,
 ) -> float:
     """Trains with rank zero, which owns label store, labelers and run directory."""
+    end_at_once_by_signals()
     run_directory = RunDirectory(config.run_dir)
     are_read = False
 

@@ -21,11 +21,13 @@ from lightning_badge.callback.schedule import WHEN, Schedule, When
 from lightning_badge.callback.strategy_args import check_strategy_args
 from lightning_badge.callback.trainer_checks import (
     due_anywhere,
+    find_backend,
     is_trial,
     trainer_peers,
     weights_of,
 )
 from lightning_badge.callback.weight_averaging import prepare_for_averages
+from lightning_badge.capture.progress import end_if_asked
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.embedding_folder import EMBEDDING, write_embedding_folder
 from lightning_badge.exceptions import BadgeError
@@ -219,6 +221,8 @@ class BadgeCallback(Callback):
         if stage == "validate" or (stage == "fit" and self.schedule.in_fit):
             check_can_order(trainer, pl_module, self)
             reject_shared_file(self, trainer)
+        elif stage == "fit":
+            find_backend(trainer, self.backend)
 
     @override
     def on_load_checkpoint(
@@ -296,6 +300,7 @@ class BadgeCallback(Callback):
             write = partial(_write, self.ordering, ordered.review, embedding, path)
             trainer_peers(trainer).agree(write if trainer.is_global_zero else lambda: None)
             self.last_ordering_path = path
+        end_if_asked(trainer)
         announce_ordering(trainer, self.ordering, self.last_ordering_path, ordered.seconds)
         log_numbers(trainer, ordered.embedding, self.ordering, ordered.seconds)
         if self.log_pictures and trainer.is_global_zero:

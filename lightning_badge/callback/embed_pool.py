@@ -1,5 +1,6 @@
 """`EmbedPool`: writes what enters and leaves the head for a pool into a folder, from a Trainer."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning_badge.callback.pool_source import pool_source
 from lightning_badge.callback.trainer_checks import trainer_peers
 from lightning_badge.capture.to_directory import Embedded, capture_to
+from lightning_badge.stopping import StopRequested, take_signals
 
 
 class EmbedPool(Callback):
@@ -33,6 +35,23 @@ class EmbedPool(Callback):
     def __init__(self, directory: str | Path, pool: Any = None, **arguments: Any) -> None:
         self.directory, self.pool, self.arguments = Path(directory), pool, arguments
         self.embedded: Embedded | None = None
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps the signals of `lightning-badge embed`, which Lightning has taken."""
+        del trainer, pl_module
+        take_signals()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Ends the processes that Lightning started, when this one is stopped.
+
+        Lightning does the same after Ctrl-C. Shards are whole or not there.
+        """
+        del pl_module
+        launcher = trainer.strategy.launcher
+        if isinstance(exception, StopRequested) and launcher is not None:
+            launcher.kill(signal.SIGKILL)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Embeds the pool, unless this validation is a part of a training."""

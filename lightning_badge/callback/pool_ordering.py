@@ -19,7 +19,12 @@ from lightning_badge.callback.first_batches import limited
 from lightning_badge.callback.pool_source import labeled_loader, pool_source
 from lightning_badge.callback.review import check_labeled, review_of
 from lightning_badge.callback.schedule import Schedule
-from lightning_badge.callback.trainer_checks import reject_backend, reject_processes, trainer_peers
+from lightning_badge.callback.trainer_checks import (
+    find_backend,
+    reject_backend,
+    reject_processes,
+    trainer_peers,
+)
 from lightning_badge.callback.trial import try_first_batch
 from lightning_badge.capture.captured import CapturedPool
 from lightning_badge.capture.entries import EntryKey
@@ -209,6 +214,7 @@ def try_pool(
         loader = source()
         if pool_size(loader) == 0:
             return
+        find_backend(trainer, arguments.backend, pool_size(loader) or 0)
         with untouched_random_state(*loader_generators(loader)):
             announce_pool(trainer, source, loader, schedule, path)
             attempt = partial(_try_first_batch, trainer, pl_module, loader, arguments)

@@ -1,6 +1,6 @@
 """Checks of the Trainer before a pool is ordered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import torch
@@ -45,6 +45,23 @@ def reject_backend(trainer: Trainer, backend: str) -> None:
         resolve_backend(backend, trainer.strategy.root_device)
     except BadgeError as error:
         raise MisconfigurationException(f"BadgeCallback: {error}") from error
+
+
+def find_backend(trainer: Trainer, backend: str, n: int | None = None) -> None:
+    """Finds out before training whether the back end that ``auto`` prefers works.
+
+    If it does not, one warning says so, and the pool will be ordered by another one.
+
+    Args:
+        trainer: The Trainer.
+        backend: The back end of the callback; one that is not ``auto`` is left alone.
+        n: Number of rows of the pool; that of the datamodule's ``pool_ids`` if None.
+    """
+    if n is None:
+        ids = getattr(getattr(trainer, "datamodule", None), "pool_ids", None)
+        n = len(ids) if isinstance(ids, Sized) else 0
+    if backend == "auto":
+        resolve_backend(backend, trainer.strategy.root_device, n)
 
 
 def reject_processes(trainer: Trainer, strategy: str) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_badge.namespaces import lightning_classes
 from lightning_badge.progress import progress_bar
+from lightning_badge.stopping import check_stop
 
 
 @contextmanager
@@ -19,6 +21,10 @@ def pool_progress(
     trainer: Trainer, total: float | None, description: str = "Pool"
 ) -> Iterator[Callable[[int], None]]:
     """Shows the progress of work on the pool together with the bars of the Trainer.
+
+    After SIGTERM, of which a Trainer only takes note, the work of a single process ends as
+    Lightning ends a training: by a ``SIGTERMException``. Several processes end together, by
+    `end_if_asked`.
 
     If the Trainer has no progress bar, a bar of our own is shown where one of its callbacks has an
     attribute ``shows_progress`` that is true. Bars of other classes are left alone.
@@ -31,6 +37,31 @@ def pool_progress(
     Yields:
         A function that takes the number of units done since its last call.
     """
+    with _shown(trainer, total, description) as advance:
+
+        def advance_or_end(n: int) -> None:
+            advance(n)
+            if trainer.world_size == 1:
+                end_if_asked(trainer)
+
+        yield advance_or_end
+
+
+def end_if_asked(trainer: Trainer) -> None:
+    """Raises a ``SIGTERMException`` if any process of the Trainer received SIGTERM in its run.
+
+    All processes call it. Lightning looks at what it received between batches of training and of
+    validation, but not after the last one of them.
+    """
+    check_stop()
+    if trainer.strategy.reduce_boolean_decision(trainer.received_sigterm, all=False):
+        raise SIGTERMException
+
+
+@contextmanager
+def _shown(
+    trainer: Trainer, total: float | None, description: str
+) -> Iterator[Callable[[int], None]]:
     bar: Any = trainer.progress_bar_callback
     if _is_a(bar, "RichProgressBar") and bar.is_enabled and bar.progress is not None:
         with _rich_task(bar, total, description) as advance:

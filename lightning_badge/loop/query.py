@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_badge.labelers.base import Labelers, SimulatedLabelers
 from lightning_badge.loop.budget import Budget
+from lightning_badge.stopping import check_stop
 from lightning_badge.store.next_sample import Progress, Query
 
 
@@ -45,6 +46,7 @@ def ask(
 
     def look() -> tuple[Progress, bool]:
         """Returns what came so far, and whether that is all."""
+        check_stop()
         rule, size = (budget, query_size) if changed is None else changed()
         progress = replace(query.progress(), began=began or {})
         return progress, is_complete(rule, progress, size) or query.closed() is not None

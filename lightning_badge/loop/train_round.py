@@ -21,6 +21,8 @@ from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labels import as_plain
 from lightning_badge.loop.round_progress import RoundProgress
 from lightning_badge.loop.round_report import RoundReport
+from lightning_badge.loop.signals import KeepSignals
+from lightning_badge.stopping import check_stop
 
 _log = logging.getLogger(__name__)
 
@@ -78,9 +80,11 @@ def train_round(
         MisconfigurationException: ``fit`` saved its best checkpoint elsewhere, or validation did
             not log ``metric``.
     """
+    check_stop()
     started = time.perf_counter()
     seed_everything(round_seed(seed, round), workers=True, verbose=False)
     model, trainer = make_model(), make_trainer(round, directory)
+    trainer.callbacks.append(KeepSignals())  # type: ignore[attr-defined]
     if progress and trainer.progress_bar_callback is None:
         trainer.callbacks.append(RoundProgress(round))  # type: ignore[attr-defined]
     trainer.fit(model, datamodule=datamodule)

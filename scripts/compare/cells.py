@@ -14,8 +14,6 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from lightning_badge.app.command_line import STOPPED
-
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -23,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_badge import RunDirectory
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.stopping import TERMINATED
 
 AL_LOOP = Path(__file__).parents[1] / "al_loop.py"
 # Settings that differ between cells, and the key of the comparison that sets them.
@@ -181,4 +180,4 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(STOPPED)
+    os._exit(TERMINATED)

@@ -10,17 +10,18 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
-from lightning_badge.app.fresh_start import fresh_of, how_to_go_on
+from lightning_badge.app.fresh_start import fresh_of
+from lightning_badge.app.stop_line import stop_line
 from lightning_badge.app.supervise.child import Child, is_crash, is_signal
 from lightning_badge.app.supervise.plan import Plan, without_fresh
 from lightning_badge.durable.file import identity_of
 from lightning_badge.durable.lock import holder_of
 from lightning_badge.labelers.page.page_files import is_whole, page_json_path, page_path
+from lightning_badge.stopping import SIGNALS
 from lightning_badge.store.allowance import allowed
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
-STOPPED = 143  # as of the loop itself
 _LOOK_S = 0.1
 _SERVER_STEADY_S = 5.0  # it starts in one, and people wait for it
 
@@ -48,13 +49,14 @@ class Supervisor:
         self._is_over = False
         self._told = ""
         self._stop = threading.Event()
+        self._stopped_by = 0
 
     def run(self) -> int:
-        """Returns the exit status: 0 if the run ended, that of the first error to mend, or 143."""
-        before = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        """Returns the exit status: 0 if the run ended, or that of the first error to mend.
+
+        After a signal it is 143 (SIGTERM) or 130 (Ctrl-C).
+        """
+        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
             while not self._stop.is_set():
                 if (status := self._step()) is not None:
@@ -62,8 +64,8 @@ class Supervisor:
                 self._stop.wait(_LOOK_S)
             if self._is_over:
                 return 0
-            _say(f"stopped; {how_to_go_on(self._arguments)}")
-            return STOPPED
+            _say(stop_line(self._arguments))
+            return self._stopped_by
         finally:
             for child in (self._trainer, self._server):
                 child.terminate()
@@ -148,6 +150,7 @@ class Supervisor:
             return allowed(store.changes) is not None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._stopped_by = 128 + number
         self._stop.set()
 
 

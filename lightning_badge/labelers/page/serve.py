@@ -1,7 +1,6 @@
 """Serves the page of a run until a signal ends it."""
 
 import logging
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,7 +20,6 @@ from lightning_badge.labelers.page.connections import BoundedProtocol
 from lightning_badge.labelers.page.page_files import is_whole, page_path
 from lightning_badge.store.foreign_files import refuse_links
 
-TERMINATED = 143  # the exit status of a process ended by SIGTERM: 128 + 15
 _AT_ONCE = 128  # connections that are accepted before any of them is bounded
 _LONGEST_HEAD = 16 * 1024
 _KEEP_ALIVE_S = 60
@@ -72,7 +70,7 @@ class Binding:
 
 
 def serve(run_path: Path, binding: Binding) -> None:
-    """Serves the page; prints the address; ends by SIGTERM (143) or SIGINT (130).
+    """Serves the page, prints the address, and ends by SIGTERM or SIGINT.
 
     Args:
         run_path: The run directory.
@@ -83,9 +81,7 @@ def serve(run_path: Path, binding: Binding) -> None:
             a host that others reach without TLS.
     """
     binding.check()
-    # uvicorn restores these when it has ended, and raises the signal again.
-    signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    # uvicorn restores the command's handlers when it has ended, and raises the signal again.
     run_path = _checked(run_path)
     with ExitStack() as stack:
         lock = FileLock(page_path(run_path) / "server.lock", error=RunDirectoryError)
@@ -185,7 +181,3 @@ def _announce(run_path: Path, address: Address) -> None:
             file=sys.stderr,
         )
     print(f"label at {address.url}", flush=True)
-
-
-def _terminate(*_: object) -> None:
-    raise SystemExit(TERMINATED)

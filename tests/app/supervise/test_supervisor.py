@@ -9,7 +9,7 @@ import pytest
 
 from lightning_badge.app.supervise.child_side import CRASHED
 from lightning_badge.app.supervise.plan import Plan
-from lightning_badge.app.supervise.supervisor import STOPPED, Supervisor
+from lightning_badge.app.supervise.supervisor import Supervisor
 from lightning_badge.durable.lock import FileLock
 from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labelers.page.page_files import Page, page_path, write_page
@@ -164,7 +164,7 @@ def test_a_signal_ends_both(tmp_path: Path, number: int, capsys: Any) -> None:
             return None
 
     trainer, server = Signalled("trainer"), Scripted("server")
-    assert made(tmp_path, trainer, server).run() == STOPPED
+    assert made(tmp_path, trainer, server).run() == 128 + number
     assert trainer.terminated == server.terminated == 1
     assert capsys.readouterr().err == "stopped; run the same command again to continue\n"
 

@@ -211,7 +211,7 @@ class Place:
     def stop(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        assert self.process.wait() == 143, self.log()
+        assert self.process.wait() == 130, self.log()
 
     def close(self) -> None:
         if self.process is not None:

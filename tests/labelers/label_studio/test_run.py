@@ -144,7 +144,7 @@ def test_ctrl_c_says_how_to_go_on(place: Place) -> None:
     place.label(2)
     place.until(lambda: len(place.stored()) == 2)
     process.send_signal(signal.SIGINT)
-    assert process.wait() == 143
+    assert process.wait() == 130
     *_, last = place.errors().splitlines()
     assert last == "stopped; run the same command again to continue"
     assert f"people label at {place.url}/projects/1/data?labeling=1" in place.errors()
