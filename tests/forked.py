@@ -1,0 +1,88 @@
+"""Starts of a command in forked processes: the imports, which take seconds, are made once."""
+
+import multiprocessing
+import os
+import resource
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PRELOADED = ["lightning_badge.app.run_loop", "lightning_badge.callback"]
+CRASHED = 70
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a start ended.
+
+    Attributes:
+        status: Exit status, or minus the signal.
+        out: Standard output.
+        err: Standard error.
+    """
+
+    status: int
+    out: str
+    err: str
+
+
+def start(
+    folder: Path, *arguments: str, largest_file: int | None = None, **environment: str
+) -> Any:
+    """Starts `lightning-badge` in a folder; returns the process.
+
+    Args:
+        folder: The working folder.
+        *arguments: Of the command.
+        largest_file: Bytes beyond which no file may grow; None for no limit.
+        **environment: Further variables.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    given = (folder, arguments, largest_file, environment)
+    process = context.Process(target=_become, args=given)
+    process.start()
+    return process
+
+
+def run(folder: Path, *arguments: str, **more: Any) -> Ended:
+    """Runs `lightning-badge` to its end."""
+    process = start(folder, *arguments, **more)
+    process.join()
+    return ended(folder, process)
+
+
+def ended(folder: Path, process: Any) -> Ended:
+    """Returns how a process that has ended did so."""
+    out, err = (folder / f"{process.pid}.{name}" for name in ("out", "err"))
+    return Ended(process.exitcode, out.read_text(), err.read_text())
+
+
+def _become(
+    folder: Path,
+    arguments: tuple[str, ...],
+    largest_file: int | None,
+    environment: dict[str, str],
+) -> None:
+    from lightning_badge.app.main import main
+
+    for number, name in enumerate(("out", "err"), start=1):
+        path = folder / f"{os.getpid()}.{name}"
+        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644), number)
+    os.environ.update(environment)
+    os.chdir(folder)
+    if largest_file is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, hard))
+    try:
+        main(arguments)
+    except SystemExit as error:
+        if isinstance(error.code, str):  # multiprocessing would print it, too, and return 1
+            print(error.code, file=sys.stderr)
+            sys.exit(1)
+        raise
+    except BaseException:
+        traceback.print_exc()
+        sys.exit(CRASHED)
