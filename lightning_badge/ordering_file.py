@@ -4,6 +4,9 @@ Required columns: ``rank`` int64 from 0, ``sample_id`` int64 or string. Optional
 float64, ``hallucinated_label`` int32, ``confidence`` float32, ``coverage`` float32. The file's
 metadata key ``lightning_badge`` describes in JSON how the ordering was computed. Any Parquet file
 with the required columns, also one from another program, can be read as an ordering.
+
+Since format 1.1 the pages carry checksums, and the metadata a digest of the content
+(`ordering_digest`): a damaged file is refused, and never read as another ordering.
 """
 
 import json
@@ -22,11 +25,16 @@ import pyarrow.parquet as pq
 
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import ArtifactError
+from lightning_badge.file_limits import ID_LENGTH, check_limit, one_line, opened, printable
 from lightning_badge.ordering import Ordering
+from lightning_badge.ordering_digest import METADATA_KEY, check_digest, has_digest, with_digest
+from lightning_badge.parquet_file import open_parquet, table_in
 from lightning_badge.sample_ids import SampleId, SampleIds, is_str, name_ids, repeated_ids
 
-FORMAT_VERSION = "1.0"
-METADATA_KEY = b"lightning_badge"
+FORMAT_VERSION = "1.1"
+_DIGEST_SINCE = 1  # minor version
+_EXPECTED = "a Parquet ordering file"
+_MEND = "delete it and let the callback write it again"
 
 # column -> (attribute of Ordering, type in the file)
 _OPTIONAL = {
@@ -50,7 +58,7 @@ def write_ordering(ordering: Ordering, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     table = ordering_table(ordering)
     with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
     return path
 
 
@@ -62,14 +70,16 @@ def read_ordering(path: str | os.PathLike[str]) -> Ordering:
             ``sample_id``.
 
     Raises:
-        ArtifactError: A missing or truncated file, another format, or rows that are not an
-            ordering; the message names the file, the column and the first invalid row.
+        ArtifactError: A missing, damaged or truncated file, another format, one that exceeds a
+            limit of `file_limits`, or rows that are not an ordering; the message names the file,
+            the column and the first invalid row.
     """
     path = Path(path)
-    table = _read_table(path)
-    metadata = _read_metadata(table, path)
+    table, is_ours = _read_table(path)
+    metadata = _read_metadata(table, path, is_ours)
     _check_columns(table, path)
-    table = table.take(pc.sort_indices(table["rank"]))
+    with one_line(path, _EXPECTED, ArtifactError, mend=_MEND):
+        table = table.take(pc.sort_indices(table["rank"]))
     _check_rows(table, path)
     optional: dict[str, Any] = {
         attribute: _to_numpy(table, column, kind, path)
@@ -86,8 +96,9 @@ def read_ordering(path: str | os.PathLike[str]) -> Ordering:
 def is_ordering_file(path: str | os.PathLike[str]) -> bool:
     """Whether a Parquet file has the columns of an ordering; False where it cannot be read."""
     try:
-        return {"rank", "sample_id"} <= set(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError):
+        with opened(path, _EXPECTED, ArtifactError) as file:
+            return {"rank", "sample_id"} <= set(open_parquet(file).schema_arrow.names)
+    except ArtifactError:
         return False
 
 
@@ -105,8 +116,7 @@ def ordering_table(ordering: Ordering) -> pa.Table:
             columns[column] = pa.array(values, mask=_unknown(values)).cast(kind)
     metadata = {**ordering.metadata, "n_ordered": len(ordering), "versions": _versions()}
     metadata["format_version"] = FORMAT_VERSION
-    schema_metadata = {METADATA_KEY: json.dumps(metadata).encode()}
-    return pa.table(columns).replace_schema_metadata(schema_metadata)
+    return with_digest(pa.table(columns), json.dumps(metadata).encode())
 
 
 def _versions() -> dict[str, str]:
@@ -122,48 +132,56 @@ def _id_dtype(table: pa.Table) -> type[Any]:
     return np.int64 if pa.types.is_integer(table.schema.field("sample_id").type) else np.object_
 
 
-def _read_table(path: Path) -> pa.Table:
-    if not path.is_file():
+def _read_table(path: Path) -> tuple[pa.Table, bool]:
+    """Returns the table of a file, and whether it must have a digest."""
+    if not path.exists():
         raise ArtifactError(f"{path}: expected an ordering file, but the file does not exist")
-    try:
-        return pq.ParquetFile(path).read()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactError(
-            f"{path}: expected a Parquet ordering file, but it is truncated or of another format "
-            f"({reason}); delete it and let the callback write it again"
-        ) from error
+    with opened(path, _EXPECTED, ArtifactError, mend=_MEND) as file:
+        return table_in(file), has_digest(file)
 
 
-def _read_metadata(table: pa.Table, path: Path) -> dict[str, Any]:
+def _read_metadata(table: pa.Table, path: Path, is_ours: bool) -> dict[str, Any]:
     raw = (table.schema.metadata or {}).get(METADATA_KEY)
-    if raw is None:
+    if raw is None and not is_ours:
         warn(
             f"{path}: no lightning_badge metadata; reading it as an ordering of another program",
             stacklevel=3,
         )
         return {}
-    try:
-        metadata = json.loads(raw)
-        major = int(str(metadata["format_version"]).split(".")[0])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{path}: expected a JSON object with format_version under the metadata key "
-            f"{METADATA_KEY.decode()!r}, got {raw[:80]!r}"
-        ) from error
-    if major != int(FORMAT_VERSION.split(".")[0]):
+    metadata, version = ({}, (1, _DIGEST_SINCE)) if raw is None else _parse(raw, path)
+    if version[0] != int(FORMAT_VERSION.split(".")[0]):
         raise ArtifactError(
             f"{path}: written in format {metadata['format_version']}, but this lightning_badge "
             f"reads format {FORMAT_VERSION}; install a matching release"
         )
-    return dict(metadata)
+    if is_ours or version[1] >= _DIGEST_SINCE:
+        mend = f"{_MEND}; if another program changed it, remove its metadata"
+        with one_line(path, f"{_EXPECTED} as it was written", ArtifactError, mend=mend):
+            check_digest(table)
+    return metadata
+
+
+def _parse(raw: bytes, path: Path) -> tuple[dict[str, Any], tuple[int, int]]:
+    """Returns metadata, and major and minor version."""
+    try:
+        metadata = json.loads(raw)
+        if not isinstance(metadata, dict):
+            raise TypeError("not an object")
+        major, _, minor = str(metadata["format_version"]).partition(".")
+        return metadata, (int(major), int(minor.partition(".")[0] or 0))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ArtifactError(
+            f"{path}: expected a JSON object with format_version under the metadata key "
+            f"{METADATA_KEY.decode()!r}, got {raw[:80]!r}"
+        ) from error
 
 
 def _check_columns(table: pa.Table, path: Path) -> None:
     for column in ("rank", "sample_id"):
         if column not in table.column_names:
             raise ArtifactError(
-                f"{path}: expected columns rank and sample_id, got {', '.join(table.column_names)}"
+                f"{path}: expected columns rank and sample_id, got "
+                f"{printable(', '.join(table.column_names))}"
             )
     fits = {
         "rank": (pa.types.is_integer, "integers"),
@@ -210,6 +228,9 @@ def _check_rows(table: pa.Table, path: Path) -> None:
             f"{path}: column sample_id: expected integers below 2**63, got {name_ids(too_large)}; "
             "write larger ones as strings"
         )
+    longest = max((len(sample_id) for sample_id in ids if isinstance(sample_id, str)), default=0)
+    with one_line(path, "ids of samples", ArtifactError):
+        check_limit("characters of a sample_id", longest, ID_LENGTH)
     if repeated := repeated_ids(np.array(ids, dtype=_id_dtype(table))):
         rank = len(ids) - 1 - ids[::-1].index(repeated[0])
         raise ArtifactError(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError, LabelError
+from lightning_badge.file_limits import ID_LENGTH
 
 SampleId: TypeAlias = int | str
 SampleIds: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.object_]
@@ -38,8 +39,8 @@ def as_sample_ids(
         ids.
 
     Raises:
-        BadgeError: Ids that are neither all int nor all str, repeated ids, or text that cannot be
-            encoded as UTF-8 and therefore not be written to a file.
+        BadgeError: Ids that are neither all int nor all str, repeated ids, or text that no file can
+            hold, because it is too long or cannot be encoded as UTF-8.
 
     Example:
         >>> as_sample_ids(["b", "a"]).tolist()
@@ -54,6 +55,10 @@ def as_sample_ids(
         raise error(
             f"sample ids: expected text that UTF-8 can encode, got {name_ids(lone)}; "
             "replace the lone surrogates"
+        )
+    if is_str(array) and (long := [text for text in array.tolist() if len(text) > ID_LENGTH]):
+        raise error(
+            f"sample ids: expected text of at most {ID_LENGTH:,} characters, got {name_ids(long)}"
         )
     if unique and (repeated := repeated_ids(array)):
         raise error(

@@ -9,12 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from lightning_badge import file_limits
 from lightning_badge.embedding import GradientEmbedding
-from lightning_badge.exceptions import ArtifactError
+from lightning_badge.exceptions import ArtifactError, OrderingError
 from lightning_badge.ordering import Ordering, order
-from lightning_badge.ordering_file import METADATA_KEY, read_ordering, write_ordering
+from lightning_badge.ordering_digest import DIGEST_KEY, METADATA_KEY, with_digest
+from lightning_badge.ordering_file import read_ordering, write_ordering
 
-GOLDEN = Path(__file__).parent / "data" / "ordering_v1.parquet"
+DATA = Path(__file__).parent / "data"
+GOLDEN = {"1.0": DATA / "ordering_v1.parquet", "1.1": DATA / "ordering_v1_1.parquet"}
 
 
 def make_ordering(**metadata: object) -> Ordering:
@@ -45,7 +48,7 @@ def test_a_written_ordering_is_read_back(tmp_path: Path) -> None:
     read = read_ordering(write_ordering(written, tmp_path / "deep" / "ordering.parquet"))
     assert_same(written, read)
     assert dict(written.metadata).items() <= dict(read.metadata).items()
-    assert read.metadata["format_version"] == "1.0"
+    assert read.metadata["format_version"] == "1.1"
     assert read.metadata["n_ordered"] == 8
     assert {"lightning", "torch", "python"} <= read.metadata["versions"].keys()
 
@@ -89,8 +92,10 @@ def test_pandas_and_pyarrow_read_the_file(tmp_path: Path) -> None:
     assert np.isnan(frame["gain"][0])
 
 
-def test_the_golden_file_stays_readable() -> None:
-    ordering = read_ordering(GOLDEN)
+@pytest.mark.parametrize("version", GOLDEN)
+def test_the_golden_file_stays_readable(version: str) -> None:
+    ordering = read_ordering(GOLDEN[version])
+    assert ordering.metadata["format_version"] == version
     assert ordering.sample_ids.tolist() == ["img_3", "img_1", "img_0", "img_2"]
     np.testing.assert_array_equal(ordering.gains, [np.nan, 2.5, 0.25, 0.0])
     assert ordering.hallucinated_label.tolist() == [0, 2, 1, 2]
@@ -118,10 +123,10 @@ def test_an_ordering_of_another_program_is_read_with_a_warning(tmp_path: Path) -
 
 
 def test_unknown_keys_are_ignored_and_newer_minor_versions_read(tmp_path: Path) -> None:
-    path = write_raw(
-        tmp_path / "o.parquet", {"rank": [0], "sample_id": [4]}, {"format_version": "1.9", "new": 1}
-    )
-    assert read_ordering(path).metadata["new"] == 1
+    metadata = {"format_version": "1.9", "new": 1}
+    table = with_digest(pa.table({"rank": [0], "sample_id": [4]}), json.dumps(metadata).encode())
+    pq.write_table(table, tmp_path / "o.parquet")
+    assert read_ordering(tmp_path / "o.parquet").metadata["new"] == 1
 
 
 VERSION = {"format_version": "1.0"}
@@ -161,11 +166,79 @@ def test_an_invalid_ordering_is_refused(tmp_path, columns, metadata, message) ->
     assert str(path) in str(caught.value)
 
 
+def test_what_another_program_wrote_over_our_metadata_is_refused(tmp_path: Path) -> None:
+    path = write_ordering(make_ordering(), tmp_path / "o.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.slice(0, 4), path)
+    with pytest.raises(
+        ArtifactError, match="another digest .*; if another program changed it, rem"
+    ):
+        read_ordering(path)
+    kept = {key: value for key, value in table.schema.metadata.items() if key != DIGEST_KEY}
+    pq.write_table(table.replace_schema_metadata(kept), path)
+    with pytest.raises(ArtifactError, match="or their digest are missing"):
+        read_ordering(path)
+    pq.write_table(table.slice(0, 4).replace_schema_metadata(), path)
+    with pytest.warns(UserWarning, match="ordering of another program"):
+        assert len(read_ordering(path)) == 4
+
+
+@pytest.mark.parametrize("limit", ["ROWS", "METADATA_BYTES", "DECODED_BYTES"])
+def test_a_file_beyond_a_limit_is_refused(limit, tmp_path, monkeypatch) -> None:
+    path = write_ordering(Ordering(np.arange(5000)), tmp_path / "o.parquet")
+    read_ordering(path)
+    monkeypatch.setattr(file_limits, limit, 100)
+    monkeypatch.setattr(file_limits, "DECODED_RATIO", 0)
+    with pytest.raises(ArtifactError, match="expected at most 100, got [0-9,]+; split"):
+        read_ordering(path)
+
+
+def test_a_text_that_repeats_is_not_decoded_beyond_the_limit(tmp_path, monkeypatch) -> None:
+    """The footer does not say how long the decoded texts are: one text is kept in the file."""
+    ids = ["x" * 60_000] * 50_000
+    table = pa.table({"rank": range(50_000), "sample_id": pa.array(ids).dictionary_encode()})
+    pq.write_table(
+        table.cast(pa.schema({"rank": pa.int64(), "sample_id": pa.large_string()})),
+        tmp_path / "o.parquet",
+    )
+    with pytest.raises(ArtifactError, match="decoded bytes: expected at most"):
+        read_ordering(tmp_path / "o.parquet")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"[" * 100_000, b'[["format_version", "1.0"]]', b'{"format_version": "\xff"}', b"1" * 5000],
+)
+def test_hostile_metadata_are_one_line(raw: bytes, tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "o.parquet", {"rank": [0], "sample_id": [1]}, raw)
+    with pytest.raises(ArtifactError, match=r"\A[^\n]*JSON object with format_version[^\n]*\Z"):
+        read_ordering(path)
+
+
+def test_text_that_is_no_utf_8_is_one_line(tmp_path: Path) -> None:
+    bad = pa.array([b"a", b"\xff"]).view(pa.string())
+    pq.write_table(pa.table({"rank": [0, 1], "sample_id": bad}), tmp_path / "o.parquet")
+    with pytest.raises(ArtifactError, match=r"\A[^\n]*[Ii]nvalid UTF-?8[^\n]*\Z"):
+        read_ordering(tmp_path / "o.parquet")
+
+
+def test_ids_that_no_file_holds_are_refused_before_it_is_written(tmp_path: Path) -> None:
+    with pytest.raises(OrderingError, match="at most 1,048,576 characters"):
+        Ordering(["x" * (file_limits.ID_LENGTH + 1)])
+    path = write_raw(
+        tmp_path / "o.parquet",
+        {"rank": [0], "sample_id": ["x" * (file_limits.ID_LENGTH + 1)]},
+        VERSION,
+    )
+    with pytest.raises(ArtifactError, match="expected at most 1,048,576, got 1,048,577"):
+        read_ordering(path)
+
+
 def test_a_truncated_file_is_never_read_as_an_ordering(tmp_path: Path) -> None:
     whole = write_ordering(make_ordering(), tmp_path / "o.parquet").read_bytes()
     for cut in range(0, len(whole), 97):
         (tmp_path / "torn.parquet").write_bytes(whole[:cut])
-        with pytest.raises(ArtifactError, match="truncated or of another format"):
+        with pytest.raises(ArtifactError, match="expected a Parquet ordering file, but it"):
             read_ordering(tmp_path / "torn.parquet")
 
 
