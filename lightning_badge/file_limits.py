@@ -123,7 +123,7 @@ def read_text(path: Path, expected: str, error: type[BadgeError], *, mend: str =
     """
     with one_line(path, expected, error, mend=mend):
         check_file(path, TEXT_BYTES)
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")  # line ends stay as they are
 
 
 def read_json(path: Path, expected: str, error: type[BadgeError], *, mend: str = "") -> Any:

@@ -30,7 +30,7 @@ ROWS = (
     *("ordering", "embedding_files", "embedding_folder", "parquet_folder", "shard_folder"),
     "shard_file",
     *("embedding_blocks", "embedding_columns"),
-    "parquet_file",
+    *("csv_file", "parquet_file"),
     *(
         "pool_memory",
         "embedding",
@@ -67,7 +67,7 @@ USERS = {
     "lightning": {"app", "callback", "capture", "datamodule", "examples", "loop"},
     "matplotlib": {"callback", "metrics", "research", "viz"},
     "numba": {"kernels"},
-    "numpy": set(ROWS) - {"exceptions", "file_limits", "namespaces"},
+    "numpy": set(ROWS) - {"csv_file", "exceptions", "file_limits", "namespaces"},
     "PIL": {"app", "datamodule", "encoders", "examples", "labelers", "research", "viz"},
     "httpx": {"labelers"},
     "huggingface_hub": {"encoders"},

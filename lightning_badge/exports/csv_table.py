@@ -10,7 +10,7 @@ COLUMNS = ("rank", "sample_id", "gain", "hallucinated_label", "confidence", "cov
 
 def write(rows: Iterator[Row], field_names: list[str], path: Path) -> None:
     """Writes the fields of each sample and the columns of the ordering file."""
-    write_csv(rows, field_names, {name: name for name in COLUMNS}, path)
+    write_csv(rows, field_names, {name: name for name in COLUMNS}, path, escape=True)
 
 
 EXPORT = Export("csv", ".csv", write)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 import lightning_badge.exports as package
+from lightning_badge.csv_file import write_rows
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.found_by_file import found_by_file
@@ -104,14 +105,22 @@ def export_ordering(
 
 
 def write_csv(
-    rows: Iterator[Row], field_names: list[str], columns: Mapping[str, str], path: Path
+    rows: Iterator[Row],
+    field_names: list[str],
+    columns: Mapping[str, str],
+    path: Path,
+    *,
+    escape: bool,
 ) -> None:
-    """Writes CSV: fields of the samples, then columns of the ordering, ``{header: name}``."""
+    """Writes CSV: fields of the samples, then columns of the ordering, ``{header: name}``.
+
+    ``escape`` says whether people open the file, as in `csv_file.write_rows`.
+    """
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*field_names, *columns])
-        for row in rows:
-            writer.writerow([*row["fields"].values(), *(row[name] for name in columns.values())])
+        cells = (
+            [*row["fields"].values(), *(row[name] for name in columns.values())] for row in rows
+        )
+        write_rows(file, chain([[*field_names, *columns]], cells), escape=escape)
 
 
 def _rows(ordering: Ordering, fields: Mapping[str, str]) -> Iterator[Row]:

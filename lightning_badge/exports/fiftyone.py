@@ -21,7 +21,7 @@ COLUMNS = {
 
 def write(rows: Iterator[Row], field_names: list[str], path: Path) -> None:
     """Writes the fields of each sample, ``filepath`` among them, and the columns above."""
-    write_csv(rows, field_names, COLUMNS, path)
+    write_csv(rows, field_names, COLUMNS, path, escape=False)
 
 
 EXPORT = Export("fiftyone", ".csv", write, fields={"filepath": "{sample_id}"})

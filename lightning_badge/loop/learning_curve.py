@@ -1,6 +1,5 @@
 """The learning curve of a run: CSV tables and, if matplotlib is installed, a picture."""
 
-import csv
 import io
 import logging
 import math
@@ -8,9 +7,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torchmetrics import Metric
 
+from lightning_badge.csv_file import write_rows
 from lightning_badge.durable.file import replacing
 from lightning_badge.labels import Label, Skip, Undo
 from lightning_badge.loop.query_composition import query_composition_csv, query_compositions
@@ -131,15 +132,15 @@ def learning_curve_csv(
         summaries[f"labels_to_reach_{target:g}"] = LabelsToReach(target, sync_on_compute=False)
     metrics = list(dict.fromkeys(name for report in reports for name in report.metrics))
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["round", "labels", *metrics, *summaries])
+    rows: list[list[Any]] = [["round", "labels", *metrics, *summaries]]
     for report in reports:
         values = [report.value(name) for name in metrics]
         for summary in summaries.values():
             summary.update(report.labeled, report.value(metric))
             values.append(float(summary.compute()))
         shown = ("" if math.isnan(value) else f"{value:.6g}" for value in values)
-        table.writerow([report.round, report.labeled, *shown])
+        rows.append([report.round, report.labeled, *shown])
+    write_rows(text, rows, line_end="\n")
     return text.getvalue()
 
 

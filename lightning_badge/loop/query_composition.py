@@ -1,11 +1,12 @@
 """The classes of the labels that each round received."""
 
-import csv
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
+from lightning_badge.csv_file import write_rows
 from lightning_badge.labels import SKIP, Label, Skip, Undo
 from lightning_badge.metrics import QueryComposition
 
@@ -39,11 +40,11 @@ def query_composition_csv(
 ) -> str:
     """Returns CSV: a line for each round with its labels' entropy and a count for each class."""
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["round", "entropy", *class_names])
+    rows: list[list[Any]] = [["round", "entropy", *class_names]]
     for round, composition in compositions.items():
         values = composition.compute()
-        table.writerow([round, f"{values['entropy'].item():.6g}", *values["histogram"].tolist()])
+        rows.append([round, f"{values['entropy'].item():.6g}", *values["histogram"].tolist()])
+    write_rows(text, rows, line_end="\n")
     return text.getvalue()
 
 

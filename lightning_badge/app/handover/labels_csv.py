@@ -1,11 +1,13 @@
 """The labels of a run as a CSV file that spreadsheets open and ``data.labels`` reads."""
 
-import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lightning_badge.app.handover.run_data import RunData
-from lightning_badge.labels import Skip, Undo, label_text
+from lightning_badge.csv_file import write_rows
+from lightning_badge.labels import Label, Skip, Undo, label_text
 from lightning_badge.sample_ids import SampleId
 
 COLUMNS = ("sample_id", "label", "annotator", "when")
@@ -22,18 +24,22 @@ def write_labels(run: RunData, path: Path) -> int:
     """
     rows = list(label_rows(run))
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
+        write_rows(file, [COLUMNS, *rows])
     return len(rows)
 
 
-def label_rows(run: RunData) -> Iterator[tuple[SampleId, str, str, str]]:
+def label_rows(run: RunData) -> Iterator[tuple[SampleId, Any, str, str]]:
     """Yields the rows of the file."""
     for sample_id, label in run.datamodule.labels_dict().items():
         if sample_id not in run.answers:
-            yield sample_id, label_text(label, run.class_names), "", ""
+            yield sample_id, _cell(label, run), "", ""
     for sample_id, answer in run.answers.items():
         if not isinstance(answer.label, Skip | Undo):
-            text = label_text(answer.label, run.class_names)
-            yield sample_id, text, answer.annotator, answer.received_at.isoformat()
+            at = answer.received_at.isoformat()
+            yield sample_id, _cell(answer.label, run), answer.annotator, at
+
+
+def _cell(label: Label, run: RunData) -> Any:
+    """Returns a label as people write it; one that is a number stays a number."""
+    text = label_text(label, run.class_names)
+    return label if isinstance(label, int | float) and text == json.dumps(label) else text

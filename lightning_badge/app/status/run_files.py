@@ -1,6 +1,5 @@
 """Reads what the files of a run hold, without changing any of them."""
 
-import csv
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_badge.csv_file import read_header
 from lightning_badge.durable.lock import holder_of
 from lightning_badge.exceptions import ArtifactError, RunDirectoryError
 from lightning_badge.labelers.label_studio.project import remembered_page
@@ -166,8 +166,5 @@ def _class_names(
     given = config.get("class_names") or (data.get("classes") if isinstance(data, dict) else None)
     if isinstance(given, list):
         return list(dict.fromkeys([*map(str, given), *added]))
-    try:
-        with directory.queries_csv_path.open(newline="", encoding="utf-8") as file:
-            return next(csv.reader(file))[2:]
-    except (FileNotFoundError, StopIteration):
-        return None
+    path = directory.queries_csv_path
+    return list(read_header(path)[2:]) if path.exists() else None

@@ -1,15 +1,16 @@
 """Labels that are known already, their classes, and how a data set encodes them."""
 
-import csv
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_badge.exceptions import BadgeError, LabelError
+from lightning_badge.csv_file import as_text, read_csv
+from lightning_badge.exceptions import LabelError
+from lightning_badge.file_limits import printable
 from lightning_badge.sample_ids import SampleId, name_ids
 
 SEPARATOR = "|"  # between the classes of one sample
@@ -41,9 +42,10 @@ def read_label_file(
     for line, row in read_csv(path):
         if not {"sample_id", "label"} <= row.keys():
             raise LabelError(
-                f"{path}: expected the columns sample_id and label, got {', '.join(row)}"
+                f"{path}: expected the columns sample_id and label, got {printable(', '.join(row))}"
             )
-        name, label = row["sample_id"].strip(), row["label"].strip()
+        name, label = as_text(row["sample_id"]), as_text(row["label"]).strip()
+        name = name if name in by_name else name.strip()
         if not label or name in left_out:
             continue
         if name not in by_name:
@@ -59,27 +61,6 @@ def read_label_file(
             "ids are paths relative to data.path for images, otherwise those of the id column"
         )
     return labels
-
-
-def read_csv(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
-    """Yields the line number and the values of each row of a CSV file; short rows have "".
-
-    Raises:
-        BadgeError: The file cannot be read, or is not UTF-8.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadgeError(f"{path}: expected a CSV file in UTF-8: {error}") from error
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    lines = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, restval="")
-    try:
-        for row in lines:
-            row.pop(None, None)  # values beyond the header
-            yield lines.line_num, row
-    except csv.Error as error:
-        raise BadgeError(f"{path}, line {lines.line_num}: {error}") from error
 
 
 def class_list(

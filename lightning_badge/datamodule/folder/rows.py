@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_badge.datamodule.folder.known_labels import read_csv
+from lightning_badge.csv_file import as_text, read_csv
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.sample_ids import SampleId
 
@@ -97,6 +97,10 @@ def read_rows(file: Path, columns: Mapping[str, str | None]) -> Rows:
             raise BadgeError(
                 f"{file}: {role}_column={name!r} is not a column; there are {', '.join(table)}"
             )
+    if file.suffix.lower() == ".csv":
+        for name in {*_ID_COLUMNS, _LABEL_COLUMN, columns.get("id"), columns.get("label")}:
+            if name in table:
+                table[name] = [cell and as_text(cell) for cell in table[name]]
     notes: list[str] = []
     sample_ids = _take_ids(file, table, lines, columns.get("id"), notes)
     label_column = columns.get("label") or (_LABEL_COLUMN if _LABEL_COLUMN in table else None)

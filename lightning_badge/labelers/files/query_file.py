@@ -1,12 +1,12 @@
 """The files that a query is written to: CSV for people, and formats of other tools."""
 
-import csv
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_badge.csv_file import write_rows
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import BadgeError, LabelError
@@ -39,12 +39,13 @@ def write_query(path: Path, query: Query, offers: Sequence[Offer], shown: Shown 
     (the class that the model predicts; empty for validation samples) and label.
     """
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["rank", "sample_id", *([shown.name] if shown else []), "guess", "label"])
+        rows: list[list[Any]] = [
+            ["rank", "sample_id", *([shown.name] if shown else []), "guess", "label"]
+        ]
         for offer in offers:
-            rank = "" if offer.rank is None else offer.rank
             seen = [shown.of.get(offer.sample_id, "")] if shown else []
-            writer.writerow([rank, offer.sample_id, *seen, query.guess(offer) or "", ""])
+            rows.append([offer.rank, offer.sample_id, *seen, query.guess(offer), ""])
+        write_rows(file, rows)
 
 
 def keep_filled_in(path: Path, answers: Path) -> None:

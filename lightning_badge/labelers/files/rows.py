@@ -5,19 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_badge.datamodule.folder.known_labels import SEPARATOR, encode, read_csv
+from lightning_badge.csv_file import as_text, read_csv
+from lightning_badge.datamodule.folder.known_labels import SEPARATOR, encode
 from lightning_badge.exceptions import LabelError
+from lightning_badge.file_limits import printable
 from lightning_badge.labels import SKIP, UNDO, Label, Skip, Undo
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.class_list import ClassList
 
 ANNOTATOR = "files"  # of rows that name none
+_DIGITS = 18  # Python refuses to read integers of thousands of digits
 _STATUS = ("label", "skip", "undo")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of an answer file, as text."""
+    """A row of an answer file, as text; sample and label may have blanks around them."""
 
     line: int
     sample_id: str
@@ -38,18 +41,19 @@ def read_rows(path: Path) -> list[Row]:
     """
     rows = []
     for line, read in read_csv(path):
-        values = {str(name).strip().lower(): (value or "").strip() for name, value in read.items()}
+        values = {name.strip().lower(): as_text(cell) for name, cell in read.items()}
         if not {"sample_id", "label"} <= values.keys():
             raise LabelError(
-                f"{path}: expected the columns sample_id and label, got {', '.join(values)}"
+                f"{path}: expected the columns sample_id and label, got "
+                f"{printable(', '.join(values))}"
             )
-        status = values.get("status", "").lower()
-        if values["label"] or status:
+        annotator, seconds, status = (
+            values.get(name, "").strip() for name in ("annotator", "seconds", "status")
+        )
+        if values["label"].strip() or status:
+            sample_id, label = values["sample_id"], values["label"]
             rows.append(
-                Row(
-                    *(line, values["sample_id"], values["label"]),
-                    *(values.get("annotator") or ANNOTATOR, values.get("seconds", ""), status),
-                )
+                Row(line, sample_id, label, annotator or ANNOTATOR, seconds, status.lower())
             )
     return rows
 
@@ -60,11 +64,10 @@ def sample_of(row: Row, ids_by_name: Mapping[str, SampleId]) -> SampleId:
     Raises:
         LabelError: There is no such sample.
     """
-    if row.sample_id not in ids_by_name:
-        raise LabelError(
-            f"sample {row.sample_id!r} is not in the data; copy sample_id from query.csv"
-        )
-    return ids_by_name[row.sample_id]
+    name = row.sample_id if row.sample_id in ids_by_name else row.sample_id.strip()
+    if name not in ids_by_name:
+        raise LabelError(f"sample {printable(name)!r} is not in the data; copy it from query.csv")
+    return ids_by_name[name]
 
 
 def label_of(row: Row, classes: ClassList) -> Label | Skip | Undo:
@@ -77,16 +80,18 @@ def label_of(row: Row, classes: ClassList) -> Label | Skip | Undo:
         raise LabelError(f"status: expected one of {', '.join(_STATUS)}, got {row.status!r}")
     if row.status in ("skip", "undo"):
         return SKIP if row.status == "skip" else UNDO
-    if not row.label:
+    label, names = row.label.strip(), classes.names()
+    if not label:
         raise LabelError("label: expected a class, got none; status skip passes a sample over")
-    names = classes.names()
     if names is None:
-        return _number(row.label)
+        return _number(label)
     if classes.multilabel:
-        return _several(row.label, names, classes)
-    if row.label not in names and row.label.isdecimal() and int(row.label) < len(names):
-        return int(row.label)
-    return classes.number(row.label)
+        return _several(label, names, classes)
+    if row.label in names:
+        return names.index(row.label)
+    if label not in names and (number := _class_number(label, len(names))) is not None:
+        return number
+    return classes.number(label)
 
 
 def seconds_of(row: Row) -> float | None:
@@ -111,6 +116,11 @@ def _several(text: str, names: tuple[str, ...], classes: ClassList) -> Label:
         if name != "none":
             classes.number(name)
     return encode(text, names, multilabel=True)
+
+
+def _class_number(text: str, count: int) -> int | None:
+    is_one = text.isdecimal() and len(text) <= _DIGITS and int(text) < count
+    return int(text) if is_one else None
 
 
 def _number(text: str) -> Label:
