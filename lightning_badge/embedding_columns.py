@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lightning_badge.exceptions import EmbeddingError
+from lightning_badge.file_limits import printable
 from lightning_badge.sample_ids import SampleIds, as_sample_ids
 
 ARRAYS = ("penultimate", "logits")
@@ -24,7 +25,8 @@ def check_names(path: Path, names: list[str]) -> None:
     """Raises an EmbeddingError if one of the two arrays is missing among ``names``."""
     if set(ARRAYS) - set(names):
         raise EmbeddingError(
-            f"{path}: expected {' and '.join(ARRAYS)} (and {IDS} for ids), got {', '.join(names)}"
+            f"{path}: expected {' and '.join(ARRAYS)} (and {IDS} for ids), got "
+            f"{printable(', '.join(names))}"
         )
 
 

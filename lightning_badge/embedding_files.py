@@ -9,21 +9,22 @@ files or shards is read block by block, so that it may exceed memory.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from torch import Tensor
 
+from lightning_badge.array_file import read_npy, read_npz
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.embedding_blocks import BlockedPool, embed_blocks
 from lightning_badge.embedding_columns import ARRAYS, IDS, check_names, floats_of, matrix_of
 from lightning_badge.exceptions import EmbeddingError
+from lightning_badge.file_limits import check_limit, decoded_limit, one_line, opened, read_text
 from lightning_badge.kernels import Loss
+from lightning_badge.parquet_file import table_in
 from lightning_badge.parquet_folder import PARQUET, parquet_pool
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids
 from lightning_badge.shard_file import safetensors
@@ -128,58 +129,47 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None
     if path.suffix not in PARQUET + ARROW:
         kinds = ", ".join(PARQUET + ARROW + SAFETENSORS + NPZ)
         raise EmbeddingError(f"{path}: expected a file of one of the kinds {kinds}")
-    try:
-        table = _read_parquet(path) if path.suffix in PARQUET else _read_arrow(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise EmbeddingError(f"{path}: not a readable {path.suffix} file ({reason})") from error
-    check_names(path, table.column_names)
-    ids = table[IDS].to_pylist() if IDS in table.column_names else None
-    return {name: matrix_of(table[name], f"{path}, column {name}") for name in ARRAYS}, ids
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    names = set(pq.read_schema(path).names)
-    return pq.read_table(path, columns=sorted(names & {*ARRAYS, IDS}), memory_map=True)
+    with opened(path, f"a {path.suffix} file", EmbeddingError) as file:
+        table = table_in(file, {*ARRAYS, IDS}) if path.suffix in PARQUET else _read_arrow(path)
+        check_names(path, table.column_names)
+        ids = table[IDS].to_pylist() if IDS in table.column_names else None
+        return {name: matrix_of(table[name], f"{path}, column {name}") for name in ARRAYS}, ids
 
 
 def _read_arrow(path: Path) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    check_limit("decoded bytes", table.nbytes, decoded_limit(path.stat().st_size))
+    table.validate(full=True)  # reading beyond the end of a column would end the process
+    return table
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None]:
     package = safetensors(str(path))
-    try:
-        with package.safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            check_names(path, sorted(names))
-            arrays = {name: file.get_tensor(name) for name in ARRAYS}
-            ids = file.get_tensor(IDS).tolist() if IDS in names else None
-    except package.SafetensorError as error:
-        raise EmbeddingError(f"{path}: not a readable {path.suffix} file ({error})") from error
+    with (
+        opened(path, f"a {path.suffix} file", EmbeddingError),
+        package.safe_open(path, framework="pt") as file,
+    ):
+        names = set(file.keys())
+        check_names(path, sorted(names))
+        arrays = {name: file.get_tensor(name) for name in ARRAYS}
+        ids = file.get_tensor(IDS).tolist() if IDS in names else None
     return arrays, ids
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Tensor], Iterable[SampleId] | None]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            check_names(path, sorted(file))
-            arrays = {name: floats_of(file[name], f"{path}, {name}") for name in ARRAYS}
-            return arrays, file[IDS].tolist() if IDS in file else None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise EmbeddingError(f"{path}: not a readable .npz file ({error})") from error
+    def wanted(names: list[str]) -> list[str]:
+        check_names(path, names)
+        return [*ARRAYS, *([IDS] if IDS in names else [])]
+
+    found = read_npz(path, EmbeddingError, wanted)
+    arrays = {name: floats_of(found[name], f"{path}, {name}") for name in ARRAYS}
+    return arrays, _listed(found[IDS], path) if IDS in found else None
 
 
 def _read_npy(path: Path) -> Tensor:
     _check_exists(path)
-    try:
-        # Copy on write: torch warns of arrays that cannot be written, and nobody writes.
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise EmbeddingError(f"{path}: not a readable .npy file ({error})") from error
-    if not isinstance(array, np.ndarray):
-        raise EmbeddingError(f"{path}: expected an .npy file with one array, got an archive")
-    return floats_of(array, str(path))
+    # Copy on write: torch warns of arrays that cannot be written, and nobody writes.
+    return floats_of(read_npy(path, EmbeddingError, is_written=True), str(path))
 
 
 def _ids(ids: StrPath | Iterable[SampleId]) -> Iterable[SampleId]:
@@ -188,16 +178,20 @@ def _ids(ids: StrPath | Iterable[SampleId]) -> Iterable[SampleId]:
     path = Path(ids)
     _check_exists(path)
     if path.suffix == ".npy":
-        array = np.load(path, allow_pickle=False)
-        values: list[SampleId] = array.tolist()
-        return values
-    lines = path.read_text(encoding="utf-8").splitlines()
+        return _listed(read_npy(path, EmbeddingError), path)
+    lines = read_text(path, "ids as text in UTF-8, one a line", EmbeddingError).splitlines()
     try:
         numbers = [int(line) for line in lines]
     except ValueError:
         return lines
     # Ids such as 007 are text.
     return numbers if [str(number) for number in numbers] == lines else lines
+
+
+def _listed(ids: npt.NDArray[Any], path: Path) -> list[SampleId]:
+    with one_line(path, "an array of ids", EmbeddingError):
+        values: list[SampleId] = ids.tolist()
+        return values
 
 
 def _check_exists(path: Path) -> None:

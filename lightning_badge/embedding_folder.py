@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_badge.array_file import read_npy
 from lightning_badge.durable.file import replacing, sync
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import EmbeddingError
+from lightning_badge.file_limits import one_line, read_json
 from lightning_badge.sample_ids import as_sample_ids
 
 EMBEDDING = "embedding"  # the folder in that of a round
@@ -62,8 +64,9 @@ def read_embedding_folder(folder: Path) -> GradientEmbedding:
     Raises:
         EmbeddingError: The folder is missing, damaged or not whole.
     """
-    try:
-        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    expected = "an embedding in this folder"
+    facts = read_json(folder / _FACTS, expected, EmbeddingError)
+    with one_line(folder, expected, EmbeddingError):
         found: dict[str, Any] = {
             name: _mapped(folder / f"{name}.npy")
             for name in (*_TENSORS, *_OPTIONAL)
@@ -73,11 +76,8 @@ def read_embedding_folder(folder: Path) -> GradientEmbedding:
         if any(len(values) != len(ids) for values in found.values()):
             raise ValueError("arrays of another length than the ids")
         return GradientEmbedding(sample_ids=ids, loss=facts["loss"], bias=facts["bias"], **found)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise EmbeddingError(f"{folder}: not a readable embedding ({reason})") from error
 
 
 def _mapped(path: Path) -> Tensor:
     # Copy on write: torch refuses memory that cannot be written.
-    return torch.from_numpy(np.load(path, mmap_mode="c"))
+    return torch.from_numpy(read_npy(path, EmbeddingError, is_written=True))

@@ -7,14 +7,16 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from lightning_badge.embedding_blocks import Block, BlockedPool
 from lightning_badge.embedding_columns import ARRAYS, IDS, check_names, ids_of, matrix_of
 from lightning_badge.exceptions import EmbeddingError
+from lightning_badge.file_limits import opened
+from lightning_badge.parquet_file import open_parquet
 from lightning_badge.sample_ids import name_ids
 
+_EXPECTED = "a Parquet file of embeddings"
 PARQUET = (".parquet", ".pq")
 ROWS_AT_ONCE = 8192
 # Folders of table formats, in which files may hold rows that were deleted or replaced.
@@ -35,16 +37,13 @@ def parquet_pool(folder: Path) -> BlockedPool:
     files = _files(folder)
     n, dtype = 0, torch.float32
     for path in files:
-        try:
-            file = pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
-            raise _unreadable(path, error) from error
-        with file:
-            schema = file.schema_arrow
+        with opened(path, _EXPECTED, EmbeddingError) as file:
+            parquet = open_parquet(file)
+            schema = parquet.schema_arrow
             check_names(path, schema.names)
-            n += file.metadata.num_rows
-        if any(_is_double(schema.field(name).type) for name in ARRAYS):
-            dtype = torch.float64
+            n += parquet.metadata.num_rows
+            if any(_is_double(schema.field(name).type) for name in ARRAYS):
+                dtype = torch.float64
     if not n:
         raise EmbeddingError(f"{folder}: expected one row or more, got {len(files)} empty files")
     return BlockedPool(folder, n, dtype, partial(_read, files))
@@ -77,14 +76,13 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(files: list[Path]) -> Iterator[Block]:
     for path in files:
-        try:
-            with pq.ParquetFile(path) as file:
-                names = [name for name in (*ARRAYS, IDS) if name in file.schema_arrow.names]
-                for batch in file.iter_batches(ROWS_AT_ONCE, columns=names):
-                    if len(batch):
-                        yield _block(pa.table(batch), path)
-        except (pa.ArrowException, OSError) as error:
-            raise _unreadable(path, error) from error
+        with opened(path, _EXPECTED, EmbeddingError) as file:
+            parquet = open_parquet(file)
+            names = [name for name in (*ARRAYS, IDS) if name in parquet.schema_arrow.names]
+            for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=names):
+                batch.validate(full=True)
+                if len(batch):
+                    yield _block(pa.table(batch), path)
 
 
 def _block(table: pa.Table, path: Path) -> Block:
@@ -96,8 +94,3 @@ def _block(table: pa.Table, path: Path) -> Block:
 def _is_double(kind: pa.DataType) -> bool:
     kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     return bool(getattr(kind, "value_type", None) == pa.float64())
-
-
-def _unreadable(path: Path, error: Exception) -> EmbeddingError:
-    reason = str(error).splitlines()[0]
-    return EmbeddingError(f"{path}: not a readable {path.suffix} file ({reason})")

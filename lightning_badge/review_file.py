@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import ArtifactError
+from lightning_badge.file_limits import one_line
+from lightning_badge.parquet_file import read_parquet
 from lightning_badge.sample_ids import SampleId, SampleIds, is_str
 
 NAME = "review.parquet"
@@ -58,7 +60,8 @@ def write_review(review: Review, path: Path) -> None:
         pa.array(review.nearest, type=pa.list_(kind)),
     )
     with replacing(path) as temporary:
-        pq.write_table(pa.table(dict(zip(_COLUMNS, columns, strict=True))), temporary)
+        table = pa.table(dict(zip(_COLUMNS, columns, strict=True)))
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def read_review(path: Path) -> Review:
@@ -67,22 +70,17 @@ def read_review(path: Path) -> Review:
     Raises:
         ArtifactError: The file is missing or damaged, or a column is missing.
     """
-    try:
-        table = pq.ParquetFile(path).read(columns=list(_COLUMNS))
-        if missing := set(_COLUMNS) - set(table.column_names):
-            raise KeyError(f"no column {', '.join(sorted(missing))}")
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactError(
-            f"{path}: expected the review of a round, but it cannot be read ({reason}); the next "
-            "round writes its own"
-        ) from error
-    is_int = pa.types.is_integer(table.schema.field("sample_id").type)
-    kind: Any = np.int64 if is_int else np.object_
-    return Review(
-        np.array(table["sample_id"].to_pylist(), dtype=kind),
-        table["is_labeled"].to_numpy(),
-        table["guess"].to_numpy(),
-        table["confidence"].to_numpy(),
-        table["nearest"].to_pylist(),
-    )
+    mend = "the next round writes its own"
+    expected = "the review of a round"
+    table = read_parquet(path, expected, ArtifactError, columns=_COLUMNS, mend=mend)
+    with one_line(path, expected, ArtifactError, mend=mend):
+        ids = table["sample_id"]
+        is_int = pa.types.is_integer(ids.type)
+        kind: Any = np.int64 if is_int else np.object_
+        return Review(
+            np.array(ids.cast(pa.int64() if is_int else pa.string()).to_pylist(), dtype=kind),
+            table["is_labeled"].cast(pa.bool_()).to_numpy(),
+            table["guess"].cast(pa.int32()).to_numpy(),
+            table["confidence"].cast(pa.float32()).to_numpy(),
+            table["nearest"].cast(pa.list_(ids.type)).to_pylist(),
+        )

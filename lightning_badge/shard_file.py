@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lightning_badge.durable.file import replacing
 from lightning_badge.embedding_blocks import Block
 from lightning_badge.embedding_columns import IDS
 from lightning_badge.exceptions import EmbeddingError
+from lightning_badge.file_limits import opened
 from lightning_badge.sample_ids import SampleIds, is_str
 
 SUFFIX = ".safetensors"
@@ -39,7 +40,7 @@ class ShardFacts:
         rows: Number of rows.
         head: Name of the classifier head.
         sample_id_source: What the ids are, in words.
-        digest: Of all its tensors.
+        digest: Of all its tensors and of these facts.
     """
 
     request: str
@@ -88,7 +89,7 @@ def write_shard(
     arrays = {"penultimate": penultimate, "logits": logits}
     tensors = {name: values.cpu().contiguous() for name, values in arrays.items()}
     tensors |= _tensors_of_ids(sample_ids)
-    facts = ShardFacts(**{**asdict(facts), "digest": _digest(tensors)})
+    facts = replace(facts, digest=_digest(tensors, facts))
     # One key: several would be written in an arbitrary order.
     try:
         with replacing(path) as temporary:
@@ -105,17 +106,21 @@ def read_shard(path: Path) -> tuple[ShardFacts, Block]:
         EmbeddingError: A file that is missing, torn, damaged, or no shard.
     """
     package = safetensors(str(path))
-    try:
+    with opened(path, "a shard", EmbeddingError):
         with package.safe_open(path, framework="pt") as file:
             facts = ShardFacts(**json.loads((file.metadata() or {})[_KEY]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (package.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise EmbeddingError(f"{path}: not a readable shard ({reason})") from error
-    if _digest(tensors) != facts.digest:
-        raise EmbeddingError(f"{path}: damaged: its content has another digest than when written")
-    ids = _ids_of_tensors(tensors)
-    return facts, Block(ids, tensors["penultimate"], tensors["logits"], path)
+        if not _is_as_written(facts, tensors):
+            raise EmbeddingError(
+                f"{path}: damaged: its content has another digest than when written"
+            )
+        ids = _ids_of_tensors(tensors)
+        return facts, Block(ids, tensors["penultimate"], tensors["logits"], path)
+
+
+def _is_as_written(facts: ShardFacts, tensors: dict[str, Tensor]) -> bool:
+    # Shards of earlier versions have the digest of their tensors alone.
+    return facts.digest in (_digest(tensors, facts), _digest(tensors))
 
 
 def _tensors_of_ids(ids: SampleIds) -> dict[str, Tensor]:
@@ -137,8 +142,10 @@ def _ids_of_tensors(tensors: dict[str, Tensor]) -> SampleIds:
     return np.array(texts, dtype=np.object_)
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
+def _digest(tensors: dict[str, Tensor], facts: ShardFacts | None = None) -> str:
     digest = hashlib.blake2b(digest_size=16)
+    if facts is not None:
+        digest.update(json.dumps(asdict(replace(facts, digest="")), sort_keys=True).encode())
     for name in sorted(tensors):
         values = tensors[name].contiguous()
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())

@@ -3,8 +3,8 @@
 ``manifest.json`` says what was asked for, and, once all shards are there, what they are. It has
 ``request`` (weights, precision, pool, head, dtype, rows, batches and batches in a shard),
 ``complete``, and then ``shards`` (file, batches, rows and digest of each) and ``facts`` (head,
-``sample_id_source``, ``loss``, ``loss_evidence``). Shard i has the batches from
-``i * batches_per_shard`` on, whichever process wrote it.
+``sample_id_source``, ``loss``, ``loss_evidence``), and since version 2 the ``digest`` of all that.
+Shard i has the batches from ``i * batches_per_shard`` on, whichever process wrote it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ import torch
 from lightning_badge.durable.file import replacing
 from lightning_badge.embedding_blocks import Block, BlockedPool
 from lightning_badge.exceptions import EmbeddingError
+from lightning_badge.file_limits import one_line, printable, read_json
+from lightning_badge.kernels import LOSSES
 from lightning_badge.shard_file import SUFFIX, ShardFacts, read_shard
 
 MANIFEST = "manifest.json"
-FORMAT, VERSION = "lightning-badge embeddings", 1
+FORMAT, VERSION = "lightning-badge embeddings", 2
+_DIGEST_SINCE = 2
+_EXPECTED = "a manifest of shards"
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -168,54 +172,68 @@ def shard_pool(folder: Path) -> BlockedPool:
         EmbeddingError: The manifest cannot be read, or shards are missing.
     """
     manifest, request = _read(folder), _known_request(folder)
-    if not manifest["complete"]:
+    if not manifest.get("complete"):
         there = sum(request.path(folder, shard).exists() for shard in range(request.shards))
         raise EmbeddingError(
             f"{folder}: expected all {request.shards} shards, got {there}; embed again with the "
             "same arguments, which writes the rest"
         )
-    facts = dict(manifest["facts"])
-    read = partial(_blocks, folder, manifest["shards"])
-    loss = facts.pop("loss")
-    return BlockedPool(folder, request.rows, torch.float32, read, loss, facts)
+    with one_line(folder / MANIFEST, _EXPECTED, EmbeddingError):
+        facts = dict(manifest["facts"])
+        named = [(str(entry["file"]), entry["digest"]) for entry in manifest["shards"]]
+        loss = facts.pop("loss")
+        if loss not in LOSSES:
+            raise ValueError(f"loss: expected one of {', '.join(LOSSES)}")
+        read = partial(_blocks, folder, named)
+        return BlockedPool(folder, int(request.rows), torch.float32, read, loss, facts)
 
 
-def _blocks(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Block]:
-    for entry in entries:
-        path = folder / entry["file"]
+def _blocks(folder: Path, named: list[tuple[str, str]]) -> Iterator[Block]:
+    for name, digest in named:
+        path = folder / name
         facts: ShardFacts
         facts, block = read_shard(path)
-        if facts.digest != entry["digest"]:
+        if facts.digest != digest:
             raise EmbeddingError(f"{path}: expected the shard that {MANIFEST} names, got another")
         yield block
 
 
 def _known_request(folder: Path) -> Request:
-    try:
-        return Request(**_read(folder)["request"])
-    except (TypeError, KeyError) as error:
-        raise EmbeddingError(f"{folder / MANIFEST}: expected a manifest, but {error}") from error
+    with one_line(folder / MANIFEST, _EXPECTED, EmbeddingError):
+        request = Request(**_read(folder)["request"])
+        if not request.batches_per_shard > 0 <= request.batches:
+            raise ValueError("request: expected positive numbers of batches")
+        return request
 
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest = read_json(path, _EXPECTED, EmbeddingError)
+    with one_line(path, _EXPECTED, EmbeddingError):
         found = manifest["format"], manifest["version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EmbeddingError(f"{path}: not a readable manifest ({error!r})") from error
-    if found != (FORMAT, VERSION):
-        raise EmbeddingError(f"{path}: expected {FORMAT!r} of version {VERSION}, got {found}")
-    return dict(manifest)
+        if found not in [(FORMAT, version) for version in range(1, VERSION + 1)]:
+            raise EmbeddingError(
+                f"{path}: expected {FORMAT!r} of version {VERSION}, got {printable(str(found))}"
+            )
+        digest = manifest.pop("digest", None)
+        if (digest is not None or found[1] >= _DIGEST_SINCE) and digest != _digest(manifest):
+            raise ValueError("its content has another digest than when it was written")
+        return dict(manifest)
 
 
 def _write(folder: Path, content: dict[str, Any]) -> None:
-    text = json.dumps({"format": FORMAT, "version": VERSION, **content}, indent=1)
+    manifest = {"format": FORMAT, "version": VERSION, **content}
+    text = json.dumps({**manifest, "digest": _digest(manifest)}, indent=1)
     try:
         with replacing(folder / MANIFEST) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise EmbeddingError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    text = json.dumps(manifest, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _visible(folder: Path) -> list[str]:

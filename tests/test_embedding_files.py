@@ -136,7 +136,7 @@ def test_torn_files_are_named(tmp_path: Path, suffix: str) -> None:
         pytest.importorskip("safetensors")
     path = tmp_path / f"pool{suffix}"
     path.write_bytes(b"PAR1 and then nothing that could be read")
-    with pytest.raises(EmbeddingError, match="not a readable"):
+    with pytest.raises(EmbeddingError, match="it cannot be read"):
         read_embedding(path, path) if suffix == ".npy" else read_embedding(file=path)
 
 

@@ -50,15 +50,15 @@ def test_changes_in_memory_do_not_reach_the_files(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddingError, match="not a readable embedding"):
+    with pytest.raises(EmbeddingError, match="expected an embedding in this folder"):
         read_embedding_folder(tmp_path / "none")
     write_embedding_folder(make_pool(5), tmp_path)
     np.save(tmp_path / "sq_norm.npy", np.zeros(4))
     with pytest.raises(EmbeddingError, match="another length"):
         read_embedding_folder(tmp_path)
     (tmp_path / "sq_norm.npy").write_bytes(b"torn")
-    with pytest.raises(EmbeddingError, match="not a readable embedding"):
+    with pytest.raises(EmbeddingError, match="expected a .npy file with one array"):
         read_embedding_folder(tmp_path)
     (tmp_path / "embedding.json").unlink()
-    with pytest.raises(EmbeddingError, match="not a readable embedding"):
+    with pytest.raises(EmbeddingError, match="expected an embedding in this folder"):
         read_embedding_folder(tmp_path)

@@ -30,7 +30,7 @@ ROWS = (
     *("ordering", "embedding_files", "embedding_folder", "parquet_folder", "shard_folder"),
     "shard_file",
     *("embedding_blocks", "embedding_columns"),
-    *("csv_file", "parquet_file"),
+    *("array_file", "csv_file", "parquet_file"),
     *(
         "pool_memory",
         "embedding",

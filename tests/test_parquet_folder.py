@@ -230,4 +230,4 @@ class TestWrongFolders:
 
     def test_torn_files(self, folder: Path) -> None:
         (folder / "part-9.parquet").write_bytes(b"PAR1 and then nothing that could be read")
-        self.refused(folder, "part-9.parquet: not a readable .parquet file")
+        self.refused(folder, "part-9.parquet: expected a Parquet file of embeddings")

@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning_badge.app.environment import resolved
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.file_limits import printable
 
 
 def column_of(config: Mapping[str, Any], table: str | Path | None, name: str) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def column_of(config: Mapping[str, Any], table: str | Path | None, name: str) ->
     rows = read_rows(file, {"id": None if table else data.get("id_column")})
     if name not in rows.columns:
         raise BadgeError(
-            f"{file}: expected a column {name!r}; there are {', '.join(rows.columns) or 'none'}"
+            f"{file}: expected a column {name!r}; there are "
+            f"{printable(', '.join(rows.columns)) or 'none'}"
         )
     values = zip(rows.sample_ids, rows.columns[name], strict=True)
     return {str(sample_id): value for sample_id, value in values if value is not None}

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_badge.array_file import read_npy
 from lightning_badge.exceptions import EncoderError
+from lightning_badge.file_limits import one_line
 from lightning_badge.sample_ids import SampleId, as_sample_ids, positions_of
 
 SUFFIXES = (".npy", ".parquet")
@@ -85,30 +87,22 @@ class PrecomputedFeatures:
 
 
 def _read_npy(path: Path) -> Any:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise EncoderError(f"encoder={path}: not a readable .npy file: {error}") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+    array = read_npy(path, EncoderError)
+    if array.ndim != 2 or array.dtype.kind != "f":
         raise EncoderError(
-            f"encoder={path}: expected floats [n, width], got "
-            f"{getattr(array, 'dtype', type(array).__name__)} {list(getattr(array, 'shape', ()))}"
+            f"encoder={path}: expected floats [n, width], got {array.dtype} {list(array.shape)}"
         )
     return array
 
 
 def _read_parquet(path: Path) -> tuple[list[SampleId], Any]:
-    import pyarrow as pa
-    from pyarrow import parquet
+    from lightning_badge.parquet_file import read_parquet
 
-    try:
-        table = parquet.read_table(path, columns=[_IDS, _COLUMN])
+    expected = f"a Parquet file with the columns {_IDS} and {_COLUMN} (lists of floats)"
+    table = read_parquet(path, expected, EncoderError, columns=(_IDS, _COLUMN))
+    with one_line(path, f"{expected} of one length", EncoderError):
         rows = np.array(table[_COLUMN].to_pylist(), dtype=np.float32)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise EncoderError(
-            f"encoder={path}: expected a Parquet file with the columns {_IDS} and {_COLUMN} (lists "
-            f"of floats of one length): {' '.join(str(error).split())[:200]}"
-        ) from error
+        ids = table[_IDS].to_pylist()
     if rows.ndim != 2:
         raise EncoderError(f"encoder={path}: expected {_COLUMN} [n, width], got {list(rows.shape)}")
-    return table[_IDS].to_pylist(), rows
+    return ids, rows

@@ -85,7 +85,7 @@ def test_a_configuration_error_is_one_line_and_ends_everything(place: Place) -> 
     assert out == ""
     (error,) = [line for line in err.splitlines() if not line.startswith("INFO: ")]
     assert error.startswith("error: ")
-    assert "expected a Markdown file in UTF-8 at missing.md" in error
+    assert "missing.md: expected a Markdown file in UTF-8" in error
     assert not place.run.path.exists()
 
 

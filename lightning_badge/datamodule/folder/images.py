@@ -1,6 +1,5 @@
 """Images of a folder: found, decoded, turned upright and resized."""
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from lightning.fabric.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_badge.datamodule.folder.samples import Inputs, Samples
-from lightning_badge.exceptions import BadgeError, LabelError
+from lightning_badge.exceptions import BadgeError
+from lightning_badge.file_limits import reason_of
 from lightning_badge.progress import progress_bar
 from lightning_badge.sample_ids import as_sample_ids
 
@@ -54,7 +54,7 @@ def read_images(
     """
     if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 8:
         raise BadgeError(f"image_size: expected 8 or more pixels, got {image_size!r}")
-    unreadable: tuple[type[Exception], ...] = (LabelError, *_unreadable())
+    _check_pillow()
     files = image_files(folder) if files is None else files
     if not files:
         raise BadgeError(f"{folder}: expected images ({', '.join(SUFFIXES)}), found none")
@@ -69,8 +69,8 @@ def read_images(
             try:
                 as_sample_ids([name])
                 pixels = decode(path, image_size)
-            except unreadable as error:
-                left_out[name] = _first_line(error)
+            except Exception as error:  # decoders raise errors of any kind
+                left_out[name] = reason_of(error)
             else:
                 kept.append(path)
                 if is_in_memory:
@@ -122,21 +122,15 @@ class EncodedImages:
     def _decode(self, path: Path) -> npt.NDArray[np.uint8]:
         try:
             return decode(path, self.image_size)
-        except _unreadable() as error:
-            rank_zero_warn(f"{path}: {_first_line(error)}; a gray square stands for it")
+        except Exception as error:
+            rank_zero_warn(f"{path}: {reason_of(error)}; a gray square stands for it")
             return np.full((3, self.image_size, self.image_size), 128, dtype=np.uint8)
 
 
-def _unreadable() -> tuple[type[Exception], ...]:
-    """Returns the errors that Pillow raises for a file that it cannot decode."""
+def _check_pillow() -> None:
     try:
-        from PIL import Image
+        import PIL  # noqa: F401
     except ImportError as error:
         raise BadgeError(
             'images need Pillow, which is not installed; pip install "lightning-badge[examples]"'
         ) from error
-    return (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

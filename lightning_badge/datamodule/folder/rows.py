@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning_badge.csv_file import as_text, read_csv
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.file_limits import one_line, printable, read_text, reason_of
 from lightning_badge.sample_ids import SampleId
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -95,7 +96,8 @@ def read_rows(file: Path, columns: Mapping[str, str | None]) -> Rows:
     for role, name in columns.items():
         if name is not None and name not in table:
             raise BadgeError(
-                f"{file}: {role}_column={name!r} is not a column; there are {', '.join(table)}"
+                f"{file}: {role}_column={name!r} is not a column; there are "
+                f"{printable(', '.join(table))}"
             )
     if file.suffix.lower() == ".csv":
         for name in {*_ID_COLUMNS, _LABEL_COLUMN, columns.get("id"), columns.get("label")}:
@@ -156,17 +158,14 @@ def _read_jsonl(file: Path) -> _Table:
     """Reads a JSON object a line; a line that is none is left out."""
     rows: dict[int, dict[str, Any]] = {}
     left_out: dict[str, str] = {}
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadgeError(f"{file}: expected JSON Lines in UTF-8: {error}") from error
+    lines = read_text(file, "JSON Lines in UTF-8", BadgeError).split("\n")
     for number, line in enumerate(lines):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            left_out[f"line {number + 1}"] = str(error)
+        except (ValueError, RecursionError) as error:
+            left_out[f"line {number + 1}"] = reason_of(error)
             continue
         if isinstance(row, dict):
             rows[number] = row
@@ -178,11 +177,8 @@ def _read_jsonl(file: Path) -> _Table:
 
 
 def _read_parquet(file: Path) -> _Table:
-    import pyarrow as pa
-    from pyarrow import parquet
+    from lightning_badge.parquet_file import read_parquet
 
-    try:
-        table = parquet.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        raise BadgeError(f"{file}: expected a Parquet file: {error}") from error
-    return table.to_pydict(), list(range(table.num_rows)), {}
+    table = read_parquet(file, "a Parquet file", BadgeError)
+    with one_line(file, "a Parquet file of plain values", BadgeError):
+        return table.to_pydict(), list(range(table.num_rows)), {}

@@ -1,6 +1,6 @@
 """Tables: the columns of a file as standardised numbers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from lightning_badge.datamodule.folder.rows import Rows
 from lightning_badge.datamodule.folder.samples import Samples
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.file_limits import printable
 
 _MOST_VALUES = 20  # of a text column that becomes one column for each value
 
@@ -47,7 +48,7 @@ class OneHot:
 
     def __call__(self, values: list[Any]) -> _Columns:
         """Returns values of the column as ``[n, m]``."""
-        one_hot: _Columns = np.array(_texts(values))[:, None] == np.array(self.categories)
+        one_hot: _Columns = _as_objects(_texts(values))[:, None] == _as_objects(self.categories)
         return one_hot.astype(np.float64)
 
 
@@ -81,7 +82,7 @@ def table_of(file: Path, rows: Rows, rules: Rules | None = None) -> Samples:
     if not made:
         raise BadgeError(
             f"{file}: expected numeric columns, or text columns of 2 to {_MOST_VALUES} different "
-            f"values, found {', '.join(rows.columns) or 'none'}"
+            f"values, found {printable(', '.join(rows.columns)) or 'none'}"
         )
     inputs = torch.from_numpy(np.concatenate(made, axis=1)).float()
     notes = [*rows.notes]
@@ -130,11 +131,17 @@ def _number(value: Any, *, strict: bool = False) -> float:
     """Returns a value as a number, NaN if it is missing or, unless ``strict``, no number."""
     try:
         number = np.nan if value is None else float(value)
+    except OverflowError:  # of an integer that no float holds
+        return np.nan
     except (TypeError, ValueError):
         if strict:
             raise
         return np.nan
     return number if np.isfinite(number) else np.nan
+
+
+def _as_objects(texts: Sequence[str]) -> npt.NDArray[np.object_]:
+    return np.array(texts, dtype=np.object_)  # numpy's own texts lose NUL at their ends
 
 
 def _texts(values: list[Any]) -> list[str]:

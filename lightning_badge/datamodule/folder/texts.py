@@ -7,6 +7,7 @@ from lightning_badge.datamodule.folder.ngrams import hashed_ngrams
 from lightning_badge.datamodule.folder.rows import Rows
 from lightning_badge.datamodule.folder.samples import Samples
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.file_limits import printable
 
 # A column with shorter values on average, or fewer different ones, holds categories, not texts.
 _SHORTEST, _FEWEST = 15.0, 20
@@ -35,8 +36,8 @@ def texts_of(file: Path, rows: Rows, column: str | None = None) -> Samples:
     name = column or text_column(rows)
     if name is None:
         raise BadgeError(
-            f"{file}: expected a column of texts, found {', '.join(rows.columns) or 'none'}; name "
-            "it with data.text_column=..."
+            f"{file}: expected a column of texts, found "
+            f"{printable(', '.join(rows.columns)) or 'none'}; name it with data.text_column=..."
         )
     left_out = dict(rows.left_out)
     ids, texts = [], []

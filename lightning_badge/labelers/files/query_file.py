@@ -51,7 +51,7 @@ def write_query(path: Path, query: Query, offers: Sequence[Offer], shown: Shown 
 def keep_filled_in(path: Path, answers: Path) -> None:
     """Copies a query file to the answers if someone filled in labels, before it is replaced."""
     try:
-        is_filled_in = path.exists() and bool(read_rows(path))
+        is_filled_in = path.is_file() and bool(read_rows(path))
     except BadgeError:
         is_filled_in = True  # not a file that `write_query` wrote
     if is_filled_in:

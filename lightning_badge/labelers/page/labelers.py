@@ -14,6 +14,7 @@ from typing import Any
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
+from lightning_badge.file_limits import read_text
 from lightning_badge.labelers.base import Labelers, PreparedLabelers
 from lightning_badge.labelers.page.page_files import Page, write_page
 from lightning_badge.labelers.shown import kind_of, shown_samples, title_of
@@ -175,10 +176,5 @@ def _rendered(path: Path) -> str:
         raise LabelError(
             'labelers.guidelines needs markdown-it-py; pip install "lightning-badge[page]"'
         ) from error
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(
-            f"labelers.guidelines: expected a Markdown file in UTF-8 at {path}: {error}"
-        ) from error
+    text = read_text(path, "a Markdown file in UTF-8 (labelers.guidelines)", LabelError)
     return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))

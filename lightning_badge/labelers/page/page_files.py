@@ -18,8 +18,10 @@ import pyarrow.parquet as pq
 
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import RunDirectoryError
+from lightning_badge.file_limits import one_line, read_json
 from lightning_badge.labelers.base import ShownSample
 from lightning_badge.labels import Label
+from lightning_badge.parquet_file import read_parquet
 from lightning_badge.sample_ids import SampleId, SampleIds
 
 VERSION = 1
@@ -72,8 +74,8 @@ class PageSamples:
         kind: Any = np.int64 if is_int else np.object_
         self.sample_ids: SampleIds = np.array(table["sample_id"].to_pylist(), dtype=kind)
         # One array each: rows of a chunked array are slow to find.
-        self._shown = _joined(table["shown"])
-        self._picture = _joined(table["picture"])
+        self._shown = _joined(table["shown"].cast(pa.string()))
+        self._picture = _joined(table["picture"].cast(pa.binary()))
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -130,28 +132,19 @@ def read_page(run_path: Path) -> Page:
         RunDirectoryError: It is missing, damaged or of another version.
     """
     path = page_json_path(run_path)
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if not path.exists():
+        raise RunDirectoryError(
+            f"{path}: expected what `lightning-badge loop labelers=page` writes, but there is no "
+            "such file; start it first"
+        )
+    expected = "what the page shows of a run"
+    facts = read_json(path, expected, RunDirectoryError, mend=_AGAIN)
+    with one_line(path, expected, RunDirectoryError, mend=_AGAIN):
         version = facts.pop("version")
         if version == VERSION:
             for name in ("class_names", "validation"):
                 facts[name] = tuple(facts[name])
             return Page(**{**facts, "initial": dict(facts["initial"])})
-    except FileNotFoundError as error:
-        raise RunDirectoryError(
-            f"{path}: expected what `lightning-badge loop labelers=page` writes, but there is no "
-            "such file; start it first"
-        ) from error
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        reason = " ".join(str(error).split())
-        raise RunDirectoryError(f"{path}: cannot be read ({reason}); {_AGAIN}") from error
     raise RunDirectoryError(f"{path}: expected version {VERSION}, got {version!r}; {_AGAIN}")
 
 
@@ -162,11 +155,10 @@ def read_samples(run_path: Path) -> PageSamples:
         RunDirectoryError: It is missing or damaged.
     """
     path = page_path(run_path) / "samples.parquet"
-    try:
-        return PageSamples(pq.ParquetFile(path).read())
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise RunDirectoryError(f"{path}: cannot be read ({reason}); {_AGAIN}") from error
+    expected = "what people see of samples"
+    table = read_parquet(path, expected, RunDirectoryError, mend=_AGAIN)
+    with one_line(path, expected, RunDirectoryError, mend=_AGAIN):
+        return PageSamples(table)
 
 
 def _write_samples(samples: Iterable[ShownSample], path: Path) -> None:

@@ -10,6 +10,7 @@ from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.datamodule.folder.samples import Samples
 from lightning_badge.datamodule.pictures import encoded, input_of, is_image, picture_of
 from lightning_badge.exceptions import LabelError
+from lightning_badge.file_limits import read_text
 from lightning_badge.sample_ids import SampleId
 
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
@@ -98,12 +99,9 @@ def read_guidelines(path: str | None) -> str | None:
     """
     if path is None:
         return None
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(
-            f"labelers.guidelines: expected a text file in UTF-8 at {path}: {error}"
-        ) from error
+    return read_text(
+        Path(path).expanduser(), "a text file in UTF-8 (labelers.guidelines)", LabelError
+    )
 
 
 def _checked(urls: str | None) -> str | None:
