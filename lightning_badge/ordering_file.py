@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lightning_badge.durable.file import replacing
+from lightning_badge.durable.leftovers import sweep
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.file_limits import ID_LENGTH, check_limit, one_line, opened, printable
 from lightning_badge.ordering import Ordering
@@ -57,6 +58,7 @@ def write_ordering(ordering: Ordering, path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     table = ordering_table(ordering)
+    sweep(path.parent, path.name.__eq__)
     with replacing(path) as temporary:
         pq.write_table(table, temporary, write_page_checksum=True)
     return path

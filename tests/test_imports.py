@@ -51,6 +51,7 @@ ROWS = (
         "module_digest",
         "stopping",
         "file_limits",
+        "arguments",
         "exceptions",
     ),
 )
@@ -67,7 +68,7 @@ USERS = {
     "lightning": {"app", "callback", "capture", "datamodule", "examples", "loop"},
     "matplotlib": {"callback", "metrics", "research", "viz"},
     "numba": {"kernels"},
-    "numpy": set(ROWS) - {"csv_file", "exceptions", "file_limits", "namespaces"},
+    "numpy": set(ROWS) - {"arguments", "csv_file", "exceptions", "file_limits", "namespaces"},
     "PIL": {"app", "datamodule", "encoders", "examples", "labelers", "research", "viz"},
     "httpx": {"labelers"},
     "huggingface_hub": {"encoders"},

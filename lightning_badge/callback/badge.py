@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from lightning_badge.callback.announce import announce_ordering
-from lightning_badge.callback.arguments import check_choice, check_integer
+from lightning_badge.callback.arguments import checked_arguments
 from lightning_badge.callback.connected import connected
 from lightning_badge.callback.file_place import reject_shared_file, state_of_other_folder
 from lightning_badge.callback.logging import log_numbers, log_pictures
@@ -31,7 +31,6 @@ from lightning_badge.capture.progress import end_if_asked
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.embedding_folder import EMBEDDING, write_embedding_folder
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.kernels import LOSSES
 from lightning_badge.kernels.registry import check_backend
 from lightning_badge.namespaces import join_namespaces
 from lightning_badge.ordering import Ordering
@@ -145,13 +144,31 @@ class BadgeCallback(Callback):
     ) -> None:
         join_namespaces(BadgeCallback, "Callback")
         super().__init__()
-        check_choice("loss", loss, ("auto", *LOSSES))
-        check_integer("k", 1 if k is None else k, least=1)
-        check_integer("seed", seed, least=0)
-        check_choice("when", when, WHEN)
-        check_integer("every_n", every_n, least=1)
-        check_integer("posterior_samples", posterior_samples, least=1)
-        check_integer("nearest_labeled", nearest_labeled, least=0)
+        given = checked_arguments(
+            {
+                "strategy": strategy,
+                "k": k,
+                "seed": seed,
+                "round": round,
+                "pool": pool,
+                "dirpath": dirpath,
+                "filename": filename,
+                "head": head,
+                "loss": loss,
+                "first_center": first_center,
+                "bias": bias,
+                "when": when,
+                "every_n": every_n,
+                "posterior_samples": posterior_samples,
+                "sample_id_key": sample_id_key,
+                "backend": backend,
+                "log_pictures": log_pictures,
+                "keep_embedding": keep_embedding,
+                "nearest_labeled": nearest_labeled,
+                "write_embedding": write_embedding,
+            },
+            WHEN,
+        )
         try:
             self.strategy_args = check_strategy_args(
                 strategy, strategy_args, first_center=first_center
@@ -160,23 +177,23 @@ class BadgeCallback(Callback):
         except BadgeError as error:
             raise MisconfigurationException(f"BadgeCallback: {error}") from error
         self.strategy = strategy
-        self.k = k
-        self.seed = seed
+        self.k: int | None = given["k"]
+        self.seed: int = given["seed"]
         self.dirpath = dirpath
         self.filename = filename
         self.head = head
         self.loss = loss
-        self.bias = bias
-        self.posterior_samples = posterior_samples
-        self.schedule = Schedule(when, every_n)
+        self.bias: bool = given["bias"]
+        self.posterior_samples: int = given["posterior_samples"]
+        self.schedule = Schedule(when, given["every_n"])
         self.pool = pool
-        self.sample_id_key = sample_id_key
+        self.sample_id_key: str | int | None = given["sample_id_key"]
         self.backend = backend
-        self.round = round
-        self.log_pictures = log_pictures
-        self.keep_embedding = keep_embedding
-        self.nearest_labeled = nearest_labeled
-        self.write_embedding = write_embedding
+        self.round: int | None = given["round"]
+        self.log_pictures: bool = given["log_pictures"]
+        self.keep_embedding: bool = given["keep_embedding"]
+        self.nearest_labeled: int = given["nearest_labeled"]
+        self.write_embedding: bool = given["write_embedding"]
         self.ordering: Ordering | None = None
         self.embedding: GradientEmbedding | None = None
         self.last_ordering_path: Path | None = None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from lightning_badge.arguments import choice
 from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.kernels import LOSSES, Loss
 from lightning_badge.pool_batch import PoolBatch
@@ -70,8 +71,7 @@ class ChosenLoss:
 
 def check_loss(loss: str) -> None:
     """Raises an EmbeddingError unless the loss is ``auto`` or one of `LOSSES`."""
-    if loss not in ("auto", *LOSSES):
-        raise EmbeddingError(f"loss: expected one of auto, {', '.join(LOSSES)}, got {loss!r}")
+    choice("loss", loss, ("auto", *LOSSES), error=EmbeddingError)
 
 
 def choose_loss(model: nn.Module, n_outputs: int, targets: Tensor | None = None) -> ChosenLoss:

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
+from lightning_badge import arguments as check
 from lightning_badge.capture.entries import EntryKey
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.capture.loader_order import reject_shuffling
@@ -20,7 +21,7 @@ from lightning_badge.capture.progress import pool_progress
 from lightning_badge.capture.reader import loader_generators
 from lightning_badge.capture.shard_writer import ShardWriter
 from lightning_badge.capture.turns import dealable
-from lightning_badge.capture.without_trainer import precision_of, run_alone
+from lightning_badge.capture.without_trainer import check_capture, precision_of, run_alone
 from lightning_badge.exceptions import CaptureError, EmbeddingError
 from lightning_badge.module_digest import digest_of_module
 from lightning_badge.namespaces import lightning_classes
@@ -94,7 +95,8 @@ def capture_to(
     Example:
         >>> capture_to("shards", model, DataLoader(pool, batch_size=256))  # doctest: +SKIP
     """
-    _check(loss, dtype, batches_per_shard)
+    check_capture(model, loader, head, sample_id_key)
+    batches_per_shard = _check(directory, loss, dtype, batches_per_shard)
     folder, peers = Path(directory), _peers_of(trainer, peers)
     safetensors(str(folder), "safetensors.torch")
     whole = dealable(
@@ -134,12 +136,11 @@ def capture_to(
     return Embedded(folder / MANIFEST, request.shards, len(missing), request.rows)
 
 
-def _check(loss: str, dtype: str, batches_per_shard: int) -> None:
+def _check(directory: str | Path, loss: str, dtype: str, batches_per_shard: int) -> int:
+    check.path("directory", directory, error=EmbeddingError)
     check_loss(loss)
-    if dtype not in DTYPES:
-        raise EmbeddingError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    if batches_per_shard < 1:
-        raise EmbeddingError(f"batches_per_shard: expected 1 or more, got {batches_per_shard}")
+    check.choice("dtype", dtype, tuple(DTYPES), error=EmbeddingError)
+    return check.integer("batches_per_shard", batches_per_shard, least=1, error=EmbeddingError)
 
 
 def _peers_of(trainer: Trainer | None, peers: Peers | None) -> Peers:

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import nn
 from torch._dynamo import OptimizedModule
 
+from lightning_badge import arguments as check
 from lightning_badge.capture.batch import check_runs, errors_in_one_line, run_batch
 from lightning_badge.capture.captured import CapturedPool
 from lightning_badge.capture.entries import EntryKey
@@ -84,12 +85,24 @@ def capture(
         >>> embedding.penultimate.shape, embedding.logit_grad.shape
         (torch.Size([10, 8]), torch.Size([10, 3]))
     """
+    bias = check.flag("bias", bias, error=CaptureError)
+    check.instance("model", model, nn.Module, "a torch module", error=CaptureError)
     resolve_backend(backend, _device_of(_unwrapped(model)[0], device))
     captured, chosen = capture_logits(
         model, loader, head, loss=loss, sample_id_key=sample_id_key, device=device
     )
     rank_zero_info(f"capture: sample ids are {captured.id_source}")
     return captured.embedding(loss=chosen, bias=bias, backend=backend)
+
+
+def check_capture(model: Any, loader: Any, head: Any, sample_id_key: Any) -> None:
+    """Raises a CaptureError for an argument of another type than `capture` takes."""
+    check.instance("model", model, nn.Module, "a torch module", error=CaptureError)
+    check.instance("loader", loader, Iterable, "a loader of the pool", error=CaptureError)
+    if head is not None:
+        check.text("head", head, error=CaptureError)
+    if sample_id_key is not None and not isinstance(sample_id_key, str):
+        check.integer("sample_id_key: a name, or", sample_id_key, error=CaptureError)
 
 
 def capture_logits(
@@ -120,6 +133,7 @@ def capture_logits(
         EmbeddingError: An unknown ``loss``, or a regression head.
     """
     check_loss(loss)
+    check_capture(model, loader, head, sample_id_key)
     model, run = run_alone(model, sample_id_key, device)
     captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
     if loss == "auto":

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, RandomSampler, default_collate
 
 from lightning_badge.datamodule.arguments import (
     as_labels,
-    check_count,
     check_length,
+    checked_loading,
     ids_and_labels,
     known_labels,
 )
@@ -117,9 +117,9 @@ class ActiveLearningDataModule(LightningDataModule):
     ) -> None:
         join_namespaces(ActiveLearningDataModule, "LightningDataModule")
         super().__init__()
-        check_count("batch_size", batch_size, least=1)
-        check_count("eval_batch_size", 1 if eval_batch_size is None else eval_batch_size, least=1)
-        check_count("num_workers", num_workers, least=0)
+        batches, self._loader_args = checked_loading(
+            *(batch_size, eval_batch_size, num_workers, pin_memory, seed, target_key, collate_fn)
+        )
         n = sample_count(train, "train")
         for name, data in (("val", val), ("test", test), ("evaluation_view", evaluation_view)):
             if data is not None:
@@ -128,11 +128,10 @@ class ActiveLearningDataModule(LightningDataModule):
         self._evaluation_view = train if evaluation_view is None else evaluation_view
         check_length("evaluation_view", self._evaluation_view, n)
         self.class_names = None if class_names is None else tuple(class_names)
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
-        self.target_key = target_key
+        self.batch_size: int = batches["batch_size"]
+        self.eval_batch_size: int | None = batches["eval_batch_size"]
+        self.target_key: int | str = batches["target_key"]
         self._collate_fn = collate_fn or default_collate
-        self._loader_args: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory}
         ids = as_sample_ids(range(n) if sample_ids is None else sample_ids)
         check_length("sample_ids", ids, n)
         self._known = known_labels(train, labels)
@@ -143,7 +142,7 @@ class ActiveLearningDataModule(LightningDataModule):
             )
         self._sets = SampleSets(ids, self.validation_ids)
         if isinstance(initial_labeled, int | np.integer):
-            drawn = draw_initial(self._known, n, int(initial_labeled), seed)
+            drawn = draw_initial(self._known, n, int(initial_labeled), batches["seed"])
             self._sets.label(drawn.tolist())
         else:
             self.label(initial_labeled)

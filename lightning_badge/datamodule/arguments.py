@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from lightning_badge.arguments import flag, function, integer
 from lightning_badge.datamodule.dataset_view import MapStyle
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
@@ -17,12 +18,37 @@ def check_length(name: str, given: Sized, expected: int, of: str = "training sam
         raise LabelError(f"{name}: expected one for each of {expected} {of}, got {len(given)}")
 
 
-def check_count(name: str, value: object, least: int) -> None:
-    """Raises a MisconfigurationException if ``value`` is no integer of ``least`` or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise MisconfigurationException(
-            f"{name}: expected an integer of {least} or more, got {value!r}"
-        )
+def checked_loading(
+    batch_size: Any,
+    eval_batch_size: Any,
+    num_workers: Any,
+    pin_memory: Any,
+    seed: Any,
+    target_key: Any,
+    collate_fn: Any,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns arguments as plain values: those of batches, and those of every loader.
+
+    Raises:
+        MisconfigurationException: A value is not valid; the message says what was expected.
+    """
+    error = MisconfigurationException
+    batches: dict[str, Any] = {
+        "batch_size": integer("batch_size", batch_size, least=1, error=error),
+        "eval_batch_size": eval_batch_size,
+        "target_key": target_key,
+        "seed": integer("seed", seed, error=error),
+    }
+    if eval_batch_size is not None:
+        size = integer("eval_batch_size", eval_batch_size, least=1, error=error)
+        batches["eval_batch_size"] = size
+    if not isinstance(target_key, str):
+        batches["target_key"] = integer("target_key: a name, or", target_key, error=error)
+    if collate_fn is not None:
+        function("collate_fn", collate_fn, "a function of a list of items", error=error)
+    workers = integer("num_workers", num_workers, least=0, error=error)
+    pin = flag("pin_memory", pin_memory, error=error)
+    return batches, {"num_workers": workers, "pin_memory": pin}
 
 
 def check_none_labeled(labeled: SampleIds) -> None:

@@ -33,9 +33,9 @@ def check_backend(backend: str) -> None:
     Raises:
         BadgeError: An unknown name, or a back end that is not installed.
     """
-    if backend == "auto":
+    if isinstance(backend, str) and backend == "auto":
         return
-    if backend not in backends():
+    if not isinstance(backend, str) or backend not in backends():
         raise BadgeError(f"backend: expected one of {', '.join(backend_names())}, got {backend!r}")
     if problem := backends()[backend].not_installed():
         raise BadgeError(f"backend {backend!r} {problem}")

@@ -6,9 +6,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from lightning_badge import arguments as check
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.datamodule.held_back import HeldBackLabels
 from lightning_badge.exceptions import LabelError
@@ -71,8 +73,8 @@ class DatasetLabelers:
             )
         _check_fraction("skip_fraction", skip_fraction)
         _check_fraction("noise", noise)
-        if isinstance(annotators, bool) or not isinstance(annotators, int) or annotators < 1:
-            raise LabelError(f"labelers.annotators: expected 1 or more, got {annotators!r}")
+        annotators = check.integer("labelers.annotators", annotators, least=1, error=LabelError)
+        seed = check.integer("labelers.seed", seed, error=LabelError)
         _check_times(rate, hours=hours, training_hours=training_hours)
         self.labels = labels
         self.skip_fraction, self.noise, self.seed = skip_fraction, noise, seed
@@ -281,7 +283,7 @@ def _uniform(text: str) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _check_fraction(name: str, value: Any) -> None:

@@ -17,6 +17,7 @@ from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.labelers.base import Labelers, PreparedLabelers
 from lightning_badge.loop import trained_round
 from lightning_badge.loop.answer_check import AnswerCheck
+from lightning_badge.loop.arguments import check_parts, checked_settings
 from lightning_badge.loop.arrivals import Arrivals
 from lightning_badge.loop.budget import Budget
 from lightning_badge.loop.budget.base import Past
@@ -141,6 +142,9 @@ class ActiveLearningLoop:
         priorities: Sequence[Mapping[str, Any]] = (),
         arrivals: Arrivals | None = None,
     ) -> None:
+        settings = checked_settings(seed, metric, overlap, progress)
+        self.seed, self.metric, self.overlap, self.progress = settings
+        check_parts(make_model, make_trainer, datamodule, budget, labelers, store, run_directory)
         self.limits = Limits(max_rounds, total_labels, target_metric)
         check_data(self.limits, datamodule)
         self.make_model = make_model
@@ -154,11 +158,7 @@ class ActiveLearningLoop:
         self.labelers = labelers
         self.store = store
         self.run_directory = run_directory
-        self.seed = seed
-        self.metric = metric
         self.cold_start = check_cold_start(cold_start)
-        self.overlap = overlap
-        self.progress = progress
         self._workers = workers or Workers(Peers())
         self._initial = datamodule.labeled_ids.tolist()
         self._labeled_set = LabeledSet(datamodule)
@@ -170,7 +170,7 @@ class ActiveLearningLoop:
         )
         self._cuts = Cuts(store, datamodule, self._labeled_set, self._classes)
         store.accept_only(AnswerCheck(datamodule, self._labeled_set, self._classes))
-        self._table = RoundTable(console or Console(), metric)
+        self._table = RoundTable(console or Console(), self.metric)
         self._curve = LearningCurve(run_directory, metric, target=target_metric)
         self._arrivals = arrivals or Arrivals()
         self._arrivals.begin(datamodule, store, self._labeled_set)

@@ -1,7 +1,7 @@
 """Limits that end a run; they may be changed before a run is resumed."""
 
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -31,9 +31,12 @@ class Limits:
     target_metric: float | None = None
 
     def __post_init__(self) -> None:
-        _check("max_rounds", self.max_rounds, int, "a positive integer")
-        _check("total_labels", self.total_labels, int, "a positive integer")
+        _check("max_rounds", self.max_rounds, Integral, "a positive integer")
+        _check("total_labels", self.total_labels, Integral, "a positive integer")
         _check("target_metric", self.target_metric, Real, "a positive number")
+        for name in ("max_rounds", "total_labels"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, int(value))
 
     def reached(self, *, rounds: int, labeled: int, value: float) -> str | None:
         """Returns a message that names the limit reached; None if the run continues.

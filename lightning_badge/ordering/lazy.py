@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lightning_badge import arguments as check
 from lightning_badge.embedding import GradientEmbedding, content_digest
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import Backend
@@ -69,6 +70,10 @@ class LazyOrdering:
         **strategy_args: Any,
     ) -> None:
         self._rule = check_strategy(strategy, strategy_args)
+        for name, value in (("embedding", embedding), ("labeled", labeled)):
+            if value is not None or name == "embedding":
+                kind = GradientEmbedding
+                check.instance(name, value, kind, "a GradientEmbedding", error=OrderingError)
         if embedding.shard is not None:
             check_sharded(strategy)
         labeled = None if labeled is None else labeled.like(embedding)
@@ -86,8 +91,7 @@ class LazyOrdering:
                 f"strategy {strategy!r} does not use {', '.join(unused)}=; leave it out, or choose "
                 "a strategy that does"
             )
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise OrderingError(f"seed: expected an integer of 0 or more, got {seed!r}")
+        seed = check.integer("seed", seed, least=0, error=OrderingError)
         resolve_backend(backend, embedding.logit_grad.device, dtype=embedding.dtype)
         self._strategy, self._strategy_args = strategy, strategy_args
         self._seed, self._backend = seed, backend
@@ -310,9 +314,7 @@ class LazyOrdering:
     def _ranks(self, k: int | None) -> int:
         if k is None:
             return len(self)
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise OrderingError(f"k: expected a positive integer, or None for all, got {k!r}")
-        return k
+        return check.integer("k", k, least=1, error=OrderingError)
 
     def _require_coverage(self) -> None:
         if not self._rule.measures_coverage:

@@ -87,7 +87,7 @@ def check_strategy(name: str, arguments: Mapping[str, Any] | None = None) -> Reg
     Raises:
         OrderingError: No such strategy, or a name in ``arguments`` that it does not accept.
     """
-    if name not in STRATEGIES:
+    if not isinstance(name, str) or name not in STRATEGIES:
         raise OrderingError(
             f"strategy: expected one of {', '.join(sorted(STRATEGIES))}, got {name!r}"
         )

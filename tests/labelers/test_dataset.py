@@ -187,7 +187,7 @@ def test_late_answers_are_those_of_the_hours_of_training_in_any_number_of_parts(
     ("arguments", "says"),
     [
         ({"noise": 1}, r"labelers\.noise: expected a number in \[0, 1\), got 1"),
-        ({"annotators": 0}, r"labelers\.annotators: expected 1 or more, got 0"),
+        ({"annotators": 0}, r"labelers\.annotators: expected an integer of 1 or more, got 0"),
         ({"rate": -1}, r"labelers\.rate: expected a positive number or null, got -1"),
         ({"hours": 2}, r"labelers\.hours=2: expected labelers\.rate too"),
         ({"training_hours": 2}, r"labelers\.training_hours=2: expected labelers\.rate too"),

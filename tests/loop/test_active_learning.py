@@ -448,7 +448,11 @@ class TestErrors:
     def test_an_empty_pool_at_the_start(self, run: Run) -> None:
         datamodule = ActiveLearningDataModule(blobs(9), initial_labeled=9)
         with pytest.raises(LabelError, match="the pool is empty at the start: all 9 samples"):
-            ActiveLearningLoop(*[None] * 2, datamodule, *[None] * 4)
+            ActiveLearningLoop(
+                *[lambda *_: None] * 2,
+                *(datamodule, FixedBudget(5), DatasetLabelers({})),
+                *(LabelStore(":memory:"), run.directory),
+            )
 
     def test_a_trainer_without_an_ordering_callback(
         self, run: Run, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ from lightning_badge.app.handover.run_data import Model, load_run
 from lightning_badge.app.status.run_files import read_run
 from lightning_badge.app.status.todo import why_ended
 from lightning_badge.durable.folder import replacing_folder
+from lightning_badge.durable.leftovers import sweep
 from lightning_badge.exceptions import RunDirectoryError
 
 LABELS, MODEL, PREDICTIONS, REPORT = "labels.csv", "best.ckpt", "predictions.parquet", "report.html"
@@ -76,6 +77,7 @@ def export_run(
     run = load_run(run_dir, overrides, round=round, model=model)
     out = run.files.path / FOLDER if out is None else out
     names = (LABELS, MODEL, PREDICTIONS, REPORT)
+    sweep(out.parent, out.name.__eq__)
     with replacing_folder(out, names, error=RunDirectoryError) as folder:
         shutil.copyfile(run.checkpoint, folder / MODEL)
         loaded = load_model(run, folder / MODEL)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_badge import arguments as check
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import BadgeError, LabelError
 from lightning_badge.labelers.files.counted import CountedRows
@@ -65,12 +66,12 @@ class FileLabelers:
         export: str | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> None:
-        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
-            raise LabelError(f"labelers.rows: expected a positive integer, got {rows!r}")
-        self.rows = rows
+        self.rows = check.integer("labelers.rows", rows, least=1, error=LabelError)
         self.export = check_export(export)
-        self.fields = dict(fields or {})
-        self.query_path = Path(run_path) / "query.csv"
+        self.fields = dict(
+            check.instance("fields", fields or {}, Mapping, "a dict", error=LabelError)
+        )
+        self.query_path = Path(check.path("run_path", run_path, error=LabelError)) / "query.csv"
         self.answers_path = Path(run_path) / "answers"
         self.exported: set[SampleId] = set()
         self._datamodule = datamodule

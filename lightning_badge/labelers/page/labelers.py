@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from lightning_badge import arguments as check
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
 from lightning_badge.file_limits import read_text
@@ -53,8 +54,9 @@ class PageLabelers:
         guidelines: str | None = None,
         beside: Callable[[ActiveLearningDataModule, Path], Labelers] | None = None,
     ) -> None:
-        if not isinstance(guess, bool):
-            raise LabelError(f"labelers.guess: expected true or false, got {guess!r}")
+        check.flag("labelers.guess", guess, error=LabelError)
+        if guidelines is not None:
+            check.path("labelers.guidelines", guidelines, error=LabelError)
         if not datamodule.class_names:
             raise LabelError(
                 "labelers=page: expected data with names of their classes, got none; pass "

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from lightning_badge import arguments as check
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labelers.service.contents import Contents
@@ -58,9 +59,8 @@ class ServiceLabelers:
         most_skips: int = 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        for name, value in (("parallel", parallel), ("most_skips", most_skips)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise LabelError(f"labelers.{name}: expected 1 or more, got {value!r}")
+        parallel = check.integer("labelers.parallel", parallel, least=1, error=LabelError)
+        most_skips = check.integer("labelers.most_skips", most_skips, least=1, error=LabelError)
         if not isinstance(annotator, str) or not annotator.strip() or "#" in annotator:
             raise LabelError(f"labelers.annotator: expected a name without #, got {annotator!r}")
         if not datamodule.class_names:

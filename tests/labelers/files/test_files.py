@@ -267,7 +267,7 @@ def test_files_are_read_oldest_first_and_hidden_ones_are_not(desk: Desk) -> None
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"rows": 0}, r"labelers\.rows: expected a positive integer, got 0"),
+        ({"rows": 0}, r"labelers\.rows: expected an integer of 1 or more, got 0"),
         ({"export": "lightly"}, r"labelers\.export: expected null or one of .*label-studio"),
     ],
 )

@@ -367,8 +367,8 @@ def test_a_missing_key_is_one_line_at_the_start(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"parallel": 0}, "labelers.parallel: expected 1 or more"),
-        ({"most_skips": True}, "labelers.most_skips: expected 1 or more"),
+        ({"parallel": 0}, "labelers.parallel: expected an integer of 1 or more"),
+        ({"most_skips": True}, "labelers.most_skips: expected an integer of 1 or more"),
         ({"price": -1}, "labelers.price: expected a finite number"),
         ({"annotator": "a#b"}, "labelers.annotator: expected a name without #"),
     ],
