@@ -27,13 +27,18 @@ def integer(name: str, value: Any, *, least: int | None = None, error: Error) ->
         2
     """
     expected = "an integer" if least is None else f"an integer of {least} or more"
-    try:
-        number = None if _is_flag(value) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or (least is not None and number < least):
+    if not is_integer(value) or (least is not None and value < least):
         raise _wrong(name, expected, value, error)
-    return number
+    return operator.index(value)
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, also one of numpy, and not True or False."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not _is_flag(value)
 
 
 def flag(name: str, value: Any, *, error: Error) -> bool:

@@ -314,7 +314,9 @@ class LazyOrdering:
     def _ranks(self, k: int | None) -> int:
         if k is None:
             return len(self)
-        return check.integer("k", k, least=1, error=OrderingError)
+        if not check.is_integer(k) or k < 1:
+            raise OrderingError(f"k: expected a positive integer, or None for all, got {k!r:.80}")
+        return int(k)
 
     def _require_coverage(self) -> None:
         if not self._rule.measures_coverage:
