@@ -35,7 +35,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 CELL = st.one_of(
     TEXT, st.builds("{}{}".format, st.sampled_from([*DANGEROUS, "'", "'=", " "]), TEXT)
 )
-MANY, FEW = (settings(max_examples=n, deadline=None) for n in (50, 10))
+MANY, FEW = (settings(max_examples=n, deadline=None) for n in (25, 5))
 NAMES = st.lists(CELL.filter(bool), min_size=2, max_size=5, unique_by=str.strip)
 
 
