@@ -16,7 +16,6 @@ from lightning_badge.exceptions import BadgeError
 from lightning_badge.file_limits import one_line, read_text
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_LINE_END = re.compile(r"[\r\n]")
 _EXPECTED = "a CSV file in UTF-8"
 
 
@@ -100,7 +99,10 @@ def _rows(lines: "csv.DictReader[str]") -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _reader(text: str) -> "csv.DictReader[str]":
-    delimiter = max(",;\t", key=_LINE_END.split(text, maxsplit=1)[0].count)
+    def columns(delimiter: str) -> int:
+        return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
+
+    delimiter = max(",;\t", key=columns)
     lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
     lines.fieldnames = [as_text(name) for name in lines.fieldnames or ()]
     return lines
