@@ -18,8 +18,8 @@ from lightning_badge.labels import as_plain
 from lightning_badge.sample_ids import name_ids
 from lightning_badge.store.foreign_files import read_yaml, refuse_links
 from lightning_badge.store.run_config import differences, leaves_of, select, to_yaml
-from lightning_badge.store.run_path import folder_of_run
 from lightning_badge.store.run_leftovers import sweep_run
+from lightning_badge.store.run_path import folder_of_run
 from lightning_badge.store.secret_values import FROM_ENVIRONMENT, secrets_of
 
 _LOCK_NAME = "run.lock"
