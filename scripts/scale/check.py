@@ -69,7 +69,7 @@ def print_check(machine: Machine, cases: list[int]) -> None:
 
 def print_measured(pool: Pool, machine: Machine) -> None:
     """Prints the same of one pool, whose widths have to be those of a synthetic kind."""
-    kinds = {widths: kind for kind, widths in _WIDTHS.items()}
+    kinds: dict[tuple[float, float], str] = {widths: kind for kind, widths in _WIDTHS.items()}
     if (kind := kinds.get((pool.h, pool.c))) is None:
         raise SystemExit(f"error: expected h and c to be one of {sorted(kinds)}")
     model, found = cost(pool, machine), measure(pool.n, pool.k, kind)

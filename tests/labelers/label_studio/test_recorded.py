@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -91,8 +92,9 @@ def asked(request: httpx.Request) -> dict[str, Any]:
 def fixed(monkeypatch: pytest.MonkeyPatch, transport: httpx.BaseTransport) -> None:
     """Makes random names the same each time, and requests go to a transport."""
     numbers = itertools.count(1)
+    random = SimpleNamespace(token_hex=lambda size: f"{next(numbers):0{size}x}")
     for module in (hand_out, project):
-        monkeypatch.setattr(module.secrets, "token_hex", lambda size: f"{next(numbers):0{size}x}")
+        monkeypatch.setattr(module, "secrets", random)
     monkeypatch.setattr(tasks, "_clock", lambda: 0.0)
     monkeypatch.setattr(
         labelers, "Client", lambda url, token: Client(url, token, transport=transport)
