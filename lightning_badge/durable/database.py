@@ -40,6 +40,12 @@ class Schema:
 
 # Pause between two attempts to open a file that another process is creating or migrating.
 _PAUSE_S = 0.005
+# What to do about a failure of the disk, by words of SQLite's message.
+_REMEDIES = {
+    "disk is full": "make room",
+    "disk I/O error": "check the disk, and whether it is full",
+    "readonly database": "make file and folder writable",
+}
 
 
 class Database:
@@ -260,4 +266,8 @@ class Database:
             )
         if "malformed" in reason:
             return f"damaged ({reason}); restore a backup, or try `sqlite3 FILE .recover`"
+        for known, remedy in _REMEDIES.items():
+            if known in reason:
+                what = f"the {self._schema.name} could not be written ({reason})"
+                return f"{what}; {remedy}, and run the same command again"
         return f"the {self._schema.name} failed: {reason}"

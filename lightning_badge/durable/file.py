@@ -29,6 +29,10 @@ def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
+    except OSError as error:
+        if error.filename is None:  # as of a write, and of libraries in C++
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -64,6 +64,14 @@ def test_an_exception_rolls_the_transaction_back(tmp_path: Path) -> None:
         assert shelf.read("SELECT * FROM books") == []
 
 
+def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    with open_shelf(tmp_path / "shelf.db") as shelf:
+        shelf.read("PRAGMA max_page_count = 1")  # SQLite then fails as on a full disk
+        full = pytest.raises(LabelError, match="disk is full.; make room, and run the same command")
+        with full, shelf.transaction():
+            shelf.write("INSERT INTO books VALUES (?)", ("long" * 10_000,))
+
+
 def test_an_empty_file_of_a_killed_start_is_initialized(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     path.touch()

@@ -1,3 +1,4 @@
+import errno
 import os
 import threading
 from pathlib import Path
@@ -65,3 +66,11 @@ def test_a_file_has_its_mode_before_anything_is_written(tmp_path: Path, mode: in
         assert temporary.stat().st_mode & 0o777 == mode
         temporary.write_text("secret")
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    with pytest.raises(OSError, match="No space left") as caught, replacing(target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(target)
+    assert list(tmp_path.iterdir()) == []
