@@ -30,7 +30,7 @@ def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
         os.replace(temporary, path)
         sync(path.parent)
     except OSError as error:
-        if error.filename is None:  # as of a write, and of libraries in C++
+        if error.errno is not None and error.filename is None:  # as of a write, also in C++
             error.filename = str(path)
         raise
     finally:

@@ -32,7 +32,11 @@ def messages(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
 
     jit._said.clear()
     with caplog.at_level(logging.WARNING, logger="lightning_badge"):
-        yield lambda: [record.getMessage() for record in caplog.records]
+        yield lambda: [
+            record.getMessage()
+            for record in caplog.records
+            if record.name.startswith("lightning_badge")
+        ]
     jit._said.clear()
 
 
