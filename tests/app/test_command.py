@@ -119,7 +119,7 @@ def execute(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_shell_completes_groups_options_and_keys(tmp_path: Path) -> None:
     script = execute(tmp_path, "loop", "-sc", "install=bash").stdout
     assert "complete -o nospace -o default -F hydra_bash_completion lightning-badge" in script

@@ -149,7 +149,7 @@ def test_a_limit_on_the_size_of_files(size: int, tmp_path: Path, whole: Any) -> 
     assert run_of(tmp_path)[0] == whole[0][0]
 
 
-@pytest.mark.parametrize("share", BOTH)
+@pytest.mark.parametrize("share", LONG)
 def test_labelers_by_files(share: float, disk: Disk, whole: Any) -> None:
     disk.mount(int(share * whole[1]))
     right = make_data(disk.folder, is_labeled=False)

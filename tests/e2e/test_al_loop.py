@@ -306,6 +306,7 @@ def test_each_job_of_a_sweep_has_its_own_run_directory(script: Script, tmp_path:
     }
 
 
+@pytest.mark.long
 def test_a_run_of_schema_1_killed_while_asking_goes_on(tmp_path: Path) -> None:
     arguments = ["budget=schedule", "budget.sizes=[4,12]", "labelers.skip_fraction=0.2"]
     command = [*TINY, *arguments, "max_rounds=3", "run_dir=run", "logger=none"]
