@@ -193,6 +193,7 @@ def test_a_file_beyond_a_limit_is_refused(limit, tmp_path, monkeypatch) -> None:
         read_ordering(path)
 
 
+@pytest.mark.long
 def test_a_text_that_repeats_is_not_decoded_beyond_the_limit(tmp_path, monkeypatch) -> None:
     """The footer does not say how long the decoded texts are: one text is kept in the file."""
     ids = ["x" * 60_000] * 50_000

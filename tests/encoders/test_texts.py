@@ -103,7 +103,9 @@ def test_the_fingerprint_depends_on_weights_and_length(tmp_path: Path, texts: Ra
     assert load_encoder(str(first), texts, max_length=5).fingerprint() != prints[0]
 
 
-@pytest.mark.parametrize("name", ["no/such-model-anywhere", "{folder}"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("no/such-model-anywhere", marks=pytest.mark.long), "{folder}"]
+)
 def test_a_model_that_is_not_there_is_one_line(
     tmp_path: Path, texts: Raw, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
