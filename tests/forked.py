@@ -5,6 +5,7 @@ import os
 import resource
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,23 +67,41 @@ def _become(
     largest_file: int | None,
     environment: dict[str, str],
 ) -> None:
-    from lightning_badge.app.main import main
-
-    for number, name in enumerate(("out", "err"), start=1):
-        path = folder / f"{os.getpid()}.{name}"
-        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644), number)
-    os.environ.update(environment)
-    os.chdir(folder)
+    out, err = (folder / f"{os.getpid()}.{name}" for name in ("out", "err"))
     if largest_file is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, hard))
+    sys.exit(run_here(folder, arguments, out, err, environment))
+
+
+def run_here(
+    folder: Path, arguments: Sequence[str], out: Path, err: Path, environment: Mapping[str, str]
+) -> int:
+    """Runs the command in this process, of which nothing else is left; returns its exit status.
+
+    Args:
+        folder: The working folder.
+        arguments: Of the command.
+        out: File for the standard output.
+        err: File for the standard error.
+        environment: Further variables.
+    """
+    from lightning_badge.app.main import main
+
+    for number, path in enumerate((out, err), start=1):
+        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644), number)
+    os.environ.update(environment)
+    os.chdir(folder)
     try:
         main(arguments)
+        status = 0
     except SystemExit as error:
-        if isinstance(error.code, str):  # multiprocessing would print it, too, and return 1
-            print(error.code, file=sys.stderr)
-            sys.exit(1)
-        raise
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)  # as the interpreter does
     except BaseException:
         traceback.print_exc()
-        sys.exit(CRASHED)
+        status = CRASHED
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status

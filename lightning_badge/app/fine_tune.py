@@ -22,10 +22,16 @@ from lightning_badge.examples.fine_tuned import FineTuned
 from lightning_badge.examples.frozen import LogisticHead
 from lightning_badge.exceptions import EncoderError, RunDirectoryError
 from lightning_badge.loop.train_round import train_round
-from lightning_badge.store.round_files import damage_of_checkpoint, kept_files, read_facts
+from lightning_badge.store.round_files import (
+    CHECKPOINT,
+    METRICS,
+    damage_of_checkpoint,
+    kept_files,
+    read_facts,
+)
 from lightning_badge.store.run_directory import RunDirectory
 
-FOLDER, METRICS, CHECKPOINT = "fine_tuned", "metrics.json", "best.ckpt"
+FOLDER = "fine_tuned"
 _log = logging.getLogger(__name__)
 
 
@@ -117,11 +123,8 @@ def read_fine_tuned(run_path: Path) -> Mapping[str, Any] | None:
     metrics: its own (``metrics``) and those of the frozen model with the same labels (``frozen``).
     """
     folder = run_path / FOLDER
-    try:
-        facts = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return dict(facts) if (folder / CHECKPOINT).is_file() else None
+    facts = read_facts(folder)
+    return facts if facts and (folder / CHECKPOINT).is_file() else None
 
 
 def _stored(folder: Path, facts: dict[str, object]) -> bool:

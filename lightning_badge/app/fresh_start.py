@@ -9,7 +9,6 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_badge.app.identity import identity_keys
 from lightning_badge.exceptions import BadgeError, RunDirectoryError
 from lightning_badge.store.allowance import ended
+from lightning_badge.store.foreign_files import read_json_object
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
@@ -88,7 +88,7 @@ def fresh_of(arguments: Sequence[str]) -> str | None:
 
 def _is_under_way(config: DictConfig) -> bool:
     directory = RunDirectory(config.run_dir)
-    if _remembered(directory.path / _NAME) != _digest(config):
+    if read_json_object(directory.path / _NAME).get("identity") != _digest(config):
         return False
     path = directory.labels_path
     try:
@@ -100,14 +100,6 @@ def _is_under_way(config: DictConfig) -> bool:
         pass  # the loop will say what is wrong with it
     _log.info("%s: fresh=true began this run, so it goes on; fresh=again starts over", path.parent)
     return True
-
-
-def _remembered(path: Path) -> str | None:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return facts.get("identity") if isinstance(facts, dict) else None
 
 
 def _digest(config: DictConfig) -> str:

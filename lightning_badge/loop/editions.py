@@ -5,11 +5,9 @@ are ranked anew together with the samples that arrived, the published ones being
 edition is a file of its own, whose metadata name the one before it.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from lightning.pytorch import LightningModule
 from lightning_badge.capture import capture
 from lightning_badge.capture.isolation import untouched_random_state
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.durable.digest import sha256_of
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.embedding_folder import EMBEDDING, read_embedding_folder
 from lightning_badge.exceptions import BadgeError
@@ -90,7 +89,7 @@ class Editions:
         edition = edition_of(before) + 1
         facts = {
             "edition": edition,
-            "parent": {"file": before.name, "sha256": _sha256(before)},
+            "parent": {"file": before.name, "sha256": sha256_of(before)},
             "last_sample": last_sample,
             "arrived": len(arrived),
             "pool_fingerprint": fingerprint(self._data.pool_ids),
@@ -190,7 +189,3 @@ class Editions:
         if what not in self._told:
             self._told.add(what)
             _log.warning("%s", message)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

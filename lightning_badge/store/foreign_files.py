@@ -4,8 +4,9 @@ Symbolic links would lead what is written or removed to files outside of it. A s
 stand for billions of values by aliases of aliases.
 """
 
+import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ def _places(run_path: Path) -> Iterator[Path]:
     for folder in sorted(rounds.iterdir()) if rounds.is_dir() else ():
         yield folder
         yield from (folder / name for name in _WRITTEN_OF_ROUND)
+
+
+def read_json_object(path: Path) -> Mapping[str, Any]:
+    """Returns the values of a JSON file by name; none if it is missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_yaml(path: Path) -> Any:

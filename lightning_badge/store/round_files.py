@@ -3,13 +3,13 @@
 ``metrics.json`` is written last. What it names is on disk by then.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning_badge.durable.digest import damage_of, sha256_of
 from lightning_badge.durable.file import sync
+from lightning_badge.store.foreign_files import read_json_object
 
 CHECKPOINT, METRICS = "best.ckpt", "metrics.json"
 
@@ -34,8 +34,4 @@ def damage_of_checkpoint(folder: Path) -> str | None:
 
 def read_facts(folder: Path) -> Mapping[str, Any]:
     """Returns what ``metrics.json`` holds; nothing if it is missing or damaged."""
-    try:
-        facts = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
+    return read_json_object(folder / METRICS)

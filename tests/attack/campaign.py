@@ -18,9 +18,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from attack.children import Child, Fault
 from page_client import Browser, RefusedError, given
+from tiny_table import NAMES, commands, make_data
 
 # Children find these imported.
 import lightning_badge.app.run_loop
@@ -30,16 +30,7 @@ from lightning_badge.ordering_file import read_ordering
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
-NAMES = ("low", "high")
-CLASSES = f"data.classes=[{','.join(NAMES)}]"
-ROWS = 60
-COMMAND = (
-    *("loop", "data=folder", "data.path=table.csv", "run_dir=run", "export=false"),
-    *("trainer.accelerator=cpu", "trainer.max_steps=4", "trainer.val_check_interval=2"),
-)
-SIMULATED = (*COMMAND, "labelers=dataset", "max_rounds=3", "budget.k=6")
-BY_FILES = (*COMMAND, "labelers=files", "budget=on_demand", "budget.at_least=8", CLASSES)
-BY_PAGE = (*COMMAND, "labelers=page", "labelers.stay=false", "max_rounds=3", "budget.k=8", CLASSES)
+COMMANDS = commands("run")
 MOST_STARTS = 8
 AT_ONCE = 12  # answers in a file
 LOOK_S = 0.02
@@ -86,26 +77,13 @@ class Outcome:
         self.errors.append(child.printed()[1])
 
 
-def make_data(folder: Path, is_labeled: bool) -> dict[str, int]:
-    """Writes ``table.csv``; returns the label of each sample: the sign of its first value."""
-    rows = np.random.default_rng(0).normal(size=(ROWS, 3))
-    right = {f"{n:03d}": int(row[0] > 0) for n, row in enumerate(rows)}
-    with (folder / "table.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "a", "b", "c", *(["label"] if is_labeled else [])])
-        for (name, label), row in zip(right.items(), rows, strict=True):
-            values = [f"{value:.4f}" for value in row]
-            writer.writerow([f"s{name}", *values, *([NAMES[label]] if is_labeled else [])])
-    return {f"s{name}": label for name, label in right.items()}
-
-
 def simulated(folder: Path, fault: Fault) -> Outcome:
     """Runs the loop with known labels until it ends; the first start has the fault."""
     make_data(folder, is_labeled=True)
     outcome = Outcome()
-    outcome.start(folder, SIMULATED, fault)
+    outcome.start(folder, COMMANDS["dataset"], fault)
     while outcome.statuses[-1] != 0 and len(outcome.statuses) < MOST_STARTS:
-        outcome.start(folder, SIMULATED, None)
+        outcome.start(folder, COMMANDS["dataset"], None)
     return read_run(folder, outcome, {})
 
 
@@ -115,7 +93,7 @@ def by_files(folder: Path, fault: Fault) -> Outcome:
     confirmed: dict[str, int] = {}
     files = 0
     for number in range(MOST_STARTS):
-        if outcome.start(folder, BY_FILES, None if number else fault) != 0:
+        if outcome.start(folder, COMMANDS["files"], None if number else fault) != 0:
             continue
         if files == 2:
             break
@@ -140,7 +118,7 @@ class PageRun:
         self.outcome = Outcome()
         self._folder, self._fault = folder, fault
         self._right = make_data(folder, is_labeled=False)
-        self._commands = {"loop": BY_PAGE, "label": ("label", "run")}
+        self._commands = {"loop": COMMANDS["page"], "label": ("label", "run")}
         self._children: dict[str, Child] = {}
         self._starts = Counter[str]()
         self._tab: Browser | None = None

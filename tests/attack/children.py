@@ -8,18 +8,15 @@ import contextlib
 import ctypes
 import os
 import signal
-import sys
 import threading
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_badge.app.main import main
+from forked import CRASHED, run_here
 
 # In the order of the library's kinds.
 KINDS = ("count", "kill_before", "kill_after", "kill_halfway", "fail", "disk_full", "short")
 SIGKILL = "sigkill"
-CRASHED = 70
 
 
 @dataclass(frozen=True)
@@ -121,33 +118,19 @@ def _become(
     """Turns this process into a start of the command."""
     status = CRASHED
     library = ctypes.CDLL(os.environ["IO_FAULTS"])
+    out, err, calls = output
     try:
-        output[2].unlink(missing_ok=True)
+        calls.unlink(missing_ok=True)
         os.dup2(stdin, 0)
-        for number, path in enumerate(output[:2], start=1):
-            os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644), number)
-        os.environ.update(environment)
-        os.chdir(folder)
         if fault is not None and fault.kind in KINDS:
             below = str(folder / "run").encode()
             trace = os.environ.get("IO_FAULTS_TRACE", "").encode() or None
             library.io_faults_arm(
                 below, ctypes.c_long(int(fault.at)), KINDS.index(fault.kind), trace
             )
-        try:
-            main(arguments)
-            status = 0
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else int(error.code is not None)
-            if isinstance(error.code, str):
-                print(error.code, file=sys.stderr)  # as the interpreter does
-        except BaseException:
-            traceback.print_exc()
-            status = CRASHED
-        sys.stdout.flush()
-        sys.stderr.flush()
+        status = run_here(folder, arguments, out, err, environment)
         library.io_faults_disarm()
         library.io_faults_count.restype = ctypes.c_long
-        output[2].write_text(str(library.io_faults_count()))
+        calls.write_text(str(library.io_faults_count()))
     finally:
         os._exit(status)

@@ -152,35 +152,7 @@ ssize_t writev(int fd, const struct iovec *parts, int number) {
     ENDED(real(fd, parts, number));
 }
 
-int fsync(int fd) {
-    REAL(fsync);
-    int fault = fault_of(fd_is_below(fd), FREE, "fsync", name_of(fd));
-    if (refused(fault)) return -1;
-    ENDED(real(fd));
-}
-
-int fdatasync(int fd) {
-    REAL(fdatasync);
-    int fault = fault_of(fd_is_below(fd), FREE, "fdatasync", name_of(fd));
-    if (refused(fault)) return -1;
-    ENDED(real(fd));
-}
-
-int ftruncate(int fd, off_t size) {
-    REAL(ftruncate);
-    int fault = fault_of(fd_is_below(fd), FREE, "ftruncate", name_of(fd));
-    if (refused(fault)) return -1;
-    ENDED(real(fd, size));
-}
-
-int ftruncate64(int fd, off64_t size) {
-    REAL(ftruncate64);
-    int fault = fault_of(fd_is_below(fd), FREE, "ftruncate64", name_of(fd));
-    if (refused(fault)) return -1;
-    ENDED(real(fd, size));
-}
-
-#define PATHS(call, name, declared, is_ours, shown, given) \
+#define CALL(call, name, declared, is_ours, shown, given) \
     int name declared { \
         REAL(name); \
         int fault = fault_of(is_ours, call, #name, shown); \
@@ -188,18 +160,22 @@ int ftruncate64(int fd, off64_t size) {
         ENDED(real given); \
     }
 
-PATHS(FREE, rename, (const char *from, const char *to), path_is_below(AT_FDCWD, to), to, (from, to))
-PATHS(FREE, renameat, (int a, const char *from, int b, const char *to), path_is_below(b, to), to,
+CALL(FREE, fsync, (int fd), fd_is_below(fd), name_of(fd), (fd))
+CALL(FREE, fdatasync, (int fd), fd_is_below(fd), name_of(fd), (fd))
+CALL(FREE, ftruncate, (int fd, off_t size), fd_is_below(fd), name_of(fd), (fd, size))
+CALL(FREE, ftruncate64, (int fd, off64_t size), fd_is_below(fd), name_of(fd), (fd, size))
+CALL(FREE, rename, (const char *from, const char *to), path_is_below(AT_FDCWD, to), to, (from, to))
+CALL(FREE, renameat, (int a, const char *from, int b, const char *to), path_is_below(b, to), to,
       (a, from, b, to))
-PATHS(MAKE, link, (const char *from, const char *to), path_is_below(AT_FDCWD, to), to, (from, to))
-PATHS(MAKE, linkat, (int a, const char *from, int b, const char *to, int flags), path_is_below(b, to), to,
+CALL(MAKE, link, (const char *from, const char *to), path_is_below(AT_FDCWD, to), to, (from, to))
+CALL(MAKE, linkat, (int a, const char *from, int b, const char *to, int flags), path_is_below(b, to), to,
       (a, from, b, to, flags))
-PATHS(FREE, unlink, (const char *path), path_is_below(AT_FDCWD, path), path, (path))
-PATHS(FREE, unlinkat, (int a, const char *path, int flags), path_is_below(a, path), path,
+CALL(FREE, unlink, (const char *path), path_is_below(AT_FDCWD, path), path, (path))
+CALL(FREE, unlinkat, (int a, const char *path, int flags), path_is_below(a, path), path,
       (a, path, flags))
-PATHS(FREE, rmdir, (const char *path), path_is_below(AT_FDCWD, path), path, (path))
-PATHS(MAKE, mkdir, (const char *path, mode_t mode), path_is_below(AT_FDCWD, path), path, (path, mode))
-PATHS(MAKE, mkdirat, (int a, const char *path, mode_t mode), path_is_below(a, path), path,
+CALL(FREE, rmdir, (const char *path), path_is_below(AT_FDCWD, path), path, (path))
+CALL(MAKE, mkdir, (const char *path, mode_t mode), path_is_below(AT_FDCWD, path), path, (path, mode))
+CALL(MAKE, mkdirat, (int a, const char *path, mode_t mode), path_is_below(a, path), path,
       (a, path, mode))
 
 static int makes(int flags) { return flags & (O_CREAT | O_TRUNC); }

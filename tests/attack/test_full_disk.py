@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import forked
-import numpy as np
 import pytest
 from page_client import Browser, RefusedError, given
+from tiny_table import NAMES, commands, make_data
 
 from lightning_badge.ordering_file import read_ordering
 from lightning_badge.store.label_store import LabelStore
@@ -22,16 +22,7 @@ from lightning_badge.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("low", "high")
-CLASSES = f"data.classes=[{','.join(NAMES)}]"
-ROWS = 60
-COMMAND = (
-    *("loop", "data=folder", "data.path=table.csv", "run_dir=disk/run", "export=false"),
-    *("trainer.accelerator=cpu", "trainer.max_steps=4", "trainer.val_check_interval=2"),
-)
-SIMULATED = (*COMMAND, "labelers=dataset", "max_rounds=3", "budget.k=6")
-BY_FILES = (*COMMAND, "labelers=files", "budget=on_demand", "budget.at_least=8", CLASSES)
-BY_PAGE = (*COMMAND, "labelers=page", "labelers.stay=false", "max_rounds=3", "budget.k=8", CLASSES)
+COMMANDS = commands("disk/run")
 LOOK_S = 0.02
 ROOM = 64 << 20
 # In units of what the files of an undisturbed run take in the end; 0 is a single page of memory. On
@@ -67,19 +58,6 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     disk = Disk(tmp_path)
     yield disk
     disk.unmount()
-
-
-def make_data(folder: Path, is_labeled: bool) -> dict[str, int]:
-    """Writes ``table.csv``; returns the label of each sample: the sign of its first value."""
-    rows = np.random.default_rng(0).normal(size=(ROWS, 3))
-    right = {f"s{n:03d}": int(row[0] > 0) for n, row in enumerate(rows)}
-    with (folder / "table.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "a", "b", "c", *(["label"] if is_labeled else [])])
-        for (name, label), row in zip(right.items(), rows, strict=True):
-            values = [f"{value:.4f}" for value in row]
-            writer.writerow([name, *values, *([NAMES[label]] if is_labeled else [])])
-    return right
 
 
 def run_of(folder: Path) -> tuple[dict[Any, Any], str]:
@@ -122,7 +100,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[dict[Any, Any
     folder = tmp_path_factory.mktemp("whole")
     (folder / "disk").mkdir()
     make_data(folder, is_labeled=True)
-    assert check_end(forked.run(folder, *SIMULATED))
+    assert check_end(forked.run(folder, *COMMANDS["dataset"]))
     used = sum(-(-file.stat().st_size // 4096) for file in (folder / "disk").rglob("*"))
     return run_of(folder), 4096 * used
 
@@ -132,7 +110,7 @@ def test_simulated_labelers(share: float, disk: Disk, whole: Any) -> None:
     expected, used = whole
     disk.mount(int(share * used))
     make_data(disk.folder, is_labeled=True)
-    is_well = start_again_with_room(disk, SIMULATED)
+    is_well = start_again_with_room(disk, COMMANDS["dataset"])
     assert run_of(disk.folder)[0] == expected[0]
     if not is_well:  # else the curve may be a warning
         assert run_of(disk.folder) == expected
@@ -143,9 +121,9 @@ def test_simulated_labelers(share: float, disk: Disk, whole: Any) -> None:
 def test_a_limit_on_the_size_of_files(size: int, tmp_path: Path, whole: Any) -> None:
     (tmp_path / "disk").mkdir()
     make_data(tmp_path, is_labeled=True)
-    is_well = check_end(forked.run(tmp_path, *SIMULATED, largest_file=size))
+    is_well = check_end(forked.run(tmp_path, *COMMANDS["dataset"], largest_file=size))
     check_nothing_torn(tmp_path / "disk")
-    assert is_well or check_end(forked.run(tmp_path, *SIMULATED))
+    assert is_well or check_end(forked.run(tmp_path, *COMMANDS["dataset"]))
     assert run_of(tmp_path)[0] == whole[0][0]
 
 
@@ -155,7 +133,7 @@ def test_labelers_by_files(share: float, disk: Disk, whole: Any) -> None:
     right = make_data(disk.folder, is_labeled=False)
     run, given = disk.path / "run", dict[str, int]()
     for number in range(3):
-        start_again_with_room(disk, BY_FILES)
+        start_again_with_room(disk, COMMANDS["files"])
         with (run / "query.csv").open(newline="", encoding="utf-8") as file:
             asked = [row["sample_id"] for row in csv.DictReader(file)][:12]
         assert asked
@@ -168,7 +146,7 @@ def test_labelers_by_files(share: float, disk: Disk, whole: Any) -> None:
             disk.grow()
             (run / "answers" / f"{number}.csv").write_text(f"sample_id,label\n{lines}")
         given |= {sample_id: right[sample_id] for sample_id in asked}
-    start_again_with_room(disk, BY_FILES)
+    start_again_with_room(disk, COMMANDS["files"])
     assert {str(key): label for key, label in run_of(disk.folder)[0].items()} == given
 
 
@@ -201,7 +179,7 @@ class PageOfRun:
     def go(self) -> dict[str, tuple[str, int]]:
         """Runs the command until it ends well; returns the confirmed answers by request."""
         while True:
-            process = forked.start(self.disk.folder, *BY_PAGE)
+            process = forked.start(self.disk.folder, *COMMANDS["page"])
             try:
                 while process.is_alive():
                     self._work(process)

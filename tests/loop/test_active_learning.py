@@ -40,7 +40,6 @@ from lightning_badge.loop.budget import (
     VariableBudget,
 )
 from lightning_badge.loop.labeled_set import LabeledSet
-from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.loop.train_round import round_seed
 from lightning_badge.ordering import Ordering, order
 from lightning_badge.ordering_file import read_ordering, write_ordering
@@ -52,7 +51,7 @@ from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
 from lightning_badge.store.run_directory import RunDirectory
 
-pytestmark = LIGHTNING_WARNINGS
+pytestmark = [*LIGHTNING_WARNINGS, pytest.mark.usefixtures("no_pictures")]
 
 
 class GoesHome(DatasetLabelers):
@@ -64,12 +63,6 @@ class GoesHome(DatasetLabelers):
 
     def collect(self) -> Iterator[list[NewAnswer]]:
         yield from itertools.islice(super().collect(), self.count)
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Drawing takes longer than all the rest, and has its own tests.
-    monkeypatch.setattr(LearningCurve, "_draw", lambda *_: None)
 
 
 @pytest.fixture

@@ -21,21 +21,15 @@ from lightning_badge.loop.budget import (
     OnDemandBudget,
     UntilBudget,
 )
-from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.budget_changes import commit_budget
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.priorities import PRIORITIES
 from lightning_badge.store.spending import Spending
 
-pytestmark = LIGHTNING_WARNINGS
+pytestmark = [*LIGHTNING_WARNINGS, pytest.mark.usefixtures("no_pictures")]
 
 START = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LearningCurve, "_draw", lambda *_: None)
 
 
 @pytest.fixture

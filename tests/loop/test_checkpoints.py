@@ -10,15 +10,9 @@ from loop_run import Run
 from tiny import LIGHTNING_WARNINGS
 
 from lightning_badge.exceptions import RunDirectoryError
-from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.ordering_file import read_ordering
 
-pytestmark = LIGHTNING_WARNINGS
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LearningCurve, "_draw", lambda *_: None)
+pytestmark = [*LIGHTNING_WARNINGS, pytest.mark.usefixtures("no_pictures")]
 
 
 @pytest.fixture(scope="module")

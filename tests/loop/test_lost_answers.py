@@ -14,18 +14,12 @@ from tiny import LIGHTNING_WARNINGS
 
 from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labelers import DatasetLabelers
-from lightning_badge.loop.learning_curve import LearningCurve
 from lightning_badge.store.answer import NewAnswer
 from lightning_badge.store.kept_answers import check_answers, set_aside_unknown
 from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.run_directory import RunDirectory
 
-pytestmark = LIGHTNING_WARNINGS
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LearningCurve, "_draw", lambda *_: None)
+pytestmark = [*LIGHTNING_WARNINGS, pytest.mark.usefixtures("no_pictures")]
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from lightning_badge.app.earlier_configs import upgraded
 from lightning_badge.app.environment import resolved
-from lightning_badge.app.fine_tune import CHECKPOINT, read_fine_tuned
 from lightning_badge.app.fine_tune import FOLDER as FINE_TUNED
+from lightning_badge.app.fine_tune import read_fine_tuned
 from lightning_badge.app.frozen_encoder import read_features
 from lightning_badge.app.run_samples import load_all_data
 from lightning_badge.app.status.run_files import RunFiles, read_run
@@ -23,7 +23,7 @@ from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer
 from lightning_badge.store.class_list import ClassList
 from lightning_badge.store.label_store import LabelStore
-from lightning_badge.store.round_files import damage_of_checkpoint
+from lightning_badge.store.round_files import CHECKPOINT, damage_of_checkpoint
 from lightning_badge.store.run_directory import RunDirectory
 from lightning_badge.store.run_log import read_run_log
 
