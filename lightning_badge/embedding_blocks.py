@@ -146,6 +146,11 @@ class _Rows:
                 f"{source}: expected sample ids of one type, {kinds[0]} as in {self._source}, got "
                 f"{kinds[1]}"
             )
+        if stop > self._pool.n:
+            raise EmbeddingError(
+                f"{source}: expected {self._pool.n} rows in {self._pool.folder}, as its files say, "
+                f"got more"
+            )
         for name, whole in self._tensors.items():
             whole[start:stop] = getattr(part, name)
         self._ids.append(part.sample_ids)

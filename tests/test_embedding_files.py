@@ -1,5 +1,6 @@
 """Activations and logits in files, as other programs write them."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from lightning_badge.embedding import GradientEmbedding
+from lightning_badge.embedding_blocks import Block, BlockedPool, embed_blocks
 from lightning_badge.embedding_files import read_embedding
 from lightning_badge.exceptions import EmbeddingError
 
@@ -152,3 +154,12 @@ def test_what_is_missing_or_too_much_is_said(tmp_path: Path) -> None:
     (tmp_path / "pool.txt").touch()
     with pytest.raises(EmbeddingError, match=r"kinds \.parquet"):
         read_embedding(file=tmp_path / "pool.txt")
+
+
+def test_blocks_with_more_rows_than_their_pool_are_refused(tmp_path: Path) -> None:
+    rows = torch.ones(3, 2)
+    block = Block(np.arange(3), rows, rows, tmp_path / "rows.parquet")
+    pool = BlockedPool(tmp_path, 2, torch.float32, lambda: iter([block]))
+    message = rf"rows\.parquet: expected 2 rows in {re.escape(str(tmp_path))}, as its files say"
+    with pytest.raises(EmbeddingError, match=message):
+        embed_blocks(pool, loss="cross_entropy")
