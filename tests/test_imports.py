@@ -51,6 +51,7 @@ ROWS = (
         "module_digest",
         "stopping",
         "file_limits",
+        "forecast",
         "arguments",
         "exceptions",
     ),
