@@ -1,25 +1,21 @@
-"""What the last labels brought, and what the next ones may bring: intervals for an accuracy.
+"""What the next labels may bring: an estimate of the accuracy, with an interval.
 
-The estimate for the next labels fits families of learning curves to the rounds so far. Families and
-their use: Figueroa et al., "Predicting sample size required for classification performance", BMC
-Medical Informatics and Decision Making 2012; Viering & Loog, "The Shape of Learning Curves: a
-Review", arXiv 2103.10948.
+Families of learning curves are fitted to the rounds so far. Families and their use: Figueroa et
+al., "Predicting sample size required for classification performance", BMC Medical Informatics and
+Decision Making 2012; Viering & Loog, "The Shape of Learning Curves: a Review", arXiv 2103.10948.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from lightning_badge.accuracy_change import LEVEL, Interval
 from lightning_badge.exceptions import BadgeError
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-LEVEL = 0.8  # probability of all intervals
 MIN_ROUNDS = 4
 
 # What is assumed before the first round: the variance of a measured accuracy p around a smooth
@@ -35,51 +31,6 @@ _REMOVABLE = (np.arange(8) + 0.5) / 8
 _OFFSETS = (0.0, 4.0, 16.0)  # in numbers of labels of the first round
 _EXPONENTS = np.geomspace(0.15, 3.0, 14)
 _RATES = np.geomspace(0.25, 8.0, 14)  # in 1 / numbers of labels of the last round
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value that is estimated, and bounds between which it lies with probability `LEVEL`."""
-
-    value: float
-    low: float
-    high: float
-
-
-def change(
-    before: float, after: float, samples: int, samples_before: int | None = None
-) -> Interval:
-    """Returns the difference of two accuracies, with an interval over the validation samples.
-
-    Assumes that the errors of both are independent. Models that are measured on the same samples
-    make some errors in common; the interval is then too wide, never too narrow.
-
-    Args:
-        before: Accuracy of a round.
-        after: Accuracy of a later one.
-        samples: Number of validation samples of the later one.
-        samples_before: That of the earlier one; None for the same number.
-
-    Returns:
-        The hybrid score interval (Newcombe, "Interval estimation for the difference between
-        independent proportions", Statistics in Medicine 1998, method 10).
-
-    Raises:
-        BadgeError: An accuracy outside [0, 1], or no samples.
-
-    Example:
-        >>> brought = change(0.80, 0.84, samples=500)
-        >>> f"{brought.value:+.3f} ({brought.low:+.3f} to {brought.high:+.3f})"
-        '+0.040 (+0.009 to +0.071)'
-    """
-    first = _score_interval(before, samples if samples_before is None else samples_before)
-    last = _score_interval(after, samples)
-    difference = after - before
-    return Interval(
-        difference,
-        difference - math.hypot(after - last.low, first.high - before),
-        difference + math.hypot(last.high - after, before - first.low),
-    )
 
 
 def forecast(
@@ -195,21 +146,6 @@ def _quantiles(
 
     tail = (1 - LEVEL) / 2
     return quantile(tail), quantile(0.5), quantile(1 - tail)
-
-
-def _score_interval(accuracy: float, samples: int) -> Interval:
-    """Returns Wilson's interval of an accuracy."""
-    if not 0 <= accuracy <= 1 or samples < 1:
-        raise BadgeError(
-            "expected an accuracy in [0, 1] of 1 or more validation samples, got "
-            f"{accuracy!r} of {samples!r}"
-        )
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    shrunk = 1 + z * z / samples
-    center = (accuracy + z * z / (2 * samples)) / shrunk
-    spread = accuracy * (1 - accuracy) / samples + (z / (2 * samples)) ** 2
-    half_width = z * math.sqrt(spread) / shrunk
-    return Interval(accuracy, center - half_width, center + half_width)
 
 
 def _checked(

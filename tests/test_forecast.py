@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lightning_badge import forecast as module
+from lightning_badge.accuracy_change import Interval
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.forecast import MIN_ROUNDS, Interval, change, forecast
+from lightning_badge.forecast import MIN_ROUNDS, forecast
 
 LABELS = [20, 50, 90, 150, 220]
 ACCURACIES = [0.52, 0.66, 0.74, 0.79, 0.83]
@@ -105,41 +106,6 @@ class TestForecast:
     def test_values_out_of_range_are_refused(self, arguments: Any, message: str) -> None:
         with pytest.raises(BadgeError, match=message):
             forecast(*arguments)
-
-
-class TestChange:
-    # Newcombe 1998, table II, method 10: intervals at 95 %.
-    @pytest.mark.parametrize(
-        ("after", "n_after", "before", "n_before", "low", "high"),
-        [
-            (56, 70, 48, 80, 0.0524, 0.3339),
-            (9, 10, 3, 10, 0.1705, 0.8090),
-            (10, 10, 0, 10, 0.6075, 1.0),
-        ],
-    )
-    def test_it_is_the_published_interval(
-        self,
-        monkeypatch: pytest.MonkeyPatch,
-        *,
-        after: int,
-        n_after: int,
-        before: int,
-        n_before: int,
-        low: float,
-        high: float,
-    ) -> None:
-        monkeypatch.setattr(module, "LEVEL", 0.95)
-        brought = change(before / n_before, after / n_after, n_after, n_before)
-        assert (brought.low, brought.high) == pytest.approx((low, high), abs=6e-5)
-
-    def test_what_two_rounds_swap_changes_its_sign(self) -> None:
-        up, down = change(0.6, 0.7, 100), change(0.7, 0.6, 100)
-        assert (up.value, up.low, up.high) == pytest.approx((-down.value, -down.high, -down.low))
-
-    @pytest.mark.parametrize("arguments", [(0.5, 1.5, 10), (0.5, 0.5, 0), (math.nan, 0.5, 10)])
-    def test_values_out_of_range_are_refused(self, arguments: Any) -> None:
-        with pytest.raises(BadgeError, match="expected an accuracy"):
-            change(*arguments)
 
 
 def as_tuple(interval: Interval) -> tuple[float, float, float]:

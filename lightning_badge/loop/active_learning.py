@@ -162,15 +162,16 @@ class ActiveLearningLoop:
         self._workers = workers or Workers(Peers())
         self._initial = datamodule.labeled_ids.tolist()
         self._labeled_set = LabeledSet(datamodule)
+        is_multilabel = bool(getattr(datamodule, "multilabel", False))
         self._classes = ClassList(
             store,
             datamodule.class_names,
             accept_changes=accept_changes,
-            multilabel=getattr(datamodule, "multilabel", False),
+            multilabel=is_multilabel,
         )
         self._cuts = Cuts(store, datamodule, self._labeled_set, self._classes)
         store.accept_only(AnswerCheck(datamodule, self._labeled_set, self._classes))
-        self._table = RoundTable(console or Console(), self.metric)
+        self._table = RoundTable(console or Console(), self.metric, multilabel=is_multilabel)
         self._curve = LearningCurve(run_directory, metric, target=target_metric)
         self._arrivals = arrivals or Arrivals()
         self._arrivals.begin(datamodule, store, self._labeled_set)

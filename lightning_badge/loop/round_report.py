@@ -10,6 +10,7 @@ from rich.console import Console
 
 from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.loop.origin import AGAIN
+from lightning_badge.outlook import MeasuredRound, in_words, outlook
 from lightning_badge.store.label_store import LabelStore
 
 _OF_FILES = ("answers", "files")  # what `trained_round.write` adds
@@ -26,6 +27,8 @@ class RoundReport:
         metrics: Metrics logged by validation of the best checkpoint, by name; None for NaN.
         seconds: Time for training, validation and ordering.
         attempt: Number of the attempt at the round, whose cut says which answers it trained on.
+        validated: Number of validation samples; None if it is not known.
+        correct: Which of them were classified correctly, see `MeasuredRound`; None if not known.
         query_size: Number of labels that the round asked for; None if it asked for none.
         end: Why the run ends with this round; None if it continues.
         to_do: What people have to do before the run goes on; None if nothing.
@@ -38,6 +41,8 @@ class RoundReport:
     metrics: dict[str, float | None] = field(default_factory=dict)
     seconds: float = math.nan
     attempt: int = 0
+    validated: int | None = None
+    correct: str | None = None
     query_size: int | None = None
     end: str | None = None
     to_do: str | None = None
@@ -64,7 +69,13 @@ class RoundReport:
     def facts(self) -> dict[str, Any]:
         """Returns the results of training and validation that the label store keeps."""
         names = ("labeled", "pool", "metrics", "seconds", "attempt")
-        return {name: getattr(self, name) for name in names}
+        facts = {name: getattr(self, name) for name in names}
+        of_validation = {"validated": self.validated, "correct": self.correct}
+        return facts | {key: value for key, value in of_validation.items() if value is not None}
+
+    def measured(self, metric: str) -> MeasuredRound:
+        """Returns the round with its value of a metric, for `outlook`."""
+        return MeasuredRound(self.labeled, self.value(metric), self.validated, self.correct)
 
 
 def finished_reports(store: LabelStore) -> list[RoundReport]:
@@ -81,11 +92,14 @@ class RoundTable:
     Args:
         console: The console to print to.
         metric: The metric to show.
+        multilabel: Whether a sample may have several classes.
     """
 
-    def __init__(self, console: Console, metric: str) -> None:
+    def __init__(self, console: Console, metric: str, *, multilabel: bool = False) -> None:
         self._console = console
         self._metric = metric
+        self._multilabel = multilabel
+        self._measured: list[MeasuredRound] = []
         self._columns = ("round", "labels", "query size", metric, "seconds")
 
     def begin(self, path: Path) -> None:
@@ -94,7 +108,10 @@ class RoundTable:
         self._print("  ".join(self._columns), style="bold")
 
     def add(self, report: RoundReport, *, earlier: bool = False) -> None:
-        """Prints the line of a round; dim if an ``earlier`` process ran it."""
+        """Prints the line of a round; dim if an ``earlier`` process ran it.
+
+        Below a round of this process stands what its labels brought, and what the next ones may.
+        """
         cells = (
             f"{report.round:03d}",
             f"{report.labeled:,}",
@@ -106,6 +123,10 @@ class RoundTable:
         line = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         rest = "" if report.remains is None else f"  {report.remains}"
         self._print(line + rest, style="dim" if earlier else "")
+        self._measured.append(report.measured(self._metric))
+        found = outlook(self._measured, pool=report.pool, multilabel=self._multilabel)
+        if found is not None and not earlier:
+            self._print(f"       {in_words(found)}", style="dim")
 
     def end(self, reason: str, *, to_do: str | None = None) -> None:
         """Prints why the run ends, or what people have to do before it goes on."""

@@ -22,6 +22,7 @@ from lightning_badge.labels import as_plain
 from lightning_badge.loop.round_progress import RoundProgress
 from lightning_badge.loop.round_report import RoundReport
 from lightning_badge.loop.signals import KeepSignals
+from lightning_badge.loop.validation_record import ValidationRecord
 from lightning_badge.stopping import check_stop
 
 _log = logging.getLogger(__name__)
@@ -88,10 +89,12 @@ def train_round(
     if progress and trainer.progress_bar_callback is None:
         trainer.callbacks.append(RoundProgress(round))  # type: ignore[attr-defined]
     trainer.fit(model, datamodule=datamodule)
+    record = ValidationRecord(datamodule.target_key)
     if datamodule.has_validation:
         # Rank zero decides: on other machines the file may be visible later.
         if not trainer.strategy.broadcast(checkpoint.is_file()):
             _save_last_weights(trainer, checkpoint)
+        trainer.callbacks.insert(0, record)  # type: ignore[attr-defined] # ends before the pool pass
         metrics = _validate(trainer, model, datamodule, checkpoint)
         _check_logged(metric, metrics)
     else:
@@ -104,6 +107,8 @@ def train_round(
         pool=len(datamodule.pool_ids),
         metrics=metrics,
         seconds=_seconds_since(started),
+        validated=record.samples,
+        correct=record.correct(metrics.get(metric)),
     )
 
 

@@ -99,7 +99,10 @@ class TestRun:
         facts = json.loads(run.directory.metrics_path(1).read_text())
         assert facts["metrics"] == {"val/accuracy": pytest.approx(value)}
         assert (facts["round"], facts["labeled"], facts["pool"]) == (1, 11, 49)
+        assert facts["validated"] == 30
         lines = run.console.getvalue().splitlines()
+        assert lines[4].startswith("       the last 5 labels: ")
+        assert "(80 %, paired: " in lines[4]
         assert [line.split()[:3] for line in lines[2:4]] == [["000", "6", "5"], ["001", "11", "-"]]
 
     def test_the_last_round_asks_for_no_labels_and_orders_the_remaining_pool(

@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning_badge.app.status.agreement import Agreement, agreement, latest_labels
 from lightning_badge.app.status.changes import ChangeFacts, change_facts
+from lightning_badge.app.status.outlook import run_outlook
 from lightning_badge.app.status.run_files import RunFiles
 from lightning_badge.app.status.todo import what_next
 from lightning_badge.app.status.work_time import (
@@ -18,6 +19,7 @@ from lightning_badge.app.status.work_time import (
     union,
 )
 from lightning_badge.labels import SKIP, Label, Skip, Undo, label_text
+from lightning_badge.outlook import Outlook
 from lightning_badge.sample_ids import SampleId
 from lightning_badge.store.answer import Answer
 from lightning_badge.store.consensus import is_model
@@ -107,6 +109,7 @@ class RunFacts:
         holder: The process that runs the loop now, such as ``process 7 on host``; None if none.
         metric: Name of the metric.
         rounds: The rounds trained so far.
+        outlook: What the last labels brought, and what the next ones may; None if too early.
         initial_labels: Labels that the run began with; None before the first round is trained.
         labels: Labels from annotators in force.
         labels_of_models: Those of them that a model gave.
@@ -127,6 +130,7 @@ class RunFacts:
     holder: str | None
     metric: str
     rounds: list[RoundFacts]
+    outlook: Outlook | None
     initial_labels: int | None
     labels: int
     labels_of_models: int
@@ -162,6 +166,7 @@ def run_facts(files: RunFiles, now: datetime, *, samples: int = 10) -> RunFacts:
         holder=files.holder,
         metric=files.metric,
         rounds=rounds,
+        outlook=run_outlook(files),
         initial_labels=rounds[0].labeled if rounds else None,
         labels=len(labels),
         labels_of_models=sum(

@@ -17,6 +17,7 @@ from lightning_badge.app.status.facts import RunFacts, TimeFacts, run_facts
 from lightning_badge.app.status.run_files import read_run
 from lightning_badge.durable.snapshot import snapshot
 from lightning_badge.exceptions import LabelError
+from lightning_badge.outlook import in_words
 from lightning_badge.store.run_directory import RunDirectory
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -106,14 +107,15 @@ def _curve(facts: RunFacts) -> list[RenderableType]:
         return []
     values = [row.value for row in measured if row.value is not None]
     last, before = measured[-1], measured[-2]
-    brought = last.labeled - before.labeled
-    return [
-        Text(
-            f"{facts.metric}: {spark_line(values)}  from {values[0]:.4f} with "
-            f"{measured[0].labeled:,} labels to {values[-1]:.4f} with {last.labeled:,}; "
-            f"the last {brought:,} labels brought {last.change or 0.0:+.4f}"
-        )
-    ]
+    curve = (
+        f"{facts.metric}: {spark_line(values)}  from {values[0]:.4f} with "
+        f"{measured[0].labeled:,} labels to {values[-1]:.4f} with {last.labeled:,}"
+    )
+    found = facts.outlook
+    if found is None or found.brought is None:
+        brought = last.labeled - before.labeled
+        curve += f"; the last {brought:,} labels brought {last.change or 0.0:+.4f}"
+    return [Text(curve), *([] if found is None else [Text(in_words(found))])]
 
 
 def _labels(facts: RunFacts) -> RenderableType:

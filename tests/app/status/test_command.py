@@ -49,6 +49,7 @@ def test_json_holds_the_same_facts(run_v1: Path, capsys: pytest.CaptureFixture[s
     assert [row["labels"] for row in facts["rounds"]] == [4, 6]
     assert (facts["labels"], facts["skipped"], facts["holder"]) == (10, 3, None)
     assert facts["annotators"][0]["annotator"] == "dataset"
+    assert facts["outlook"]["reason"] == "the number of validation samples is not known"
 
 
 def test_a_backup_is_a_label_store(run_v1: Path, capsys: pytest.CaptureFixture[str]) -> None:

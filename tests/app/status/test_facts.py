@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lightning_badge.accuracy_change import change
 from lightning_badge.app.status.facts import RunFacts, run_facts
 from lightning_badge.app.status.run_files import RunFiles
 from lightning_badge.app.status.show import shown, spark_line
+from lightning_badge.forecast import forecast
 from lightning_badge.labels import SKIP, Label, Skip, Undo
 from lightning_badge.ordering import Ordering
+from lightning_badge.outlook import in_words
 from lightning_badge.store.answer import Answer
 from lightning_badge.store.consensus import answers_in_force
 from lightning_badge.store.label_store import FinishedRound
@@ -79,6 +82,28 @@ def test_rounds_say_what_came_and_what_it_brought(files: RunFiles) -> None:
     assert (first.asked, first.labels, first.skips) == (2, 2, 1)
     assert (second.asked, second.labels, second.labeled) == (None, 2, 12)
     assert (first.change, second.change) == (None, 0.25)
+
+
+def test_the_last_labels_have_an_interval_and_the_next_ones_an_estimate(files: RunFiles) -> None:
+    assert facts_of(files).outlook is not None
+    assert facts_of(files).outlook.brought is None  # an earlier version counted no samples
+    curve = [(10, 0.5), (20, 0.6), (40, 0.68), (80, 0.74)]
+    rounds = {
+        round: trained(labeled, accuracy, pool=70) | {"validated": 50}
+        for round, (labeled, accuracy) in enumerate(curve)
+    }
+    found = facts_of(replace(files, round_facts=rounds)).outlook
+    assert found is not None
+    assert found.brought == change(0.68, 0.74, 50)
+    assert found.expected == forecast([10, 20, 40, 80], [0.5, 0.6, 0.68, 0.74], 50, ahead=70)
+    console = Console(width=300)
+    with console.capture() as captured:
+        console.print(shown(facts_of(replace(files, round_facts=rounds))))
+    assert in_words(found) in captured.get()
+    several = {**files.config, "data": {"multilabel": True}}
+    found = facts_of(replace(files, round_facts=rounds, config=several)).outlook
+    assert found is not None
+    assert (found.brought, found.expected) == (None, None)
 
 
 def test_labels_are_counted_as_they_are_in_force(files: RunFiles) -> None:
