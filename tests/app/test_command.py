@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from printed import printed_rounds
 
 from lightning_badge.app.main import main
 
@@ -145,5 +146,5 @@ def test_the_loop_runs_outside_the_source_tree_with_a_folder_of_ones_own(tmp_pat
         *("trainer.max_steps=20", "trainer.val_check_interval=10", "trainer.accelerator=cpu"),
     )
     assert (done.returncode, done.stderr) == (0, "")
-    rows = [line.split()[:3] for line in done.stdout.splitlines()[2:4]]
-    assert rows == [["000", "10", "7"], ["001", "17", "-"]]
+    rounds = printed_rounds(done.stdout)
+    assert [cells[:3] for cells in rounds] == [["000", "10", "7"], ["001", "17", "-"]]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from printed import printed_rounds
 
 from lightning_badge.ordering_file import read_ordering
 from lightning_badge.store.label_store import LabelStore
@@ -60,10 +61,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0] == str(folder / "run")
-    assert [line.split()[:3] for line in lines[2:5]] == [
+    assert [cells[:3] for cells in printed_rounds(done.stdout)] == [
         *(["000", "10", "12"], ["001", "22", "12"], ["002", "34", "-"])
     ]
-    assert lines[5:] == ["run ended: max_rounds=3 is reached"]
+    assert [line.split(":")[0].strip() for line in (lines[4], lines[6])] == [
+        "the last 12 labels"
+    ] * 2
+    assert lines[7:] == ["run ended: max_rounds=3 is reached"]
     return folder / "run"
 
 

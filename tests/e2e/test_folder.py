@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from printed import printed_rounds
 
 from lightning_badge.ordering_file import read_ordering
 from lightning_badge.store.label_store import LabelStore
@@ -50,11 +51,9 @@ def test_labels_of_all_images_make_a_simulated_run(photos: Path, tmp_path: Path)
     assert "left out 1 samples" in done.stdout + done.stderr
     resumed = loop(tmp_path, *command, "max_rounds=3")
     assert resumed.returncode == 0, resumed.stderr
-    assert [line.split()[:2] for line in resumed.stdout.splitlines()[-4:-1]] == [
-        *(["000", "10"], ["001", "20"], ["002", "30"])
-    ]
-    accuracy = float(resumed.stdout.splitlines()[-2].split()[3])
-    assert accuracy > 0.8
+    rounds = printed_rounds(resumed.stdout)
+    assert [cells[:2] for cells in rounds] == [["000", "10"], ["001", "20"], ["002", "30"]]
+    assert float(rounds[-1][3]) > 0.8
     with LabelStore(tmp_path / "run" / "labels.db") as store:
         labels = store.labels()
     assert len(labels) == 20  # answers; the 10 initial labels are not asked for
@@ -73,9 +72,8 @@ def test_a_simulated_run_may_begin_without_any_label(photos: Path, tmp_path: Pat
     done = loop(tmp_path, *command, "initial_labels=0", "max_rounds=2", "cold_start=k_center")
     assert done.returncode == 0, done.stderr
     assert "no labels yet; ranked by k-center" in done.stderr
-    assert [line.split()[:3] for line in done.stdout.splitlines()[-3:-1]] == [
-        *(["000", "0", "4"], ["001", "4", "-"])
-    ]
+    rounds = printed_rounds(done.stdout)
+    assert [cells[:3] for cells in rounds] == [["000", "0", "4"], ["001", "4", "-"]]
     first = read_ordering(tmp_path / "run" / "rounds" / "000" / "ordering.parquet")
     assert first.metadata["cold_start"] == "k_center"
 

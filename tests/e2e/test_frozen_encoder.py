@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from encoders.raw import tiny_bert
+from printed import printed_rounds
 
 from lightning_badge.encoders.texts import TextEncoder
 from lightning_badge.examples.fine_tuned import FineTuned
@@ -76,7 +77,7 @@ def test_a_run_with_a_frozen_encoder(texts: Path) -> None:
     out, err = loop(texts, *begin, "max_rounds=3")
     assert "embedding 160 samples by bert: mean over tokens" in err
     assert "ranked by greedy coverage of the pool (maxherding)" in err
-    assert float(out.splitlines()[-2].split()[3]) > 0.8
+    assert float(printed_rounds(out)[-1][3]) > 0.8
     exported = {path.name for path in (texts / "run" / "export").iterdir()}
     assert exported == {"labels.csv", "best.ckpt", "predictions.parquet", "report.html"}
     features = np.load(texts / "run" / "features" / "features.npy", mmap_mode="r")

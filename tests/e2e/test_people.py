@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from printed import printed_rounds
 
 from lightning_badge.app.run_loop import run_loop
 from lightning_badge.labels import SKIP
@@ -209,7 +210,7 @@ def test_a_new_class_and_no_validation(tmp_path: Path, go: Go) -> None:
     answers = tmp_path / "run" / "answers" / "one.csv"
     answers.write_text(f"sample_id,label\n{text}{rows[7]['sample_id']},middle\n")
     output, _ = go(task)
-    assert [line.split()[:2] for line in output.splitlines()[2:4]] == [["000", "0"], ["001", "8"]]
+    assert [cells[:2] for cells in printed_rounds(output)] == [["000", "0"], ["001", "8"]]
     best = tmp_path / "run" / "rounds" / "001" / "best.ckpt"
     assert len(torch.load(best, weights_only=True)["state_dict"]["head.bias"]) == 3
     guesses = {row["guess"] for row in asked(task)}
