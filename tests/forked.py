@@ -1,4 +1,7 @@
-"""Starts of a command in forked processes: the imports, which take seconds, are made once."""
+"""Starts of a command in forked processes: the imports, which take seconds, are made once.
+
+What the interpreter and the imports do at a start of their own is not tested that way.
+"""
 
 import multiprocessing
 import os
@@ -40,9 +43,25 @@ def start(
         largest_file: Bytes beyond which no file may grow; None for no limit.
         **environment: Further variables.
     """
+    return _start(folder, arguments, largest_file, environment)
+
+
+def run_program(folder: Path, code: str) -> Ended:
+    """Runs the text of a Python program to its end, as ``python -c`` does."""
+    process = _start(folder, code, None, {})
+    process.join()
+    return ended(folder, process)
+
+
+def _start(
+    folder: Path,
+    what: Sequence[str] | str,
+    largest_file: int | None,
+    environment: dict[str, str],
+) -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    given = (folder, arguments, largest_file, environment)
+    given = (folder, what, largest_file, environment)
     process = context.Process(target=_become, args=given)
     process.start()
     return process
@@ -63,7 +82,7 @@ def ended(folder: Path, process: Any) -> Ended:
 
 def _become(
     folder: Path,
-    arguments: tuple[str, ...],
+    what: Sequence[str] | str,
     largest_file: int | None,
     environment: dict[str, str],
 ) -> None:
@@ -71,17 +90,17 @@ def _become(
     if largest_file is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, hard))
-    sys.exit(run_here(folder, arguments, out, err, environment))
+    sys.exit(run_here(folder, what, out, err, environment))
 
 
 def run_here(
-    folder: Path, arguments: Sequence[str], out: Path, err: Path, environment: Mapping[str, str]
+    folder: Path, what: Sequence[str] | str, out: Path, err: Path, environment: Mapping[str, str]
 ) -> int:
-    """Runs the command in this process, of which nothing else is left; returns its exit status.
+    """Runs a command in this process, of which nothing else is left; returns its exit status.
 
     Args:
         folder: The working folder.
-        arguments: Of the command.
+        what: The arguments of `lightning-badge`, or the text of a Python program.
         out: File for the standard output.
         err: File for the standard error.
         environment: Further variables.
@@ -93,7 +112,11 @@ def run_here(
     os.environ.update(environment)
     os.chdir(folder)
     try:
-        main(arguments)
+        if isinstance(what, str):
+            sys.path.insert(0, "")
+            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            main(what)
         status = 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -1,10 +1,9 @@
 """What README, CONTRIBUTING and docs show is what runs, and their links lead somewhere."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,11 +21,9 @@ def blocks(page: str) -> list[str]:
     return re.findall(rf"{MARK}\n```python\n(.*?)```", text_of(page), re.DOTALL)
 
 
-def run(code: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def run(code: str, folder: Path) -> forked.Ended:
+    done = forked.run_program(folder, code)
+    assert done.status == 0, done.err
     return done
 
 
@@ -38,8 +35,8 @@ class TestCallbackPage:
 
     def test_the_complete_script(self, tmp_path: Path, marked: list[str]) -> None:
         done = run(marked[0], tmp_path)
-        assert "samples ordered, best first" in done.stdout
-        assert "87 labeled" in done.stdout
+        assert "samples ordered, best first" in done.out
+        assert "87 labeled" in done.out
         assert pq.read_table(tmp_path / "badge" / "ordering.parquet").num_rows == 1387
         assert len(marked[0].splitlines()) <= 20
 
@@ -64,7 +61,7 @@ def test_the_page_about_folders(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_page_about_arrivals(tmp_path: Path) -> None:
     (code,) = blocks("docs/arrivals.md")
-    assert len(run(code, tmp_path).stdout.split()) >= 10
+    assert len(run(code, tmp_path).out.split()) >= 10
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from omegaconf import OmegaConf
 
@@ -30,15 +29,7 @@ def test_a_strategy_with_coverage_or_of_somebody_else_passes() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["loop", "check"])
 def test_the_commands_end_before_training(command: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "lightning_badge", command, "strategy=uherding"),
-            *("budget=coverage", f"run_dir={tmp_path / 'run'}"),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 1
-    assert "budget=coverage: strategy 'uherding' does not measure coverage" in done.stderr
+    done = forked.run(tmp_path, command, "strategy=uherding", "budget=coverage", "run_dir=run")
+    assert done.status == 1
+    assert "budget=coverage: strategy 'uherding' does not measure coverage" in done.err
     assert not (tmp_path / "run" / "config.yaml").exists()

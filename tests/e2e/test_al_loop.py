@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 from printed import printed_rounds
@@ -94,19 +95,20 @@ def test_a_run_writes_its_files_and_nothing_else(whole: Path) -> None:
 
 
 def test_a_run_killed_while_asking_and_in_training_ends_like_an_uninterrupted_one(
-    whole: Path, tmp_path: Path
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = execute(tmp_path, *COMMAND)
-    assert first.returncode == -signal.SIGKILL, first.stderr
+    monkeypatch.syspath_prepend(HERE)
+    first = forked.run(tmp_path, "loop", *COMMAND)
+    assert first.status == -signal.SIGKILL, first.err
     with LabelStore(tmp_path / "run" / "labels.db") as store:
         assert len(store.answers(0)) == 9
         assert store.finished_rounds() == []
-    second = execute(tmp_path, *COMMAND)
-    assert second.returncode == -signal.SIGKILL, second.stderr
+    second = forked.run(tmp_path, "loop", *COMMAND)
+    assert second.status == -signal.SIGKILL, second.err
     assert (tmp_path / "died_training").exists()
     assert not (tmp_path / "run" / "rounds" / "001" / "metrics.json").exists()
-    third = execute(tmp_path, *COMMAND)
-    assert (third.returncode, third.stderr) == (0, "")
+    third = forked.run(tmp_path, "loop", *COMMAND)
+    assert (third.status, third.err) == (0, "")
 
     assert labels(tmp_path / "run") == labels(whole)
     curves = [(run / "learning_curve.csv").read_text() for run in (tmp_path / "run", whole)]
@@ -114,14 +116,14 @@ def test_a_run_killed_while_asking_and_in_training_ends_like_an_uninterrupted_on
 
 
 def test_an_error_is_one_line_on_stderr_with_exit_status_1(tmp_path: Path) -> None:
-    failed = execute(tmp_path, "budget=nope")
-    assert failed.returncode == 1
-    assert failed.stdout == ""
-    assert failed.stderr == (
+    failed = forked.run(tmp_path, "loop", "budget=nope")
+    assert failed.status == 1
+    assert failed.out == ""
+    assert failed.err == (
         "error: In 'al_loop': Could not find 'budget/nope' Available options in 'budget': "
         "all_of any_of cost coverage deadline fixed on_demand schedule until variable\n"
     )
-    assert list(tmp_path.iterdir()) == []
+    assert {path.suffix for path in tmp_path.iterdir()} == {".out", ".err"}  # what it printed
 
 
 Script = Callable[..., str | None]

@@ -3,13 +3,11 @@
 import csv
 import logging
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -126,19 +124,13 @@ def answer(task: Task, name: str, rows: list[dict[str, str]]) -> None:
 
 def kill_in_training(task: Task, round: int) -> None:
     """Runs the command in a process of its own and kills it as soon as it trains a round."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lightning_badge", "loop", *COMMAND, *task.overrides],
-        cwd=task.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = forked.start(task.folder, "loop", *COMMAND, *task.overrides)
     folder = task.folder / "run" / "rounds" / f"{round:03d}"
-    while process.poll() is None and not folder.exists():
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(0.02)
+    while process.is_alive() and not folder.exists():
+        process.join(0.02)
     process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (folder / "metrics.json").exists()
 
 

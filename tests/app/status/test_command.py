@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 from lightning_badge.app.main import main
@@ -110,20 +110,18 @@ def test_a_backup_never_replaces_the_store_itself(
 def test_a_loop_is_shown_while_it_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
     command = [
-        *(sys.executable, "-m", "lightning_badge", "loop", "run_dir=run", "max_rounds=4"),
+        *("loop", "run_dir=run", "max_rounds=4"),
         *("trainer.max_steps=30", "trainer.val_check_interval=15", "trainer.accelerator=cpu"),
         *("budget=schedule", "budget.sizes=[5,5,5]"),
     ]
     run = tmp_path / "run"
     seen = []
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as loop:
-        while loop.poll() is None:
-            if (run / "config.yaml").exists():
-                seen.append(json.loads(status(run, capsys, "--json")))
-        assert loop.stderr is not None
-        assert loop.returncode == 0, loop.stderr.read()
+    loop = forked.start(tmp_path, *command)
+    while loop.is_alive():
+        if (run / "config.yaml").exists():
+            seen.append(json.loads(status(run, capsys, "--json")))
+    done = forked.ended(tmp_path, loop)
+    assert done.status == 0, done.err
     counts = [len(facts["rounds"]) for facts in seen]
     assert counts == sorted(counts)
     assert any(facts["holder"] for facts in seen)
