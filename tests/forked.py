@@ -46,9 +46,9 @@ def start(
     return _start(folder, arguments, largest_file, environment)
 
 
-def run_program(folder: Path, code: str) -> Ended:
+def run_program(folder: Path, code: str, *arguments: str) -> Ended:
     """Runs the text of a Python program to its end, as ``python -c`` does."""
-    process = _start(folder, code, None, {})
+    process = _start(folder, f"import sys\nsys.argv[1:] = {arguments!r}\n{code}", None, {})
     process.join()
     return ended(folder, process)
 

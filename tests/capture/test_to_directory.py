@@ -2,11 +2,10 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from capturing import Dicts, Stream
@@ -134,8 +133,8 @@ def test_random_states_and_modes_stay(tmp_path: Path) -> None:
 
 
 def run(folder: Path, log: Path, *more: str) -> int:
-    command = [sys.executable, str(PROGRAM), str(folder), str(log), *more]
-    return subprocess.run(command, check=False).returncode
+    program = PROGRAM.read_text(encoding="utf-8")
+    return forked.run_program(log.parent, program, str(folder), str(log), *more).status
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -53,7 +54,11 @@ def assert_same_orderings(one: dict[str, Any], several: list[dict[str, Any]]) ->
 @pytest.mark.slow
 def test_two_processes_order_like_one(tmp_path: Path) -> None:
     options = ["--only-validate", "--review", "2", "--strategies", *SHARDED]
-    (one,) = run(tmp_path / "one", 1, *options)
+    done = forked.run_program(
+        *(tmp_path, SCRIPT.read_text(encoding="utf-8"), str(tmp_path / "one"), *options)
+    )
+    assert done.status == 0, done.err
+    one = torch.load(tmp_path / "one" / "0.pt", weights_only=False)
     two = run(tmp_path / "two", 2, *options)
     assert sorted(one["ids"]) == SHARDED
     assert sorted(one["ids"]["badge"]) == list(range(1003))

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import forked
 import numpy as np
 import pytest
 from e2e.page_place import NAMES, Place
@@ -95,10 +96,10 @@ def test_a_killed_service_and_a_killed_loop_lose_and_pay_nothing_twice(
     ]
     serve = [sys.executable, str(TESTS / "services.py"), port, "ledger.jsonl"]
     service = start(*serve, str(count // 3))
-    killed = start(*LIGHTNING_BADGE, "loop", *loop)
+    killed = forked.start(tmp_path, "loop", *loop)
     assert service.wait(300) == -signal.SIGKILL  # with requests that are open
     killed.kill()
-    killed.wait()
+    killed.join()
     service = start(*serve, str(2 * count // 3))
 
     def start_again() -> None:

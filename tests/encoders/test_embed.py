@@ -1,9 +1,7 @@
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -89,42 +87,37 @@ def test_a_network_for_tensors_does_not_take_texts() -> None:
 
 
 _CHILD = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from encoders.raw import Counting, numbered
 from lightning_badge.encoders import FeatureStore, embed_new, load_encoder
 
 class Telling(Counting):
     def forward(self, inputs):
+        global computed
         features = super().forward(inputs)
-        print("batch", flush=True)
+        if computed == kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        computed += 1
         return features
 
-folder, log, rows, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+folder, log = map(Path, sys.argv[1:3])
+rows, batch, kill_after = map(int, sys.argv[3:])
+computed = 0
 samples = numbered(rows)
 encoder = load_encoder(Telling(), samples, batch_size=batch)
 encoder.module._log = log  # not what the constructor tried
 with FeatureStore(folder) as store:
     embed_new(store, encoder, samples)
-print("done", flush=True)
 """
 
 
 def embed_in_a_process(folder: Path, log: Path, *, kill_after: int | None) -> bool:
     """Returns whether it came to its end; it is killed after some batches."""
-    command = [sys.executable, "-c", _CHILD, str(folder), str(log), str(ROWS), str(BATCH)]
-    path = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": path}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
-        assert child.stdout is not None
-        for number, line in enumerate(child.stdout):
-            if number == kill_after:
-                child.send_signal(signal.SIGKILL)
-                break
-            if line == "done\n":
-                return child.wait() == 0
-        assert child.wait() == -signal.SIGKILL
-    return False
+    numbers = [ROWS, BATCH, -1 if kill_after is None else kill_after]
+    done = forked.run_program(log.parent, _CHILD, str(folder), str(log), *map(str, numbers))
+    assert done.status in (0, -signal.SIGKILL), done.err
+    return done.status == 0
 
 
 @pytest.mark.slow

@@ -1,11 +1,10 @@
 """On a GPU, the torch back end needs a few host syncs per block, not one per center."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 SCRIPT = """
@@ -35,23 +34,19 @@ print(json.dumps({
 """
 
 
-def run(strategy: str) -> dict[str, Any]:
-    tests = Path(__file__).parent.parent
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, strategy],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": f"{tests.parent}:{tests}", "OMP_NUM_THREADS": "1"},
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
+def run(strategy: str, folder: Path) -> dict[str, Any]:
+    done = forked.run_program(folder, SCRIPT, strategy)
+    assert done.status == 0, done.err
+    found: dict[str, Any] = json.loads(done.out)
     return found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "per_block"), [("badge", 16), ("kmeans_pp_penultimate", 16)])
-def test_a_block_needs_few_host_syncs_and_equals_the_cpu(strategy: str, per_block: int) -> None:
-    found = run(strategy)
+def test_a_block_needs_few_host_syncs_and_equals_the_cpu(
+    strategy: str, per_block: int, tmp_path: Path
+) -> None:
+    found = run(strategy, tmp_path)
     assert found["same"]
     assert found["gains"]
     assert found["blocks"] > 5
@@ -59,7 +54,7 @@ def test_a_block_needs_few_host_syncs_and_equals_the_cpu(strategy: str, per_bloc
 
 
 @pytest.mark.slow
-def test_k_center_needs_fewer_host_syncs_than_picks() -> None:
-    found = run("coreset")
+def test_k_center_needs_fewer_host_syncs_than_picks(tmp_path: Path) -> None:
+    found = run("coreset", tmp_path)
     assert found["same"]
     assert found["syncs"] < found["positive"] / 4
