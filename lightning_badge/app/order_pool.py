@@ -39,7 +39,7 @@ def run(file: Path | None, out: Path | None, to: str | None, **options: Any) -> 
     if file is not None and file.suffix in PARQUET and is_ordering_file(file):
         if to is None:
             raise BadgeError(f"{file} is an ordering already; --to writes it in another format")
-        ordering = read_ordering(file)
+        ordering = read_ordering(file).take(options["k"])
     else:
         ordering = _order(file, options)
     if to is None:

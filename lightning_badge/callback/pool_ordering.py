@@ -241,7 +241,8 @@ def _choose_loss(
 ) -> ChosenLoss:
     if arguments.loss != "auto":
         return ChosenLoss(cast(Loss, arguments.loss), "given as loss=")
-    chosen = choose_loss(pl_module, captured.logits.shape[1], peek_targets(loader))
+    targets = peek_targets(loader, arguments.sample_id_key)
+    chosen = choose_loss(pl_module, captured.logits.shape[1], targets)
     _tell_once(
         f"BadgeCallback: embeds the gradient of {chosen.name} ({chosen.evidence}); "
         "loss=... chooses another",

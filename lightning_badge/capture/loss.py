@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_badge.arguments import choice
+from lightning_badge.capture.entries import EntryKey
 from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.kernels import LOSSES, Loss
 from lightning_badge.pool_batch import PoolBatch
@@ -123,14 +124,18 @@ def loss_by_count(n_outputs: int) -> Loss:
     return "binary_cross_entropy" if n_outputs == 1 else "cross_entropy"
 
 
-def peek_targets(loader: Iterable[Any]) -> Tensor | None:
+def peek_targets(loader: Iterable[Any], sample_id_key: EntryKey | None = None) -> Tensor | None:
     """Returns the targets of the first samples of a loader, where that is simple to tell.
 
     Only data sets with items by position are read, without the loader's workers.
 
+    Args:
+        loader: The loader.
+        sample_id_key: The entry of each batch that holds sample ids, which are no targets.
+
     Returns:
-        ``[b]`` or ``[b, c]``: the second entry of a tuple or list, or the entry of a dict that is
-        called labels, label, targets, target or y; else None.
+        ``[b]`` or ``[b, c]``: the second entry of a tuple or list without its sample ids, or the
+        entry of a dict that is called labels, label, targets, target or y; else None.
 
     Example:
         >>> peek_targets(DataLoader([(0.5, 1), (0.2, 0)]))
@@ -146,15 +151,23 @@ def peek_targets(loader: Iterable[Any]) -> Tensor | None:
         batch = loader.collate_fn(items)
     except (LookupError, TypeError, RuntimeError):
         return None  # keys of its own, or items that this loader batches in another way
-    return _targets_of(batch.batch if isinstance(batch, PoolBatch) else batch)
+    if isinstance(batch, PoolBatch):
+        return _targets_of(batch.batch, None)
+    return _targets_of(batch, sample_id_key)
 
 
-def _targets_of(batch: Any) -> Tensor | None:
+def _targets_of(batch: Any, sample_id_key: EntryKey | None) -> Tensor | None:
     target: Any = None
     if isinstance(batch, Mapping):
-        target = next((batch[key] for key in _TARGET_KEYS if key in batch), None)
+        names = (name for name in _TARGET_KEYS if name in batch and name != sample_id_key)
+        target = next((batch[name] for name in names), None)
     elif isinstance(batch, tuple | list) and len(batch) > 1:
-        target = batch[1]
+        entries = list(batch)
+        if sample_id_key is not None:
+            fields: tuple[str, ...] = getattr(batch, "_fields", ())
+            named = isinstance(sample_id_key, str)
+            del entries[fields.index(sample_id_key) if named else int(sample_id_key)]
+        target = entries[1] if len(entries) > 1 else None
     return target if isinstance(target, Tensor) and target.ndim in (1, 2) else None
 
 

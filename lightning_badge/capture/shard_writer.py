@@ -113,7 +113,7 @@ class ShardWriter:
     def _choose_loss(self, n_outputs: int) -> tuple[str, str]:
         if self.loss != "auto":
             return self.loss, "given as loss="
-        chosen = choose_loss(self.model, n_outputs, peek_targets(self.loader))
+        chosen = choose_loss(self.model, n_outputs, peek_targets(self.loader, self.sample_id_key))
         return chosen.name, chosen.evidence
 
     def _run_at(self, first: int, batch: Any, number: int) -> Any:

@@ -138,7 +138,7 @@ def capture_logits(
     captured = pass_over_pool(model, loader, run, head=head, sample_id_key=sample_id_key)
     if loss == "auto":
         with untouched_random_state(*loader_generators(loader)):
-            targets = peek_targets(loader)
+            targets = peek_targets(loader, sample_id_key)
         return captured, choose_loss(model, captured.logits.shape[1], targets).name
     return captured, cast(Loss, loss)
 

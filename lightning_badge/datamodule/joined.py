@@ -29,10 +29,12 @@ class JoinedDataset(Dataset[Any]):
     def __getitems__(self, positions: list[int]) -> list[Any]:
         ends = np.cumsum([len(part) for part in self.parts])
         part_of = np.searchsorted(ends, positions, side="right").tolist()
+        rows_of: dict[int, list[int]] = {}
+        for row, number in enumerate(part_of):
+            rows_of.setdefault(number, []).append(row)
         items: list[Any] = [None] * len(positions)
-        for number in sorted(set(part_of)):
+        for number, rows in sorted(rows_of.items()):
             part, start = self.parts[number], int(ends[number]) - len(self.parts[number])
-            rows = [row for row, of in enumerate(part_of) if of == number]
             within = [positions[row] - start for row in rows]
             fetch = getattr(part, "__getitems__", None)  # as torch's own loaders ask
             found = fetch(within) if fetch else [part[position] for position in within]

@@ -126,9 +126,9 @@ class Arrivals:
         """
         if self._source is not None and up_to > self._joined:
             ids = self._store.samples.ids(after=self._joined, up_to=up_to)
-            self._joined = up_to
             if (found := self._source.read(ids)) is not None:
                 self._add(found)
+            self._joined = up_to  # not the last one of the log: those behind it are not read yet
 
     def look(self) -> bool:
         """Looks for samples, if that is due; returns whether any wait to be added."""

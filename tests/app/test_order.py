@@ -66,6 +66,16 @@ def test_a_strategy_takes_the_labeled_set_from_files(folder: Path) -> None:
     assert set(list(found)[-4:]) == set(range(4))  # copies of the labeled rows come last
 
 
+def test_the_first_ranks_of_an_ordering_are_written_for_other_tools(folder: Path) -> None:
+    main(["order", *FILES, "--k", "6"])
+    first = list(read_ordering("ordering.parquet"))
+    main(["order", "ordering.parquet", "--to", "jsonl", "--k", "4"])
+    rows = [json.loads(line) for line in Path("ordering.jsonl").read_text().splitlines()]
+    assert [row["sample_id"] for row in rows] == first[:4]
+    main(["order", "ordering.parquet", "--to", "jsonl", "--k", "9"])
+    assert len(Path("ordering.jsonl").read_text().splitlines()) == 6
+
+
 @pytest.mark.parametrize(
     ("to", "name"),
     [("csv", "q.csv"), ("jsonl", "q.jsonl"), ("label-studio", "q.json"), ("fiftyone", "q.csv")],

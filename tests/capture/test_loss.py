@@ -2,7 +2,7 @@
 
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -122,6 +122,34 @@ def test_targets_are_read_from_pairs_and_dicts() -> None:
     assert peek_targets(DataLoader(pairs, batch_size=2)).tolist() == list(range(16))
     dicts: Any = [{"x": 0.0, "label": n} for n in range(3)]
     assert peek_targets(DataLoader(dicts)).tolist() == [0, 1, 2]
+
+
+class WithId(NamedTuple):
+    x: Tensor
+    id: Tensor
+    y: Tensor
+
+
+@pytest.mark.parametrize(
+    ("key", "order", "expected"),
+    [
+        *((0, "ixy", [0, 1, 2]), (1, "xiy", [0, 1, 2]), (2, "xyi", [0, 1, 2])),
+        *((-1, "xyi", [0, 1, 2]), (None, "xy", [0, 1, 2]), (1, "xi", None), (0, "ix", None)),
+    ],
+)
+def test_the_entry_of_the_sample_ids_is_not_the_targets(
+    key: int | None, order: str, expected: list[int] | None
+) -> None:
+    entries = {"i": torch.tensor([5, 6, 7]), "x": torch.zeros(3, 2), "y": torch.arange(3)}
+    found = peek_targets(DataLoader(TensorDataset(*(entries[name] for name in order))), key)
+    assert (None if found is None else found.tolist()) == expected
+
+
+def test_a_field_of_sample_ids_is_not_the_targets() -> None:
+    rows = [WithId(torch.zeros(2), torch.tensor(n + 5), torch.tensor(n)) for n in range(3)]
+    assert peek_targets(DataLoader(rows), "id").tolist() == [0, 1, 2]  # type: ignore[arg-type]
+    dicts: Any = [{"label": n, "y": 2 - n} for n in range(3)]
+    assert peek_targets(DataLoader(dicts), "label").tolist() == [2, 1, 0]
 
 
 class Stream(IterableDataset[Any]):

@@ -25,6 +25,7 @@ from lightning_badge.labels import Label
 from lightning_badge.loop.active_learning import ActiveLearningLoop
 from lightning_badge.loop.arrivals import Arrivals
 from lightning_badge.loop.budget import FixedBudget
+from lightning_badge.loop.labeled_set import LabeledSet
 from lightning_badge.loop.train_round import round_seed
 from lightning_badge.ordering_file import read_ordering
 from lightning_badge.store.answer import NewAnswer
@@ -179,6 +180,30 @@ def test_between_rounds_they_join_the_pool(tmp_path: Path) -> None:
     with run.store() as store:
         assert store.samples.ids() == [*range(40), 40, 41, 42]
         assert [cut.last_sample for round in range(3) for cut in store.cuts(round)] == [40, 43, 43]
+
+
+def test_what_arrived_after_a_cut_joins_at_the_next_moment_in_a_new_process(tmp_path: Path) -> None:
+    """As after a kill between the arrival and the ordering that would have known it."""
+
+    def begun(source: Source) -> tuple[Growing, Arrivals]:
+        x, y = everything().tensors
+        data = Growing(TensorDataset(x[:POOL], y[:POOL]), labels=y[:POOL], initial_labeled=3)
+        arrivals = Arrivals(source, clock=itertools.count(0, 10).__next__)
+        arrivals.begin(data, store, LabeledSet(data))
+        return data, arrivals
+
+    with LabelStore(tmp_path / "labels.db") as store:
+        _, arrivals = begun(Source({1: [40, 41], 2: [42]}))
+        arrivals.take()
+        known_to_the_cut = arrivals.joined
+        arrivals.take()
+        data, arrivals = begun(Source({}))
+        arrivals.join(known_to_the_cut)
+        assert arrivals.joined == known_to_the_cut
+        assert data.sample_ids.tolist() == [*range(POOL), 40, 41]
+        assert arrivals.look()
+        assert arrivals.take() == 1
+        assert data.sample_ids.tolist() == [*range(POOL), 40, 41, 42]
 
 
 def test_what_arrived_is_there_after_a_restart_and_no_sooner(tmp_path: Path) -> None:
