@@ -70,10 +70,10 @@ def test_the_model_of_people_gives_its_predictions(
     names = sorted(set(truth.values()))
     data = [f"data.{key}={value}" for key, value in arguments.items()]
     command = ["loop", *QUICK, *data, f"data.classes={json.dumps(names)}"]
-    for number in range(3):
+    for number in range(2):
         main(command)
         assert not Path("run/export").exists()  # it waits, so it has not ended
-        answer(truth, number, 12)
+        answer(truth, number, 18)
     main(command)
     capsys.readouterr()
     main(["status", "run", "--json"])
