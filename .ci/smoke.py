@@ -1,9 +1,12 @@
-"""Checks an installed wheel: run outside the source tree with the folder it was installed into."""
+"""Uses an installed wheel; its file is the argument. Shows that it is the one that is installed."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,11 @@ import lightning_badge
 from lightning_badge import read_ordering
 
 package = Path(lightning_badge.__file__).parent
-assert package.parent == Path(sys.argv[1]), f"imported from {package}, not from the wheel"
+installed = metadata.distribution("lightning-badge")
+assert package == installed.locate_file("lightning_badge"), f"imported from {package}"
+digest = hashlib.sha256(Path(sys.argv[1]).read_bytes()).hexdigest()
+origin = json.loads(installed.read_text("direct_url.json") or "{}")  # pip writes it
+assert origin["archive_info"]["hashes"]["sha256"] == digest, f"installed: {origin}"
 assert (package / "py.typed").is_file()
 assert not (package / "configs").is_symlink()
 
@@ -29,4 +36,4 @@ with tempfile.TemporaryDirectory() as folder:
     np.save("rows.npy", np.random.default_rng(0).normal(size=(100, 5)).astype(np.float32))
     run("order", "--penultimate", "rows.npy", "--logits", "rows.npy", "--k", "7")
     assert len(read_ordering("ordering.parquet")) == 7
-print(f"wheel ok: {package}")
+print(f"wheel ok: {package}, sha256 {digest}")

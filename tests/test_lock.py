@@ -3,15 +3,13 @@
 import re
 import sys
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from release_facts import PROJECT, ROOT, constraints
 
-ROOT = Path(__file__).parent.parent
 LOCK = ROOT / "requirements.lock"
 PINNED = re.compile(r"^(\S+)==(\S+)(?: ; (.+?))? \\$")
 
@@ -28,11 +26,6 @@ def locked() -> dict[str, set[str]]:
 LOCKED = locked()
 
 
-def project() -> dict[str, Any]:
-    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 or later reads TOML")
-    return dict(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"])
-
-
 def test_each_package_has_a_version_and_hashes() -> None:
     text = LOCK.read_text()
     packages = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]
@@ -43,14 +36,13 @@ def test_each_package_has_a_version_and_hashes() -> None:
 
 
 def test_it_has_what_the_project_requires() -> None:
-    facts = project()
     texts = [
-        *facts["dependencies"],
-        *(t for x in facts["optional-dependencies"].values() for t in x),
+        *PROJECT["dependencies"],
+        *(t for x in PROJECT["optional-dependencies"].values() for t in x),
     ]
     for requirement in map(Requirement, texts):
         name = canonicalize_name(requirement.name)
-        if name == canonicalize_name(facts["name"]):
+        if name == canonicalize_name(PROJECT["name"]):
             continue
         assert name in LOCKED, f"{name}: run bash .ci/lock"
         for version in LOCKED[name]:
@@ -58,11 +50,10 @@ def test_it_has_what_the_project_requires() -> None:
 
 
 def test_it_agrees_with_the_constraints() -> None:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pins = constraints("3.11")
     assert len(pins) > 30
     for name, version in pins.items():
-        assert LOCKED.get(canonicalize_name(name)) == {version}, f"{name}: run bash .ci/lock"
+        assert LOCKED.get(name) == {version}, f"{name}: run bash .ci/lock"
 
 
 def test_it_has_what_the_packages_require_in_turn() -> None:
