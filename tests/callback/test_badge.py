@@ -5,6 +5,7 @@ import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningCLI
+from old_lightning import WEIGHTS_ONLY
 from tiny import (
     LIGHTNING_WARNINGS,
     QUIET,
@@ -78,7 +79,7 @@ class TestItsState:
         trainer = make_trainer(tmp_path / "other", callbacks=[resumed], max_epochs=3)
         trainer.fit(
             Classifier(), loader(64), loader(16), ckpt_path=tmp_path / "last.ckpt",
-            weights_only=True,
+            **WEIGHTS_ONLY,
         )  # fmt: skip
         assert resumed.n_orderings == 3
         assert resumed.ordering.metadata["epoch"] == 2

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from old_lightning import WEIGHTS_ONLY
 from tiny import LIGHTNING_WARNINGS, Classifier, fit, loader, make_trainer
 
 from lightning_badge.callback.badge import BadgeCallback
@@ -49,7 +50,7 @@ class TestAnotherFolder:
 
     def resume(self, root: Path, checkpoint: Path, *callbacks: BadgeCallback) -> None:
         trainer = make_trainer(root, callbacks=list(callbacks), max_epochs=2)
-        trainer.fit(Classifier(), loader(64), loader(16), ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(Classifier(), loader(64), loader(16), ckpt_path=checkpoint, **WEIGHTS_ONLY)
 
     def test_is_said_and_the_count_goes_on(
         self, tmp_path: Path, checkpoint: Path, caplog: pytest.LogCaptureFixture

@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
+from old_lightning import WEIGHTS_ONLY
 from tiny import (
     HIDDEN,
     LIGHTNING_WARNINGS,
@@ -97,7 +98,7 @@ class TestTheOrdering:
         )
         trainer.fit(model, loader(64), loader(16))
         first = str(tmp_path / "ckpt" / "epoch=0-step=4.ckpt")
-        trainer.validate(model, loader(16), ckpt_path=first, verbose=False, weights_only=True)
+        trainer.validate(model, loader(16), ckpt_path=first, verbose=False, **WEIGHTS_ONLY)
         metadata = callback.ordering.metadata
         assert (metadata["checkpoint"], metadata["global_step"], metadata["epoch"]) == (first, 4, 0)
         trainer.validate(model, loader(16), verbose=False)

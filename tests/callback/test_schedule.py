@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.trainer.states import RunningStage
+from old_lightning import WEIGHTS_ONLY
 from tiny import LIGHTNING_WARNINGS, Classifier, Counted, fit, loader, make_trainer
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -191,7 +192,7 @@ class TestEveryValidation:
         trainer = make_trainer(tmp_path, callbacks=[resumed], max_epochs=4)
         trainer.fit(
             Classifier(), loader(64), loader(16), ckpt_path=tmp_path / "last.ckpt",
-            weights_only=True,
+            **WEIGHTS_ONLY,
         )  # fmt: skip
         assert [epoch for epoch, _ in resumed.moments] == [2]
 
@@ -203,7 +204,7 @@ def test_validating_the_best_checkpoint_orders_by_the_best_weights(tmp_path: Pat
         tmp_path, callbacks=[callback, best], max_epochs=3, enable_checkpointing=True
     )
     trainer.fit(model, loader(64), loader(16))
-    trainer.validate(model, loader(16), ckpt_path="best", verbose=False, weights_only=True)
+    trainer.validate(model, loader(16), ckpt_path="best", verbose=False, **WEIGHTS_ONLY)
     assert callback.ordering.metadata["epoch"] == 0
     saved = torch.load(best.best_model_path, weights_only=True)["state_dict"]
     assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())

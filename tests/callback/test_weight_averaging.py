@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("lightning", minversion="2.6", reason="it brought WeightAveraging")
+
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import (
     EMAWeightAveraging,

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from old_lightning import WEIGHTS_ONLY
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SequentialSampler, TensorDataset
 
@@ -394,7 +395,7 @@ class TestInsideATrainer:
 
         more = datamodule.pool_ids[:37]
         datamodule.label(more, np.zeros(37))
-        make_trainer().validate(model, datamodule=datamodule, ckpt_path=old, weights_only=True)
+        make_trainer().validate(model, datamodule=datamodule, ckpt_path=old, **WEIGHTS_ONLY)
         make_trainer(max_epochs=2).fit(model, datamodule=datamodule, ckpt_path=old)
 
         labels = datamodule.labels_dict()

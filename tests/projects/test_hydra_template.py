@@ -14,6 +14,7 @@ from dense import assert_gains, model_gradients
 from hydra.utils import instantiate
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from old_lightning import WHOLE
 from omegaconf import OmegaConf
 from tiny import LIGHTNING_WARNINGS, QUIET
 from torch import Tensor, nn
@@ -230,9 +231,7 @@ def test_the_last_weights_order_the_pool(tmp_path: Path) -> None:
 def test_the_best_checkpoint_orders_the_pool(tmp_path: Path) -> None:
     model = make_model()
     trainer, badge = train(tmp_path, model, when="never")
-    trainer.validate(
-        model, datamodule=trainer.datamodule, ckpt_path="best", verbose=False, weights_only=False
-    )
+    trainer.validate(model, datamodule=trainer.datamodule, ckpt_path="best", verbose=False, **WHOLE)
     assert badge.n_orderings == 1
     assert badge.ordering.metadata["checkpoint"] == trainer.checkpoint_callback.best_model_path
     assert_gains(badge.ordering, list(range(50)), gradients_of(model))
