@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from draw.first_picks import NAMES
 
 from lightning_badge import STRATEGIES
 
@@ -53,6 +54,13 @@ def test_every_strategy_is_described() -> None:
     assert {thing(name) for name in PAGES["strategies"]} == {
         registered.rule for registered in STRATEGIES.values()
     }
+
+
+def test_table_and_picture_have_every_strategy() -> None:
+    table = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert rows == list(NAMES)
+    assert sorted(NAMES) == sorted(STRATEGIES)
 
 
 @pytest.mark.parametrize("folder", ["lightning_badge", "configs", "scripts", "examples"])
