@@ -1,5 +1,6 @@
 """Builds the documentation: ``sphinx-build -W docs OUT``. Nothing is loaded from the network."""
 
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -16,15 +17,13 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "lightning_badge"
 html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 html_copy_source = False
-html_theme_options = {
-    "sidebar_hide_name": False,
-    "light_css_variables": {"font-stack": "system-ui, sans-serif"},
-}
+html_show_copyright = False
+html_use_index = False
 
 # Headings get the anchors that GitHub gives them, because the pages are read there, too.
 myst_heading_anchors = 4
-myst_enable_extensions = ["attrs_inline"]
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 napoleon_use_ivar = True
@@ -35,12 +34,17 @@ python_maximum_signature_line_length = 88
 default_role = "py:obj"
 
 
+# A link whose text is a file's name, which GitHub shows; here the title of the page stands there.
+NAMED_BY_FILE = re.compile(r"\[[\w/]+\.(?:md|rst)\]\((?=[\w./]+\.(?:md|rst)[#)])")
+
+
 def link_within_the_site(app: Sphinx, document: str, source: list[str]) -> None:
     """Lets links to files of the repository that are also pages here lead to those pages."""
-    del app
-    base = "../" * document.count("/")
+    del app, document
+    text = source[0]
     for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY"):
-        source[0] = source[0].replace(f"(../{base}{name}.md", f"({base}{name.lower()}.md")
+        text = text.replace(f"[{name}.md](", "[](").replace(f"(../{name}.md", f"({name.lower()}.md")
+    source[0] = NAMED_BY_FILE.sub("[](", text)
 
 
 def setup(app: Sphinx) -> None:

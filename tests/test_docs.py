@@ -100,6 +100,14 @@ def test_the_readme_is_short() -> None:
     assert len(text_of("README.md").splitlines()) <= 150
 
 
+def test_the_recording_is_an_animation_of_less_than_two_megabytes() -> None:
+    pictures = pytest.importorskip("PIL.Image")
+    path = ROOT / "docs/labeling.webp"
+    assert path.stat().st_size < 2_000_000
+    with pictures.open(path) as animation:
+        assert animation.n_frames > 20
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_and_headings(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
