@@ -27,7 +27,7 @@ from PIL import Image
 
 from lightning_badge.exceptions import BadgeError
 
-VIEW = {"width": 960, "height": 640}
+VIEW: Any = {"width": 960, "height": 640}
 SIDE, COUNT, PAUSE_MS, MOST = 160, 600, 450, 400
 BETTER = "A better ordering is in use"
 OVERRIDES = (
@@ -108,11 +108,10 @@ def record(url: str, label_of: dict[str, str], chromium: str) -> list[Image.Imag
             shown = page.wait_for_selector("#stage > img")
             page.wait_for_timeout(PAUSE_MS)  # a person looks
             frames.append(picture_of(page))
-            found = re.search(r"\d{4}\.png", shown.get_attribute("alt") or "")
-            assert found is not None
-            page.keyboard.press(label_of[found[0]])
-            sample = f'#stage > img[alt="{shown.get_attribute("alt")}"]'
-            page.wait_for_selector(sample, state="detached")
+            assert shown is not None  # else waiting ends in an error
+            alt = shown.get_attribute("alt") or ""
+            page.keyboard.press(label_of[alt.removeprefix("Sample ")])
+            page.wait_for_selector(f'#stage > img[alt="{alt}"]', state="detached")
             now = page.text_content("#round") or ""
             rounds = max(rounds, *(int(text) for text in re.findall(r"round (\d+)", now)), 0)
             if rounds >= 2 and BETTER not in (page.text_content("#notices") or ""):
