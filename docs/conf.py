@@ -5,7 +5,10 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from docutils.nodes import Element
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -47,6 +50,22 @@ def link_within_the_site(app: Sphinx, document: str, source: list[str]) -> None:
     source[0] = NAMED_BY_FILE.sub("[](", text)
 
 
+def link_to_public_names(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, text: Element
+) -> Element | None:
+    """Finds names that a docstring of another module gives without their package."""
+    if node.get("refdomain") != "py":
+        return None
+    for module in ("lightning_badge", "lightning_badge.exceptions", "lightning_badge.capture"):
+        node["py:module"], domain = module, env.domains["py"]
+        role, target = node["reftype"], node["reftarget"]
+        found = domain.resolve_xref(env, node["refdoc"], app.builder, role, target, node, text)
+        if found is not None:
+            return found
+    return None
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", link_within_the_site)
+    app.connect("missing-reference", link_to_public_names)

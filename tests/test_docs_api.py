@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from draw.first_picks import NAMES
 
-from lightning_badge import STRATEGIES
+from lightning_badge import STRATEGIES, exceptions
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
@@ -16,6 +16,8 @@ PACKAGES = (
     *(f"lightning_badge.{name}" for name in ("kernels", "labelers", "loop", "ordering")),
     *("lightning_badge.datamodule.folder", "lightning_badge.loop.budget"),
 )
+
+ERRORS = exceptions.__name__
 
 
 def documented(page: Path) -> list[str]:
@@ -46,8 +48,14 @@ def test_every_public_name_is_described_once() -> None:
         for package in PACKAGES
         for name in importlib.import_module(package).__all__
     }
-    assert {id(thing(name)) for name in public} == {*map(id, objects)}
-    assert {*described} <= public
+    assert {id(thing(name)) for name in public} <= {*map(id, objects)}
+    errors = {f"lightning_badge.exceptions.{name}" for name in vars(exceptions)}
+    assert {*described} <= public | errors
+
+
+def test_every_error_is_described() -> None:
+    errors = [it for it in vars(exceptions).values() if getattr(it, "__module__", "") == ERRORS]
+    assert {thing(name) for name in PAGES["errors"]} == {*errors}
 
 
 def test_every_strategy_is_described() -> None:
