@@ -10,7 +10,8 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
 
 project = "lightning_badge"
 author = "the authors of lightning_badge"
@@ -39,12 +40,18 @@ default_role = "py:obj"
 
 # A link whose text is a file's name, which GitHub shows; here the title of the page stands there.
 NAMED_BY_FILE = re.compile(r"\[[\w/]+\.(?:md|rst)\]\((?=[\w./]+\.(?:md|rst)[#)])")
+INCLUDED = re.compile(r"```\{include\} \.\./(\w+\.md)\n```")
 
 
 def link_within_the_site(app: Sphinx, document: str, source: list[str]) -> None:
     """Lets links to files of the repository that are also pages here lead to those pages."""
-    del app, document
-    text = source[0]
+    del document
+
+    def text_of(found: re.Match[str]) -> str:
+        app.env.note_dependency(str(ROOT / found[1]))
+        return (ROOT / found[1]).read_text(encoding="utf-8").replace("](docs/", "](")
+
+    text = INCLUDED.sub(text_of, source[0])
     for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY"):
         text = text.replace(f"[{name}.md](", "[](").replace(f"(../{name}.md", f"({name.lower()}.md")
     source[0] = NAMED_BY_FILE.sub("[](", text)
