@@ -116,19 +116,24 @@ def test_a_folder(tmp_path: Path, shell: Callable[[str], str], photos: list[str]
     assert "duplicates" in shell(f"{checks} {QUICK}")
     (files,) = lines("labeling.md", "labelers=files")
     shell(f"{files} run_dir=by_files {QUICK}")
-    assert (tmp_path / "by_files/query.csv").read_text().count(".png") == len(photos)
+    assert (tmp_path / "by_files/query.csv").read_text().count("photos/") == len(photos)
 
 
 def test_a_run_is_inspected_changed_and_exported(
     tmp_path: Path, shell: Callable[[str], str], photos: list[str]
 ) -> None:
     assert photos
-    begin = "lightning-badge loop data=folder data.path=photos labelers=files run_dir=RUN_DIR"
-    shell(f"{begin} data.classes=[heron,stork] budget=cost budget.limit=50 budget.price=1 {QUICK}")
-    rows = ["sample_id,label", *(f"{name},heron" for name in photos[:5])]
-    (tmp_path / "RUN_DIR/answers").mkdir(exist_ok=True)
-    (tmp_path / "RUN_DIR/answers/one.csv").write_text("\n".join([*rows, f"{photos[6]},stork"]))
-    shell(f"{begin} data.classes=[heron,stork] budget=cost budget.limit=50 budget.price=1 {QUICK}")
+    run = tmp_path / "RUN_DIR"
+    begin = (
+        "lightning-badge loop data=folder data.path=photos data.classes=[heron,stork] "
+        "labelers=files run_dir=RUN_DIR budget=cost budget.limit=50 budget.price=1 budget.k=6 "
+    )
+    shell(begin + QUICK)
+    _, *query = (run / "query.csv").read_text().splitlines()
+    answers = [f"{row.split(',')[1]},{('heron', 'stork')[n % 2]}" for n, row in enumerate(query)]
+    (run / "answers").mkdir(exist_ok=True)
+    (run / "answers/one.csv").write_text("\n".join(["sample_id,label", *answers[:12]]))
+    shell(begin + QUICK)  # a model is trained, and guesses the classes
     (first,) = lines("budgets.md", "RUN_DIR limit=500")
     assert "500" in shell(first)
     (tmp_path / "meta.csv").write_text(
