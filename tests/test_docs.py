@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import forked
-import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -25,49 +24,6 @@ def run(code: str, folder: Path) -> forked.Ended:
     done = forked.run_program(folder, code)
     assert done.status == 0, done.err
     return done
-
-
-@pytest.mark.slow
-class TestCallbackPage:
-    @pytest.fixture
-    def marked(self) -> list[str]:
-        return blocks("docs/callback.md")
-
-    def test_the_complete_script(self, tmp_path: Path, marked: list[str]) -> None:
-        done = run(marked[0], tmp_path)
-        assert "samples ordered, best first" in done.out
-        assert "87 labeled" in done.out
-        assert pq.read_table(tmp_path / "badge" / "ordering.parquet").num_rows == 1387
-        assert len(marked[0].splitlines()) <= 20
-
-    def test_keeping_the_embedding(self, tmp_path: Path, marked: list[str]) -> None:
-        run(marked[1], tmp_path)
-        assert pq.read_table(tmp_path / "badge" / "ordering.parquet").num_rows == 100
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_page_without_a_trainer(tmp_path: Path, number: int) -> None:
-    run(blocks("docs/without_trainer.md")[number], tmp_path)
-    assert pq.read_table(tmp_path / "ordering.parquet").num_rows == 200
-
-
-@pytest.mark.slow
-def test_the_page_about_folders(tmp_path: Path) -> None:
-    (code,) = blocks("docs/folder.md")
-    run(code, tmp_path)
-
-
-@pytest.mark.slow
-def test_the_page_about_arrivals(tmp_path: Path) -> None:
-    (code,) = blocks("docs/arrivals.md")
-    assert len(run(code, tmp_path).out.split()) >= 10
-
-
-@pytest.mark.slow
-def test_the_page_about_encoders(tmp_path: Path) -> None:
-    (code,) = blocks("docs/encoders.md")
-    run(code, tmp_path)
 
 
 @pytest.mark.slow
@@ -132,6 +88,9 @@ def test_every_marked_block_is_run_by_a_test() -> None:
         "encoders.md": 1,
         "arrivals.md": 1,
         "folder.md": 1,
+        **dict.fromkeys(
+            ("multi_label.md", "own_module.md", "rare_classes.md", "start.md", "text.md"), 1
+        ),
         "without_trainer.md": 2,
         "CONTRIBUTING.md": 3,
     }
@@ -139,6 +98,14 @@ def test_every_marked_block_is_run_by_a_test() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(text_of("README.md").splitlines()) <= 150
+
+
+def test_the_recording_is_an_animation_of_less_than_two_megabytes() -> None:
+    pictures = pytest.importorskip("PIL.Image")
+    path = ROOT / "docs/labeling.webp"
+    assert path.stat().st_size < 2_000_000
+    with pictures.open(path) as animation:
+        assert animation.n_frames > 20
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

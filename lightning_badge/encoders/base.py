@@ -46,7 +46,7 @@ class Encoder(Protocol):
 
     @property
     def pooling(self) -> str:
-        """How one vector is made of a sample, in words: ``mean over tokens``."""
+        """How one vector is made of a sample, in words, such as ``mean over tokens``."""
         ...
 
     @property
