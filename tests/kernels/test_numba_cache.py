@@ -1,5 +1,6 @@
 """numba's cache of machine code: faults of its files cost time only."""
 
+import importlib
 import logging
 import os
 import resource
@@ -57,6 +58,34 @@ def test_machine_code_is_kept(tmp_path: Path, cache_folder: Path, messages: Any)
     assert first(4) == second(4) == 8
     assert (sum(first.stats.cache_misses.values()), sum(second.stats.cache_hits.values())) == (1, 1)
     assert not messages()
+
+
+def test_a_change_of_another_file_of_the_folder_is_noticed(
+    tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a function calls is compiled into it."""
+    from lightning_badge.kernels.numba_pruned import jit
+
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "outer.py").write_text(
+        "from lightning_badge.kernels.numba_pruned.jit import jit\n"
+        "from inner import inner\n@jit\ndef outer(x):\n    return inner(x) + 1\n"
+    )
+    for factor in (2, 3):
+        (tmp_path / "inner.py").write_text(
+            "from lightning_badge.kernels.numba_pruned.jit import jit\n"
+            f"@jit\ndef inner(x):\n    return {factor} * x\n"
+        )
+        jit._digest_of.cache_clear()
+        for name in ("outer", "inner"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        with monkeypatch.context() as context:
+            context.setattr(sys, "dont_write_bytecode", True)
+            outer = importlib.import_module("outer").outer
+        assert outer(10) == factor * 10 + 1
+    for name in ("outer", "inner"):
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])

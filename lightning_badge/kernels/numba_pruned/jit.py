@@ -5,8 +5,11 @@ if a file of the cache was torn by a power failure. Here such a fault costs time
 are replaced, and where nothing can be kept each process compiles anew.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -38,7 +41,17 @@ def _cached(dispatcher: Any) -> Any:
 
 
 class ForgivingCache(FunctionCache):  # type: ignore[misc] # numba has no types
-    """The cache of one function, which counts as empty where it cannot be read or written."""
+    """The cache of one function, which counts as empty where it cannot be read or written.
+
+    It also counts as empty after a change of any file beside that of the function: numba itself
+    notices changes of this one file only, and would go on to use what was compiled with the old
+    functions of the others.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        folder = Path(function.__code__.co_filename).parent
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, _digest_of(folder))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Returns the machine code for a signature; None if it has to be compiled."""
@@ -64,6 +77,15 @@ class ForgivingCache(FunctionCache):  # type: ignore[misc] # numba has no types
             _tell_uncached(f"damaged files in {self.cache_path} cannot be replaced")
         else:
             _tell_damaged(str(self.cache_path), type(error).__name__)
+
+
+@cache
+def _digest_of(folder: Path) -> str:
+    """Returns a digest of all source files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _reason(error: Exception) -> str:
