@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -152,6 +152,18 @@ class Backend(ABC):
         """
         return torch.argsort(rows.sq_norm[positions], stable=True)
 
+    def arrange(self, rows: Factors, positions: Tensor, before: Any = None) -> Any:  # noqa: ARG002
+        """Returns what helps `update` with these ``positions`` ``[r]``; None for nothing.
+
+        Called after the rows were sorted, once for many blocks.
+
+        Args:
+            rows: All rows, ``[n]``.
+            positions: The rows that later updates are for.
+            before: What the last call for the same pool returned.
+        """
+        return None
+
     @abstractmethod
     def update(
         self,
@@ -164,6 +176,7 @@ class Backend(ABC):
         prune: bool = True,
         number: Tensor | None = None,
         starts: Tensor | None = None,
+        arranged: Any = None,
     ) -> Work:
         """Lowers ``min_sq_dist`` in place to each row's squared distance to its nearest center.
 
@@ -178,6 +191,7 @@ class Backend(ABC):
             number: Use only the first ``number`` centers, ``[]`` int64; None uses all of them.
             starts: Index of the first center that each row has not been compared with, ``[r]``
                 int64; None means 0. A back end may ignore it and compare with all centers.
+            arranged: What `arrange` returned for these rows and positions.
         """
 
     def with_centers(
@@ -190,6 +204,7 @@ class Backend(ABC):
         signed: bool = True,
         prune: bool = True,
         number: Tensor | None = None,
+        arranged: Any = None,
     ) -> tuple[Tensor, Work]:
         """Returns ``min_sq_dist`` as it will be with additional centers, and the cost.
 
@@ -203,13 +218,21 @@ class Backend(ABC):
             signed: As in `update`.
             prune: As in `update`.
             number: How many entries of ``slots`` are valid, as in `Accepted`; None: all.
+            arranged: As in `update`.
         """
         min_sq_dist = min_sq_dist.clone()
         none = torch.zeros_like(slots[:1], dtype=torch.bool) if number is None else number == 0
         min_sq_dist[slots] = min_sq_dist[slots].where(none.to(slots.device), 0.0)
         centers = rows.take(positions[slots])
         work = self.update(
-            min_sq_dist, rows, positions, centers, signed=signed, prune=prune, number=number
+            min_sq_dist,
+            rows,
+            positions,
+            centers,
+            signed=signed,
+            prune=prune,
+            number=number,
+            arranged=arranged,
         )
         return min_sq_dist, work
 

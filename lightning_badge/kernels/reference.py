@@ -3,6 +3,8 @@
 The tests compare every back end with it. ``backend="reference"`` is usable for tiny pools.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -40,9 +42,10 @@ class ReferenceBackend(Backend):
         prune: bool = True,
         number: Tensor | None = None,
         starts: Tensor | None = None,
+        arranged: Any = None,
     ) -> Work:
         """See `Backend.update`; every pair is multiplied."""
-        del signed, prune, starts
+        del signed, prune, starts, arranged
         centers = centers.first(number)
         work = len(positions) * len(centers)
         if work:

@@ -5,7 +5,7 @@ See ``precision`` for where it uses float32 and where float64.
 
 from collections.abc import Callable
 from itertools import compress, count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -62,9 +62,10 @@ class TorchBackend(Backend):
         prune: bool = True,
         number: Tensor | None = None,
         starts: Tensor | None = None,
+        arranged: Any = None,
     ) -> Work:
         """See `Backend.update`."""
-        del signed, starts
+        del signed, starts, arranged
         centers = centers.first(number)
         if not len(positions) or not len(centers):
             return Work(0, 0)

@@ -92,6 +92,7 @@ class MinDistanceEngine:
         self.signed = _has_negative(rows)
         self.counters = Counters()
         self._pool_order: Tensor | None = None  # None: the slots are in pool order
+        self._arranged: Any = None  # by the back end, for the listed positions
         # The latest masses, and the distances that they belong to.
         self._mass: tuple[Tensor, Any] | None = None
 
@@ -249,6 +250,7 @@ class MinDistanceEngine:
                 signed=self.signed,
                 prune=self.prune,
                 number=number if len(slots) == len(part) else _of_part(number, start, len(part)),
+                arranged=self._arranged,
             )
             self.counters.add(work)
         return min_sq_dist
@@ -357,6 +359,7 @@ class MinDistanceEngine:
                     signed=self.signed,
                     prune=self.prune,
                     starts=None if starts is None else (starts - before).clamp(min=0),
+                    arranged=self._arranged if positions is self.positions else None,
                 )
                 self.counters.add(work)
                 before += len(part)
@@ -364,6 +367,7 @@ class MinDistanceEngine:
     def _list(self, positions: Tensor, min_sq_dist: Tensor) -> None:
         self.positions, self.min_sq_dist = positions, min_sq_dist
         self._pool_order = positions.argsort()
+        self._arranged = self.backend.arrange(self.rows, positions, self._arranged)
         self._mass = None
 
 

@@ -1,6 +1,10 @@
 """The back end ``numba``: compiled CPU loops that skip pairs which bounds rule out."""
 
-from functools import cache
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +15,10 @@ from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.herding import Herding, HerdingCounters
 from lightning_badge.kernels.similarity import GridRows
 
+if TYPE_CHECKING:
+    from lightning_badge.kernels.numba_pruned.row_tiles import RowTiles
+    from lightning_badge.kernels.numba_pruned.shadows import Shadows
+
 # For smaller pools torch finishes before numba is loaded.
 LEAST_ROWS = 4096
 # Pruning is tried on a sample of this many rows. It pays if at most PRUNE_BELOW of the pairs are
@@ -18,6 +26,35 @@ LEAST_ROWS = 4096
 PROBE = 128
 FEW_CENTERS = 8
 PRUNE_BELOW = 0.1
+# Tiles are used in pools of this many rows, because compiling what uses them takes seconds, and
+# while so many are listed: for fewer, arranging them costs more than it saves.
+TILED_POOL = 20_000
+TILED_FROM = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Arranged:
+    """Rows listed for many blocks; they are arranged when that first helps.
+
+    Attributes:
+        shadows: Those of all rows of the pool, which serve until rows are added.
+        positions: The listed ones, ``[r]`` int64.
+    """
+
+    shadows: Shadows
+    positions: Tensor
+
+    @property
+    def pays(self) -> bool:
+        """Whether tiles save time."""
+        return len(self.shadows.rows) >= TILED_POOL and len(self.positions) >= TILED_FROM
+
+    @cached_property
+    def tiles(self) -> RowTiles:
+        """The rows in tiles."""
+        from lightning_badge.kernels.numba_pruned.row_tiles import row_tiles
+
+        return row_tiles(self.shadows.rows, self.positions)
 
 
 class NumbaBackend(Backend):
@@ -41,6 +78,14 @@ class NumbaBackend(Backend):
         """See `Backend.preference`: before torch if the pool is large enough."""
         return 2 if device.type == "cpu" and n >= LEAST_ROWS else 0
 
+    def arrange(self, rows: Factors, positions: Tensor, before: Any = None) -> Arranged:
+        """See `Backend.arrange`."""
+        from lightning_badge.kernels.numba_pruned.shadows import Shadows
+
+        if before is not None and before.shadows.rows is rows:
+            return Arranged(before.shadows, positions)
+        return Arranged(Shadows(rows), positions)
+
     def update(
         self,
         min_sq_dist: Tensor,
@@ -52,6 +97,7 @@ class NumbaBackend(Backend):
         prune: bool = True,
         number: Tensor | None = None,
         starts: Tensor | None = None,
+        arranged: Any = None,
     ) -> Work:
         """See `Backend.update`; falls back to torch's matrix products if pruning does not pay."""
         del starts
@@ -60,9 +106,20 @@ class NumbaBackend(Backend):
             return Work(0, 0)
         by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
         if prune and self._pruning_pays(min_sq_dist, rows, positions, by_norm, signed):
-            from lightning_badge.kernels.numba_pruned import compiled
+            from lightning_badge.kernels.numba_pruned import compiled, tile_update
 
-            multiplied = compiled.update(min_sq_dist, rows, positions, by_norm, signed=signed)
+            if arranged is None or len(by_norm) < FEW_CENTERS or not arranged.pays:
+                multiplied = compiled.update(min_sq_dist, rows, positions, by_norm, signed=signed)
+            else:
+                multiplied = tile_update.update(
+                    min_sq_dist,
+                    rows,
+                    positions,
+                    by_norm,
+                    arranged.tiles,
+                    arranged.shadows,
+                    signed=signed,
+                )
         else:
             multiplied = torch_blocked.update_min_sq_dist(
                 min_sq_dist, rows, positions, by_norm, prune=prune

@@ -18,8 +18,7 @@ for a center and at most ``sqrt(BOX)`` for a corner. The kernels add twice ``(c 
 which cannot overflow or underflow. Its four roundings cost less than ``8 u (1 + t^2)``; twice that
 is subtracted. Over a range of ``t`` the bound is smallest at the ``t`` nearest to ``cos``.
 
-Inner loops are short so that they vectorize. Functions take a matrix and a row index instead of a
-row: creating a view for each pair would cost as much as its product.
+Inner loops are short so that they vectorize.
 
 Pairs that are not ruled out are multiplied in float32 and recomputed in float64 if float32 digits
 cancel. Nearly coincident pairs use the difference form, which is exactly 0 for copies. This
@@ -35,77 +34,22 @@ from torch import Tensor
 
 from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
-from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW, UNDERFLOW
+from lightning_badge.kernels.numba_pruned.pairs import (
+    bounds_of,
+    by_label,
+    cosines_of,
+    roundoff_of,
+    sq_dist_of,
+    unit_of,
+    units_of,
+)
 
-# Above this a float32 product may be inexact or infinite.
-OVERFLOW = 1e30
 # Centers of a box, which have the same hallucinated label and similar norms.
 BOX = 16
 # A corner of a box is not a unit vector: its norm is at most sqrt(BOX).
 BOX_ROUNDOFF = 4.0
 # For fewer pairs, starting threads costs more than it saves.
 SERIAL_BELOW = 1 << 17
-
-
-@jit_sum
-def _dot(x: Any, i: Any, y: Any, j: Any) -> Any:
-    total = x[i, 0] * y[j, 0]
-    for k in range(1, x.shape[1]):
-        total += x[i, k] * y[j, k]
-    return total
-
-
-@jit_sum
-def _dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
-    total = 0.0
-    for k in range(x.shape[1]):
-        total += np.float64(x[i, k]) * np.float64(y[j, k])
-    return total
-
-
-@jit
-def _difference_form(a: Any, h: Any, i: Any, a_: Any, h_: Any, j: Any) -> Any:
-    """Returns ``|a (x) h - a' (x) h'|^2`` without subtracting norms."""
-    ss = tt = st = 0.0
-    for k in range(a.shape[1]):
-        s, t = 0.5 * (np.float64(a[i, k]) + a_[j, k]), np.float64(a[i, k]) - a_[j, k]
-        ss += s * s
-        tt += t * t
-        st += s * t
-    uu = vv = uv = 0.0
-    for k in range(h.shape[1]):
-        u, v = 0.5 * (np.float64(h[i, k]) + h_[j, k]), np.float64(h[i, k]) - h_[j, k]
-        uu += u * u
-        vv += v * v
-        uv += u * v
-    return max(ss * vv + tt * uu + 2.0 * st * uv, 0.0)
-
-
-@jit
-def _sq_dist(a: Any, h: Any, sq_norm: Any, i: Any, a_: Any, h_: Any, sq_norm_: Any, j: Any) -> Any:
-    norms = sq_norm[i] + sq_norm_[j]
-    a_a, h_h = _dot64(a, i, a_, j), np.float64(_dot(h, i, h_, j))
-    sq_dist = norms - 2.0 * a_a * h_h
-    if sq_dist >= FLOAT64_BELOW * norms and UNDERFLOW < abs(h_h) < OVERFLOW:
-        return sq_dist
-    sq_dist = norms - 2.0 * a_a * _dot64(h, i, h_, j)
-    if sq_dist >= DIFFERENCE_FORM_BELOW * norms:
-        return sq_dist
-    return _difference_form(a, h, i, a_, h_, j)
-
-
-@jit_sum
-def _cosines(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: Any) -> None:
-    """Writes the products of ``unit`` ``[c]`` with ``units`` ``[c, m]``; absolute if ``signed``."""
-    for q in range(start, stop):
-        out[q] = 0.0
-    for k in range(len(unit)):
-        part = unit[k]
-        for q in range(start, stop):
-            out[q] += part * units[k, q]
-    if signed:
-        for q in range(start, stop):
-            out[q] = abs(out[q])
 
 
 @jit_sum
@@ -120,51 +64,12 @@ def _largest_cosines(unit: Any, least: Any, most: Any, out: Any) -> None:
 
 
 @jit_sum
-def _bounds(
-    cosines: Any, norms: Any, g: Any, roundoff: Any, start: Any, stop: Any, out: Any
-) -> None:
-    """Writes lower bounds of ``d^2 / g^2 - 1`` that hold despite roundoff."""
-    for q in range(start, stop):
-        cosine = max(np.float64(cosines[q]), 0.0) + roundoff
-        t = norms[q] / g
-        out[q] = t * (t - 2.0 * cosine) - roundoff * t * t
-
-
-@jit_sum
 def _box_bounds(cosines: Any, nearest: Any, farthest: Any, g: Any, roundoff: Any, out: Any) -> None:
     """Writes the lower bound over all norms between ``nearest`` and ``farthest`` of each box."""
     for q in range(len(out)):
         cosine = min(max(np.float64(cosines[q]), 0.0), 1.0) + roundoff
         t = min(max(cosine, nearest[q] / g), farthest[q] / g)
         out[q] = t * (t - 2.0 * cosine) - roundoff * t * t
-
-
-@jit
-def _unit(a: Any, i: Any, norm: Any, out: Any) -> None:
-    inverse = 1.0 / norm if norm > 0.0 else 0.0
-    for k in range(a.shape[1]):
-        out[k] = a[i, k] * inverse
-
-
-@jit
-def _by_label(a: Any) -> Any:
-    """Returns an order of the centers by hallucinated label, the class of the smallest entry."""
-    label = np.empty(len(a), np.int64)
-    for j in range(len(a)):
-        label[j] = np.argmin(a[j])
-    return np.argsort(label, kind="mergesort")
-
-
-@jit
-def _units(a: Any, a_norm: Any, sq_norm: Any, order: Any) -> Any:
-    """Returns unit vectors ``[c, m]`` and norms ``[m]`` of centers, in ``order``."""
-    m = len(order)
-    units, norms = np.empty((a.shape[1], m), a.dtype), np.empty(m)
-    for slot in range(m):
-        j = order[slot]
-        _unit(a, j, a_norm[j], units[:, slot])
-        norms[slot] = np.sqrt(sq_norm[j])
-    return units, norms
 
 
 @jit
@@ -203,8 +108,8 @@ def _update(
     roundoff: Any,
 ) -> Any:
     m = len(center_sq_norm)
-    order = _by_label(center_a)
-    units, norms = _units(center_a, center_a_norm, center_sq_norm, order)
+    order = by_label(center_a)
+    units, norms = units_of(center_a, center_a_norm, center_sq_norm, order)
     least, most, nearest, farthest = _boxes(units, norms, signed)
     n_boxes = len(nearest)
     cosines, box_cosines = np.empty(m, a.dtype), np.empty(n_boxes, a.dtype)
@@ -221,7 +126,7 @@ def _update(
         if g == 0.0:
             min_sq_dist[r] = min(best, center_sq_norm.min())
             continue
-        _unit(a, i, a_norm[i], unit)
+        unit_of(a, i, a_norm[i], unit)
         threshold = best / n - 1.0 + roundoff
         _largest_cosines(unit, least, most, box_cosines)
         _box_bounds(box_cosines, nearest, farthest, g, BOX_ROUNDOFF * roundoff, box_bounds)
@@ -234,12 +139,12 @@ def _update(
             while box < n_boxes and box_bounds[box] < threshold:
                 box += 1
             stop = min(box * BOX, m)
-            _cosines(unit, units, start, stop, signed, cosines)
-            _bounds(cosines, norms, g, roundoff, start, stop, bounds)
+            cosines_of(unit, units, start, stop, signed, cosines)
+            bounds_of(cosines, norms, g, roundoff, start, stop, bounds)
             for slot in range(start, stop):
                 if bounds[slot] < threshold:
                     multiplied += 1
-                    sq_dist = _sq_dist(
+                    sq_dist = sq_dist_of(
                         a, h, sq_norm, i, center_a, center_h, center_sq_norm, order[slot]
                     )
                     if sq_dist < best:
@@ -270,16 +175,22 @@ def _accept(
         now, limit = before[t], limits[t]
         n = sq_norm[t]
         g = np.sqrt(n)
-        _unit(a, t, a_norm[t], unit)
+        unit_of(a, t, a_norm[t], unit)
         if g == 0.0:
             for slot in range(m):
                 now = min(now, sq_norm[accepted[slot]])
         else:
-            _cosines(unit, units, 0, m, signed, cosines)
-            _bounds(cosines, norms, g, roundoff, 0, m, bounds)
+            cosines_of(unit, units, 0, m, signed, cosines)
+            bounds_of(cosines, norms, g, roundoff, 0, m, bounds)
+            threshold = now / n - 1.0 + roundoff
             for slot in range(m):
-                if now > limit and bounds[slot] < now / n - 1.0 + roundoff:
-                    now = min(now, _sq_dist(a, h, sq_norm, t, a, h, sq_norm, accepted[slot]))
+                if bounds[slot] < threshold:
+                    sq_dist = sq_dist_of(a, h, sq_norm, t, a, h, sq_norm, accepted[slot])
+                    if sq_dist < now:
+                        now = sq_dist
+                        threshold = now / n - 1.0 + roundoff
+                        if now <= limit:
+                            break
         if now > limit:
             accepted[m], gains[m] = t, now
             units[:, m], norms[m] = unit, g
@@ -303,7 +214,7 @@ def update(
         Number of pairs that were multiplied.
     """
     others: list[Any] = [tensor.numpy() for tensor in (*rows.tensors, *centers.tensors)]
-    others += [signed, _roundoff(rows.logit_grad)]
+    others += [signed, roundoff_of(rows.logit_grad)]
 
     def update_part(part: slice) -> int:
         known, here = min_sq_dist[part].numpy(), positions[part].numpy()
@@ -336,14 +247,6 @@ def accept(
         nearest center when it was accepted ``[m]`` float64.
     """
     arguments: list[Any] = [t.numpy() for t in (sq_dist, limit, *candidates.tensors)]
-    arguments += [signed, _roundoff(candidates.logit_grad)]
+    arguments += [signed, roundoff_of(candidates.logit_grad)]
     accepted, gains = _accept(*arguments)
     return torch.from_numpy(accepted), torch.from_numpy(gains)
-
-
-def _roundoff(a: Tensor) -> Any:
-    """Returns the slack that is added to bounds, in the dtype of the factors."""
-    eps = torch.finfo(a.dtype).eps
-    return (
-        np.float32((a.shape[1] + 8) * eps) if a.dtype == torch.float32 else (a.shape[1] + 8) * eps
-    )

@@ -13,6 +13,7 @@ Only the modules of this folder import Triton, and they are imported on first us
 
 import os
 from shutil import which
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,8 +84,10 @@ class TritonBackend(Backend):
         prune: bool = True,
         number: Tensor | None = None,
         starts: Tensor | None = None,
+        arranged: Any = None,
     ) -> Work:
         """See `Backend.update`; ``starts`` takes effect only without ``prune``."""
+        del arranged
         if not len(positions) or not len(centers):
             return Work(0, 0)
         from lightning_badge.kernels.triton_tiled import update
@@ -114,8 +117,10 @@ class TritonBackend(Backend):
         signed: bool = True,
         prune: bool = True,
         number: Tensor | None = None,
+        arranged: Any = None,
     ) -> tuple[Tensor, Work]:
         """See `Backend.with_centers`."""
+        del arranged
         from lightning_badge.kernels.triton_tiled import centers, update
 
         min_sq_dist = min_sq_dist.clone()

@@ -1,0 +1,144 @@
+"""One row and one center: their squared distance, and a bound that needs only the classes.
+
+Notation and roundoff are those of `compiled`. Functions take a matrix and a row index instead of a
+row: creating a view for each pair would cost as much as its product.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
+from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW, UNDERFLOW
+
+# Above this a float32 product may be inexact or infinite.
+OVERFLOW = 1e30
+
+
+@jit_sum
+def _dot(x: Any, i: Any, y: Any, j: Any) -> Any:
+    total = x[i, 0] * y[j, 0]
+    for k in range(1, x.shape[1]):
+        total += x[i, k] * y[j, k]
+    return total
+
+
+@jit_sum
+def _dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
+    total = 0.0
+    for k in range(x.shape[1]):
+        total += np.float64(x[i, k]) * np.float64(y[j, k])
+    return total
+
+
+@jit
+def _difference_form(a: Any, h: Any, i: Any, a_: Any, h_: Any, j: Any) -> Any:
+    """Returns ``|a (x) h - a' (x) h'|^2`` without subtracting norms."""
+    ss = tt = st = 0.0
+    for k in range(a.shape[1]):
+        s, t = 0.5 * (np.float64(a[i, k]) + a_[j, k]), np.float64(a[i, k]) - a_[j, k]
+        ss += s * s
+        tt += t * t
+        st += s * t
+    uu = vv = uv = 0.0
+    for k in range(h.shape[1]):
+        u, v = 0.5 * (np.float64(h[i, k]) + h_[j, k]), np.float64(h[i, k]) - h_[j, k]
+        uu += u * u
+        vv += v * v
+        uv += u * v
+    return max(ss * vv + tt * uu + 2.0 * st * uv, 0.0)
+
+
+@jit
+def sq_dist_of(
+    a: Any, h: Any, sq_norm: Any, i: Any, a_: Any, h_: Any, sq_norm_: Any, j: Any
+) -> Any:
+    """Returns the squared distance of row ``i`` to center ``j``, as exact as `precision` says."""
+    norms = sq_norm[i] + sq_norm_[j]
+    a_a, h_h = _dot64(a, i, a_, j), np.float64(_dot(h, i, h_, j))
+    sq_dist = norms - 2.0 * a_a * h_h
+    if sq_dist >= FLOAT64_BELOW * norms and UNDERFLOW < abs(h_h) < OVERFLOW:
+        return sq_dist
+    sq_dist = norms - 2.0 * a_a * _dot64(h, i, h_, j)
+    if sq_dist >= DIFFERENCE_FORM_BELOW * norms:
+        return sq_dist
+    return _difference_form(a, h, i, a_, h_, j)
+
+
+@jit_sum
+def cosines_of(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: Any) -> None:
+    """Writes the products of ``unit`` ``[c]`` with ``units`` ``[c, m]``; absolute if ``signed``."""
+    for q in range(start, stop):
+        out[q] = 0.0
+    for k in range(len(unit)):
+        part = unit[k]
+        for q in range(start, stop):
+            out[q] += part * units[k, q]
+    if signed:
+        for q in range(start, stop):
+            out[q] = abs(out[q])
+
+
+@jit_sum
+def bounds_of(
+    cosines: Any, norms: Any, g: Any, roundoff: Any, start: Any, stop: Any, out: Any
+) -> None:
+    """Writes lower bounds of ``d^2 / g^2 - 1`` that hold despite roundoff."""
+    for q in range(start, stop):
+        cosine = max(np.float64(cosines[q]), 0.0) + roundoff
+        t = norms[q] / g
+        out[q] = t * (t - 2.0 * cosine) - roundoff * t * t
+
+
+@jit
+def unit_of(a: Any, i: Any, norm: Any, out: Any) -> None:
+    """Writes row ``i`` over its norm; zeros where that is 0."""
+    inverse = 1.0 / norm if norm > 0.0 else 0.0
+    for k in range(a.shape[1]):
+        out[k] = a[i, k] * inverse
+
+
+@jit
+def by_label(a: Any) -> Any:
+    """Returns an order of the centers by hallucinated label, the class of the smallest entry."""
+    label = np.empty(len(a), np.int64)
+    for j in range(len(a)):
+        label[j] = np.argmin(a[j])
+    return np.argsort(label, kind="mergesort")
+
+
+@jit
+def kinds_of(a: Any, places: Any) -> Any:
+    """Returns the classes of the smallest and largest entry of the rows at ``places``, as one."""
+    kinds, c = np.empty(len(places), np.int64), a.shape[1]
+    for r in range(len(places)):
+        i, low, high = places[r], 0, 0
+        for k in range(1, c):
+            if a[i, k] < a[i, low]:
+                low = k
+            if a[i, k] > a[i, high]:
+                high = k
+        kinds[r] = low * c + high
+    return kinds
+
+
+@jit
+def units_of(a: Any, a_norm: Any, sq_norm: Any, order: Any) -> Any:
+    """Returns unit vectors ``[c, m]`` and norms ``[m]`` of centers, in ``order``."""
+    m = len(order)
+    units, norms = np.empty((a.shape[1], m), a.dtype), np.empty(m)
+    for slot in range(m):
+        j = order[slot]
+        unit_of(a, j, a_norm[j], units[:, slot])
+        norms[slot] = np.sqrt(sq_norm[j])
+    return units, norms
+
+
+def roundoff_of(a: Tensor) -> Any:
+    """Returns the slack that is added to bounds, in the dtype of the factors."""
+    eps = torch.finfo(a.dtype).eps
+    return (
+        np.float32((a.shape[1] + 8) * eps) if a.dtype == torch.float32 else (a.shape[1] + 8) * eps
+    )
