@@ -6,6 +6,7 @@ correctness tests run first; if they fail, nothing is measured. Because the mach
 contestants of a comparison run in turn, and the median and minimum times are reported.
 
 ``--blocks`` measures our whole ordering of a case's pool, and prints what its blocks consist of.
+``--phases`` measures the same on the CPU, phase by phase.
 ``--capture`` measures a pass over a pool, compared with bare inference of the same model.
 ``--summands`` measures what MaxHerding loses if its gains are sums over a sample of the pool.
 ``--rates`` measures single kernels, compared with a matrix product and a copy on the same device.
@@ -28,6 +29,7 @@ from bench.blocks import print_blocks
 from bench.capture import print_capture
 from bench.cases import CASES, GROWTH, Result
 from bench.compile import compile_report
+from bench.phases import print_phases
 from bench.picture import draw_times
 from bench.rates import print_rates
 from bench.summands import print_summands
@@ -65,6 +67,9 @@ def main() -> None:
             continue
         if arguments.blocks:
             print_blocks(pool, arguments.repeats)
+            continue
+        if arguments.phases:
+            print_phases(pool, arguments.k or case.k, arguments.repeats)
             continue
         result = case.run(pool, arguments.k or case.k, arguments.repeats)
         print(result.line(), flush=True)
@@ -118,6 +123,11 @@ def parse_arguments() -> argparse.Namespace:
         "--blocks",
         action="store_true",
         help="measure only our whole ordering of the case's pool, by kernels and calls",
+    )
+    parser.add_argument(
+        "--phases",
+        action="store_true",
+        help="measure only our ordering of the case's pool on the CPU, phase by phase",
     )
     parser.add_argument(
         "--summands",
