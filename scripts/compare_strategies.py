@@ -2,8 +2,8 @@
 
 ``python scripts/compare_strategies.py experiment=digits_strategies`` runs the comparison configured
 by ``configs/compare_strategies.yaml``. If it is interrupted, the same command continues it. An
-experiment with a ``plan``, such as ``linear_heads``, runs the cells of docs/experiments.md instead of
-whole loops.
+experiment with a ``plan``, such as ``linear_heads``, runs the cells of docs/experiments.md instead
+of whole loops.
 """
 
 import sys

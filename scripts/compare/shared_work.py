@@ -1,8 +1,9 @@
 """Cells that several processes compute together: each once, each finished one safe on disk.
 
-``results.parquet`` holds the rows of all finished cells. A cell that was finished since is a file in
-``parts/``; `Results.merge` puts it into the table. While a process computes a cell, it holds a lock on
-one byte of ``claims``, which the operating system releases when the process ends, however it ends.
+``results.parquet`` holds the rows of all finished cells. A cell that was finished since is a file
+in ``parts/``; `Results.merge` puts it into the table. While a process computes a cell, it holds a
+lock on one byte of ``claims``, which the operating system releases when the process ends, however
+it ends.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ RANKED_ONCE = {"coreset", "maxherding", "probcover", "random"}
 # Arguments that follow a rule on the pool, and the metadata that tell what it chose.
 KEPT = {"uherding": "sigma", "maxherding": "sigma", "probcover": "delta"}
 # Arguments that may depend on the labels so far and the size of the batch.
-SIZED = {
+SIZED: dict[Any, Callable[[int, int], int]] = {
     "labeled+k": lambda labeled, k: labeled + k,
     "2+log k": lambda _, k: 2 + int(math.log(k)),
 }
@@ -134,7 +134,8 @@ class _Run:
         arguments = {} if is_cold else self.arguments(k)
         pool = np.setdiff1d(np.arange(len(self.task.targets)), labeled).tolist()
         seed = round_seed(cell.seed, self.round)
-        registered, more = STRATEGIES[strategy], {}
+        registered = STRATEGIES[strategy]
+        more: dict[str, Any] = {}
         if "labeled" in registered.uses and labeled:
             more["labeled"] = self.learner.embed(self.task.inputs[labeled], labeled)
         if "posterior" in registered.uses:

@@ -44,10 +44,10 @@ def keel_table(name: str) -> Table:
 
 
 def read_keel(text: str) -> Table:
-    """Reads a table: a row a line, separated by commas, the class last.
+    r"""Reads a table: a row a line, separated by commas, the class last.
 
     Example:
-        >>> inputs, classes = read_keel("1, 2.5, van\\n3, 4, bus\\n")
+        >>> inputs, classes = read_keel("1, 2.5, van\n3, 4, bus\n")
         >>> inputs.tolist(), classes.tolist()
         ([[1.0, 2.5], [3.0, 4.0]], [1, 0])
     """

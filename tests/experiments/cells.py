@@ -1,7 +1,6 @@
 """Tiny cells and a tiny data set for the tests of the experiments."""
 
 import torch
-
 from compare.data_sets import Task
 from compare.plan import PlannedCell
 

@@ -1,5 +1,6 @@
 import json
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -43,10 +44,7 @@ def test_every_strategy_asks_for_different_samples_up_to_the_end(
         assert [row["labels"] for row in rows] == [20, 30, 40, 50, 60]
         assert [row["round"] for row in rows] == [0, 1, 2, 3, 4]
         assert all(len(set(labeled)) == len(labeled) for labeled in asked)
-        assert all(
-            longer[: len(shorter)] == shorter
-            for shorter, longer in zip(asked, asked[1:], strict=False)
-        )
+        assert all(longer[: len(shorter)] == shorter for shorter, longer in pairwise(asked))
         starts.add(tuple(asked[0]))
     assert len(starts) == 1
 
