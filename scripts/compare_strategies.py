@@ -15,6 +15,7 @@ from lightning_badge.app.command_line import one_line_errors, run
 
 import hydra
 from compare.cells import Cell, cells_of, run_cells
+from compare.evidence_page import write_evidence
 from compare.plan import planned_cells
 from compare.planned import check_again, run_plan
 from compare.results import rows_of, write_report, write_table
@@ -56,7 +57,7 @@ def follow_plan(config: DictConfig, out_dir: Path) -> None:
     folder = Path(config.plan.folder) if config.plan.folder else None
     table = run_plan(cells, out_dir, folder, config.jobs)
     check_again(cells, table, folder, config.recompute)
-    print(out_dir / "results.parquet")
+    print(write_evidence(table, out_dir, default_name()))
 
 
 def check(config: DictConfig, cells: Sequence[Cell]) -> None:
@@ -77,9 +78,13 @@ def check_jobs(config: DictConfig) -> None:
 
 def default_out_dir(config: DictConfig) -> Path:
     """Returns a folder named after the experiment, or after data and model."""
+    return Path(config.paths.runs, f"compare-{default_name()}")
+
+
+def default_name() -> str:
+    """Returns the name of the experiment, or of data and model."""
     choices: Any = HydraConfig.get().runtime.choices
-    name = choices.experiment or f"{choices.data}-{choices.model}"
-    return Path(config.paths.runs, f"compare-{name}")
+    return str(choices.experiment or f"{choices.data}-{choices.model}")
 
 
 def run_missing(cells: Sequence[Cell], jobs: int) -> list[Cell]:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ SCHEMA = pa.schema(
         ("seconds", pa.float64()),
     ]
 )
+
+# What results may depend on; the table says which versions were used.
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
+VERSIONS = b"versions"
 
 
 class Results:
@@ -82,6 +87,7 @@ class Results:
             parts = sorted(self._parts.glob("*.parquet"))
             table = self._joined(parts)
             if parts:
+                table = table.replace_schema_metadata({VERSIONS: self._versions()})
                 with replacing(self.table_path) as temporary:
                     pq.write_table(table, temporary, compression="zstd")
             for part in parts:
@@ -103,6 +109,12 @@ class Results:
             known |= keys
         joined = pa.concat_tables(distinct) if distinct else SCHEMA.empty_table()
         return joined.sort_by([(name, "ascending") for name in (*IDENTITY, "labels")])
+
+    def _versions(self) -> str:
+        """Returns the versions that the cells were computed with, those of earlier merges first."""
+        now = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+        before = versions_in(_stored(self.table_path)) if self.table_path.exists() else ""
+        return before if now in before.split("; ") else "; ".join(filter(None, (before, now)))
 
     def _keys_of_table(self) -> set[str]:
         identity = identity_of(self.table_path)
@@ -155,6 +167,11 @@ def work(
             except Exception as error:  # the other cells are still worth computing
                 failed = error
         yield cell, failed
+
+
+def versions_in(table: pa.Table) -> str:
+    """Returns the versions of packages that a merged table names."""
+    return str((table.schema.metadata or {}).get(VERSIONS, b"").decode())
 
 
 def _stored(path: Path) -> pa.Table:

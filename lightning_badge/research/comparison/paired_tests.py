@@ -77,3 +77,18 @@ def significant_wins(values: npt.ArrayLike, level: float = 0.05) -> npt.NDArray[
     adjusted[rows, columns] = adjusted[columns, rows] = corrected
     wins: npt.NDArray[np.bool_] = (adjusted < level) & (mean > 0)
     return wins
+
+
+def wins_at(values: npt.ArrayLike, confidence: float = 0.95) -> npt.NDArray[np.bool_]:
+    """Returns which contestants beat which, each test for itself, as in the penalty matrix.
+
+    Args:
+        values: As in `paired_p_values`.
+        confidence: Confidence level of each test.
+
+    Returns:
+        ``[m, m, k]``: whether the row is better than the column.
+    """
+    mean, p = paired_p_values(values)
+    wins: npt.NDArray[np.bool_] = (p < 1 - confidence) & (mean > 0)
+    return wins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,21 +15,31 @@ from lightning_badge.research.comparison.statistics import FloatArray
 RESAMPLES = 2000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Saved:
     """Labels saved as a share of the budget, from 0 to 1.
 
     Attributes:
         share: 1 - needed / budget; 0 if the baseline's value is not reached within the budget.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
         needed: Number of labels needed; NaN if the value is not reached.
+        resampled: The share in each bootstrap sample.
     """
 
     share: float
-    low: float
-    high: float
     needed: float
+    resampled: FloatArray
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Returns the percentiles of the bootstrap samples."""
+        tail = 100 * (1 - confidence) / 2
+        low, high = np.percentile(self.resampled, [tail, 100 - tail])
+        return float(low), float(high)
+
+
+def mean_saved(parts: Sequence[Saved]) -> Saved:
+    """Returns the mean over independent data sets; ``needed`` is that of none."""
+    resampled = np.mean([part.resampled for part in parts], axis=0)
+    return Saved(float(np.mean([part.share for part in parts])), float("nan"), resampled)
 
 
 def labels_saved(
@@ -37,21 +48,19 @@ def labels_saved(
     grid: npt.ArrayLike,
     budget: float,
     *,
-    confidence: float = 0.95,
     seed: int = 0,
 ) -> Saved:
     """Compares the labels that two contestants need for what the baseline reaches at a budget.
 
-    The curves are means over seeds. The seeds are drawn again 2,000 times, the same for both
-    contestants; the interval has the percentiles.
+    The curves are means over seeds. For the interval the seeds are drawn again 2,000 times, the
+    same for both contestants.
 
     Args:
         ours: Curves of a contestant, ``[s, k]``.
         baseline: Curves of the baseline with the same seeds, ``[s, k]``.
         grid: Increasing numbers of labels ``[k]``, one of which is the budget.
         budget: Number of labels.
-        confidence: Of the interval.
-        seed: Of the bootstrap.
+        seed: Of the bootstrap; different ones for data sets whose mean is wanted.
 
     Raises:
         BadgeError: Curves of unequal shapes, or a budget that is not on the grid.
@@ -71,9 +80,7 @@ def labels_saved(
     weights = np.stack([np.bincount(draw, minlength=seeds) for draw in draws]) / seeds
     share, needed = _saved(curves.mean(axis=1)[:, None], labels)
     resampled, _ = _saved(np.einsum("rs,csk->crk", weights, curves), labels)
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(resampled, [tail, 100 - tail])
-    return Saved(float(share[0]), float(low), float(high), float(needed[0]))
+    return Saved(float(share[0]), float(needed[0]), resampled)
 
 
 def _saved(means: FloatArray, labels: FloatArray) -> tuple[FloatArray, FloatArray]:

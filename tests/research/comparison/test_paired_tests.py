@@ -6,7 +6,9 @@ from lightning_badge.research.comparison.paired_tests import (
     holm,
     paired_p_values,
     significant_wins,
+    wins_at,
 )
+from lightning_badge.research.comparison.statistics import beats
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -58,10 +60,7 @@ def test_no_effect_gives_a_false_alarm_in_at_most_7_percent_of_1000_tables() -> 
 
 
 def test_without_the_correction_there_would_be_many_more() -> None:
-    alarms = []
-    for values in tables(100):
-        _, p = paired_p_values(values)
-        alarms.append((p < 0.05).any())
+    alarms = [wins_at(values).any() for values in tables(100)]
     assert np.mean(alarms) > 0.5
 
 
@@ -77,3 +76,12 @@ def test_a_large_effect_is_found_in_its_direction_only() -> None:
 def test_one_seed_is_refused() -> None:
     with pytest.raises(BadgeError, match="expected at least 2 for a test, got 1"):
         paired_p_values(np.zeros((2, 1, 3)))
+
+
+def test_single_tests_are_those_of_the_penalty_matrix() -> None:
+    values = tables(1)[0]
+    wins = wins_at(values)
+    for row in range(6):
+        for column in range(6):
+            expected = beats(values[row], values[column], 0.95)
+            assert (wins[row, column] == expected).all()
