@@ -75,7 +75,8 @@ def standings(settings: Sequence[Measured]) -> list[Standing]:
         100 * np.array([[_mean(s, name, is_balanced) for name in names] for s in settings])
         for is_balanced in (False, True)
     )
-    wins = sum(_shares(setting, significant_wins(_values(setting, names))) for setting in settings)
+    several = [_shares(setting, significant_wins(_values(setting, names))) for setting in settings]
+    wins = np.sum(several, axis=0)
     penalty = penalties(settings)
     ahead = areas - areas[:, [names.index(BASELINE)]]
     width = mean_interval(ahead)[1] if len(settings) > 1 else np.full(len(names), np.nan)
@@ -135,8 +136,8 @@ def saved_in(setting: Measured, name: str, budget: str) -> Saved | None:
     if end is None:
         return None
     grid = setting.grid(end)
-    curves = (on_grid(setting.curves[one], grid) for one in (name, BASELINE))
-    return labels_saved(*curves, grid, end, seed=crc32(setting.name.encode()))
+    ours, theirs = (on_grid(setting.curves[one], grid) for one in (name, BASELINE))
+    return labels_saved(ours, theirs, grid, end, seed=crc32(setting.name.encode()))
 
 
 @dataclass(frozen=True)
