@@ -81,7 +81,8 @@ def test_only_seeds_that_all_contestants_have_count() -> None:
 @pytest.mark.slow
 def test_page_and_pictures_are_the_same_from_the_stored_table(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    table = results({"random": 0, "badge": 0.1, "uherding": 0.12, "typiclust": 0.05})
+    heights = {"random": 0, "badge": 0.1, "uherding": 0.12, "typiclust": 0.05}
+    table = results(heights, seeds=10)
     pq.write_table(table, tmp_path / "stored.parquet")
     for name in ("one", "two"):
         write_evidence(pq.read_table(tmp_path / "stored.parquet"), tmp_path / name, "part")
@@ -92,7 +93,9 @@ def test_page_and_pictures_are_the_same_from_the_stored_table(tmp_path: Path) ->
     assert one == two
     page = one["part.md"].decode()
     assert "By the rules the default of `data=folder` is `uherding`." in page
-    assert "3 settings, 6 seeds each, 72 cells" in page
+    assert "3 settings, 10 seeds each, 120 cells" in page
+    write_evidence(results(heights, seeds=9), tmp_path, "part")
+    assert "With fewer than 10 seeds no default is chosen." in (tmp_path / "part.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "digits"])

@@ -27,7 +27,7 @@ def draw_small_multiples(
         baseline: The contestant that is drawn dashed.
 
     Returns:
-        A matplotlib ``Figure``, white background, with one legend below all panels.
+        A matplotlib ``Figure``, white background, with one legend above all panels.
 
     Raises:
         BadgeError: There are no panels, or more contestants than colours.
@@ -54,8 +54,12 @@ def draw_small_multiples(
             color = INK if name == baseline else COLORS[others.index(name)]
             _draw(axes, band, plain(name), color, is_baseline=name == baseline)
         _scale(axes)
+        # Intervals of few seeds may be wider than the curves are high.
+        heights = [100 * value for band in bands.values() for value in band.mean]
+        room = 0.15 * max(max(heights) - min(heights), 1.0)
+        axes.set_ylim(min(heights) - room, min(max(heights) + room, 101.0))
     lines, labels = grid[0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    figure.legend(lines, labels, loc="outside upper center", ncols=5, frameon=False, fontsize=9)
     figure.supxlabel("labels", fontsize=10, color=INK)
     figure.supylabel(plain(f"{metric}, % (shaded: 95 % interval)"), fontsize=10, color=INK)
     return figure
