@@ -99,7 +99,7 @@ def hold(folder: Path, ready, done) -> None:
         done.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_process_leaves_a_claimed_cell_until_its_holder_is_killed(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()
