@@ -34,13 +34,20 @@ class Fit:
 
 
 def fit_logistic(
-    features: Tensor, targets: Tensor, classes: int, *, l2: float, multilabel: bool = False
+    features: Tensor,
+    targets: Tensor,
+    classes: int,
+    *,
+    l2: float,
+    multilabel: bool = False,
+    start: Fit | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Fit:
     """Minimises the mean loss plus ``l2 / (2 n) * (|weight|^2 + |bias|^2)``.
 
     The loss is cross entropy, or the sum over classes of binary cross entropies. The penalty
-    includes the bias, so that a class without any label has a finite one. The problem is convex,
-    starts at zero and draws nothing: equal data give equal results.
+    includes the bias, so that a class without any label has a finite one. The problem is convex and
+    nothing is drawn: equal arguments give equal results.
 
     Args:
         features: ``[n, d]``.
@@ -48,6 +55,8 @@ def fit_logistic(
         classes: Their number.
         l2: Strength of the penalty, 1 / C of scikit-learn's ``LogisticRegression``; above 0.
         multilabel: Whether a sample may have several classes.
+        start: Where to begin, such as the solution for fewer rows; None for zero.
+        tolerance: The solver stops when no entry of the gradient is larger.
 
     Example:
         >>> fit = fit_logistic(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), 2, l2=1.0)
@@ -58,11 +67,13 @@ def fit_logistic(
     rows = functional.pad(features.double(), (0, 1), value=1.0)
     wanted = targets.double() if multilabel else functional.one_hot(targets, classes).double()
     weight = torch.zeros(classes, width + 1, dtype=torch.float64, device=features.device)
+    if start is not None:
+        weight.copy_(torch.cat([start.weight, start.bias[:, None]], dim=1))
     optimizer = torch.optim.LBFGS(
         [weight],
         max_iter=_MOST_STEPS,
         max_eval=2 * _MOST_STEPS,
-        tolerance_grad=TOLERANCE,
+        tolerance_grad=tolerance,
         tolerance_change=0.0,
         history_size=20,
         line_search_fn="strong_wolfe",

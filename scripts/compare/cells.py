@@ -166,7 +166,7 @@ def _end(cell: Cell, exitcode: int) -> str | None:
 
 def _run(overrides: Sequence[str], log: Path) -> None:
     """Runs ``scripts/al_loop.py`` as the main script of a process with preloaded imports."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as lines:
         for stream in (1, 2):
@@ -176,7 +176,8 @@ def _run(overrides: Sequence[str], log: Path) -> None:
     runpy.run_path(str(AL_LOOP), run_name="__main__")
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Ends this process when the one that started it has ended."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

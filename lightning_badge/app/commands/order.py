@@ -63,7 +63,7 @@ def command(file: Path | None, out: Path | None, to: str | None, **options: Any)
 
     FILE holds penultimate, logits and perhaps sample_id (Parquet, Arrow, safetensors or .npz),
     or is a folder of such Parquet files, as Spark or Ray Data write it, or an ordering to write in
-    another format with --to.
+    another format with --to. docs/experiments.md compares the strategies.
 
     \b
     Examples:

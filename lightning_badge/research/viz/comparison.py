@@ -33,7 +33,7 @@ class Band:
         half_width: Half width of its interval ``[r]``.
     """
 
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64] | npt.NDArray[np.float64]
     mean: npt.NDArray[np.float64]
     half_width: npt.NDArray[np.float64]
 

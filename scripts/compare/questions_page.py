@@ -1,0 +1,136 @@
+"""Answers the questions that need several tables of results, as a page in Markdown.
+
+``python scripts/compare/questions_page.py TABLE.parquet ... --out FILE.md`` needs the tables alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+if __name__ == "__main__":  # run by path: imports are relative to scripts/
+    sys.path[0] = str(Path(__file__).parents[1])
+
+from lightning_badge.app.command_line import one_line_errors
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from compare.measured import Measured, settings_in
+from compare.questions import (
+    Difference,
+    between_batches,
+    between_contestants,
+    choices,
+    stops,
+)
+from lightning_badge.durable.file import replacing
+from lightning_badge.research.comparison.report import markdown_table
+
+BATCHES = (("variable", "50"), ("10", "200"), ("50", "200"))
+# Contestants that use the size of the batch, and those whose prefixes they are compared with.
+FRESH = (("badge trials=2+log k", "badge"), ("typiclust clusters=labeled+k", "typiclust"))
+
+
+def questions_page(tables: Sequence[pa.Table]) -> str:
+    """Returns the page: a section for each question that the tables answer."""
+    settings = [setting for table in tables for setting in settings_in(table)]
+    sections = [*_batches(settings), *_prefixes(settings), *_choices(settings), *_stops(tables)]
+    return "\n".join(["# Questions\n", *sections])
+
+
+def _batches(settings: Sequence[Measured]) -> Iterator[str]:
+    found = {pair: {one.name: one for one in between_batches(settings, *pair)} for pair in BATCHES}
+    found = {pair: by_name for pair, by_name in found.items() if by_name}
+    if not found:
+        return
+    names = list(dict.fromkeys(name for by_name in found.values() for name in by_name))
+    yield "## Batches\n"
+    yield (
+        "Area with one rule for batches minus that with another, in points up to the common end, "
+        "with its 95 % interval over data sets. The picks of `random` do not depend on the "
+        "batches: its differences are those of other models of the same picks.\n"
+    )
+    rows = [
+        [f"**{name}**", *(_cell(by_name.get(name)) for by_name in found.values())] for name in names
+    ]
+    yield markdown_table(["", *(f"{one} - {other}" for one, other in found)], rows)
+
+
+def _prefixes(settings: Sequence[Measured]) -> Iterator[str]:
+    found = [between_contestants(settings, *pair, "50") for pair in FRESH]
+    if any(found):
+        yield "## Prefixes\n"
+        yield (
+            "Area of a strategy that knows the size of its batch minus that of the one whose "
+            "prefixes are batches, in points, with batches of 50.\n"
+        )
+        rows = [[f"**{one.name}**", _cell(one)] for one in found if one]
+        yield markdown_table(["", "points"], rows)
+
+
+def _choices(settings: Sequence[Measured]) -> Iterator[str]:
+    if not (found := choices(settings)):
+        return
+    yield "## Arguments\n"
+    yield (
+        "Arguments of the largest mean area on half A of the data sets; points of area ahead of "
+        "the defaults there and on half B, where nothing was chosen.\n"
+    )
+    rows = [
+        [f"**{one.strategy}**", f"`{one.chosen}`", _cell(one.on_a), _cell(one.on_b)]
+        for one in found
+    ]
+    yield markdown_table(["", "chosen on A", "A", "B"], rows)
+
+
+def _stops(tables: Sequence[pa.Table]) -> Iterator[str]:
+    found = [stop for table in tables for stop in stops(table)]
+    if not found:
+        return
+    yield "## Coverage as a stopping rule\n"
+    yield (
+        "Runs that stop at the first query that reaches a coverage: the share of the labels until "
+        "the end that were used by then, and the points of accuracy that were still to come; "
+        "quartiles.\n"
+    )
+    head = ["", "coverage", "runs that reached it", "labels used", "points to come"]
+    rows = [
+        [
+            f"**{one.contestant}**",
+            f"{100 * one.coverage:.0f} %",
+            f"{one.reached} of {one.runs}",
+            " / ".join(f"{100 * value:.0f} %" for value in one.labels),
+            " / ".join(f"{value:.1f}" for value in one.to_come),
+        ]
+        for one in found
+        if one.reached
+    ]
+    yield markdown_table(head, rows)
+
+
+def _cell(found: Difference | None) -> str:
+    if found is None:
+        return ""
+    width = "" if np.isnan(found.half_width) else f" ± {found.half_width:.1f}"
+    return f"{found.mean:+.1f}{width} ({found.data_sets})"
+
+
+def main() -> None:
+    """Parses the command line and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", type=Path, nargs="+", help="tables of results")
+    parser.add_argument("--out", type=Path, default=Path("questions.md"), help="the page")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        page = questions_page([pq.read_table(path) for path in arguments.tables])
+        with replacing(arguments.out) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    print(arguments.out)
+
+
+if __name__ == "__main__":
+    main()

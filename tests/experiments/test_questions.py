@@ -1,0 +1,70 @@
+import re
+
+import pyarrow as pa
+import pytest
+from compare.measured import settings_in
+from compare.questions import between_batches, between_contestants, choices, stops
+from compare.questions_page import questions_page
+from experiments.tables_of_results import results, variant
+
+pytest.importorskip("scipy")
+
+
+def test_batches_are_compared_by_seed_and_random_is_the_control() -> None:
+    tables = [
+        results({"random": 0.0, "badge": height}, batches=batches)
+        for batches, height in (("10", 0.05), ("200", 0.02))
+    ]
+    settings = settings_in(pa.concat_tables(tables))
+    found = {one.name: one for one in between_batches(settings, "10", "200")}
+    assert found["badge"].mean == pytest.approx(3, abs=0.5)
+    assert found["random"].mean == pytest.approx(0, abs=0.5)
+    assert found["badge"].data_sets == 3
+    ahead = between_batches(settings, "10", "200", ahead_of_baseline=True)
+    assert {one.name: one.mean for one in ahead}["random"] == 0
+    assert between_batches(settings, "10", "50") == []
+
+
+def test_contestants_of_one_setting_are_compared() -> None:
+    fresh = variant("badge", trials="2+log k")
+    settings = settings_in(results({"random": 0, "badge": 0.03, fresh: 0.05}, batches="50"))
+    found = between_contestants(settings, "badge trials=2+log k", "badge", "50")
+    assert found is not None
+    assert found.mean == pytest.approx(2, abs=0.5)
+    assert between_contestants(settings, "badge trials=2+log k", "badge", "10") is None
+
+
+def test_arguments_are_chosen_on_half_a_and_reported_on_half_b() -> None:
+    two, four = variant("badge", trials=2), variant("badge", trials=4)
+    on_a = results({"random": 0, "badge": 0.02, two: 0.05, four: 0.01}, data=("letter", "vehicle"))
+    on_b = results({"random": 0, "badge": 0.02, two: 0.00, four: 0.09}, data=("digits", "mnist"))
+    (found,) = choices(settings_in(pa.concat_tables([on_a, on_b])))
+    assert (found.strategy, found.chosen) == ("badge", "badge trials=2")
+    assert found.on_a.mean == pytest.approx(3, abs=0.8)
+    assert found.on_b.mean == pytest.approx(-2, abs=0.8)
+    assert choices(settings_in(on_a)) == []
+
+
+def test_stopping_at_a_coverage_leaves_accuracy_to_come() -> None:
+    table = results({"random": 0, "badge": 0.02}, noise=0.0)
+    half, most, never = stops(table, (0.5, 0.8, 0.9))
+    assert {one.contestant for one in (half, most, never)} == {"badge"}
+    assert (half.runs, half.reached) == (18, 18)
+    assert half.labels[1] == pytest.approx(160 / 300)
+    assert half.to_come[1] == pytest.approx(9.07, abs=0.01)
+    assert most.to_come[1] == 0
+    assert never.reached == 0
+
+
+def test_the_page_has_a_section_for_each_question_that_the_tables_answer() -> None:
+    fresh, two = variant("badge", trials="2+log k"), variant("badge", trials=2)
+    heights = {"random": 0, "badge": 0.02, fresh: 0.04}
+    tables = [results(heights, batches=batches) for batches in ("10", "50", "200")]
+    tables.append(results({"random": 0, "badge": 0.03, two: 0.06}, batches="variable"))
+    page = questions_page(tables)
+    heads = [line for line in page.splitlines() if line.startswith("## ")]
+    assert heads == ["## Batches", "## Prefixes", "## Coverage as a stopping rule"]
+    assert re.search(r"\| \*\*badge\*\* \| \+(0\.[6-9]|1\.[0-4]) ", page)  # variable - 50
+    assert re.search(r"\| \*\*badge trials=2\+log k - badge\*\* \| \+(1\.[6-9]|2\.[0-4]) ", page)
+    choice = questions_page([results(heights | {two: 0.06}, data=("digits", "letter", "mnist"))])
+    assert "| **badge** | `badge trials=2` | +" in choice
