@@ -52,6 +52,8 @@ class Child:
         environment: dict[str, str] | None = None,
     ) -> None:
         self._output = [folder / f"{arguments[0]}.{name}" for name in ("out", "err", "calls")]
+        for path in self._output:  # of a start before this one
+            path.unlink(missing_ok=True)
         self._held, inherited = os.pipe()[::-1]
         self.status: int | None = None
         self.pid = os.fork()
@@ -87,8 +89,8 @@ class Child:
 
     def printed(self) -> tuple[str, str]:
         """Returns what it has written to standard output and standard error."""
-        out, err, _ = self._output
-        return out.read_text(), err.read_text()
+        out, err = (path.read_text() if path.exists() else "" for path in self._output[:2])
+        return out, err
 
     def calls(self) -> int | None:
         """Returns the number of its I/O calls, if it ended by itself."""

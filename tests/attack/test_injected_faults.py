@@ -109,15 +109,14 @@ def wrongs(found: Entry, untouched: Entry) -> list[str]:
         if found[kept]:
             wrong.append(f"{kept}: {found[kept]}")
     labelers, command = found["fault"]["labelers"], found["fault"]["command"]
-    # What is answered while a model trains depends on the time, so people's curves differ.
+    # What is answered while a model trains depends on the time, so people's curves, and the numbers
+    # of their labels, differ.
     compared = ["labels", "curve", "rounds"] if labelers != "page" else []
     for name in compared:
         if found[name] != untouched[name]:
             wrong.append(f"{name}: expected {untouched[name]}, got {found[name]}")
     if found["curve"].count("\n") != untouched["curve"].count("\n"):
         wrong.append(f"expected as many rounds as in {untouched['curve']}, got {found['curve']}")
-    if len(found["labels"]) < len(untouched["labels"]) - 1:
-        wrong.append(f"labels: {found['labels']}")
     is_kill = found["fault"]["kind"] in KILLS
     if command == "loop" and is_kill and found["statuses"][0] != -9:
         wrong.append(f"expected the first start to be killed, got {found['statuses']}")
