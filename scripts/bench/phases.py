@@ -25,7 +25,7 @@ PHASES: list[tuple[str, Any, str]] = [
     ("accept", BACKEND, "accept"),
     ("does pruning pay", BACKEND, "_pruning_pays"),
     ("tests and products", tile_update, "update"),
-    ("the same, not sorted", compiled, "update"),
+    ("the same, no tiles", compiled, "update"),
     ("arrange rows", row_tiles, "row_tiles"),
     ("centers", BACKEND, "with_centers"),
     ("masses", MinDistanceEngine, "_sum"),
