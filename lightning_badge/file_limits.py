@@ -29,7 +29,9 @@ def decoded_limit(size: int) -> int:
 
 
 def check_limit(what: str, found: int, limit: int) -> None:
-    """Raises a ValueError if a number that a file contains exceeds its limit."""
+    """Raises a ValueError if a number that a file contains is negative or exceeds its limit."""
+    if found < 0:
+        raise ValueError(f"{what}: expected 0 or more, got {found:,}; the file is damaged")
     if found > limit:
         raise ValueError(f"{what}: expected at most {limit:,}, got {found:,}; split the file")
 
