@@ -116,7 +116,7 @@ def choose_loss(model: nn.Module, n_outputs: int, targets: Tensor | None = None)
             "needs classes; give loss='cross_entropy' or 'binary_cross_entropy' if it is a "
             "classifier"
         )
-    return ChosenLoss(loss_by_count(n_outputs), f"{count}; assumed, as no loss module and no targets are seen")
+    return ChosenLoss(loss_by_count(n_outputs), f"{count}; assumed: no loss, no targets seen")
 
 
 def loss_by_count(n_outputs: int) -> Loss:

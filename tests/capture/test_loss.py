@@ -40,8 +40,8 @@ ONE_HOT = torch.eye(3)
 @pytest.mark.parametrize(
     ("model", "n_outputs", "targets", "name", "evidence"),
     [
-        (Model(), 3, None, CE, "3 outputs; assumed, as no loss module and no targets are seen"),
-        (Model(), 1, None, BCE, "one output; assumed, as no loss module and no targets are seen"),
+        (Model(), 3, None, CE, "3 outputs; assumed: no loss, no targets seen"),
+        (Model(), 1, None, BCE, "one output; assumed: no loss, no targets seen"),
         (Model(criterion=nn.BCEWithLogitsLoss()), 3, None, BCE, "BCEWithLogitsLoss 'criterion'"),
         (Model(inner=Model(c=nn.BCELoss())), 3, None, BCE, "BCELoss 'inner.c'"),
         (Model(criterion=nn.CrossEntropyLoss()), 3, MULTI_LABEL, CE, "CrossEntropyLoss"),
@@ -75,8 +75,8 @@ ONE_HOT = torch.eye(3)
         (Model(), 1, torch.tensor([0.0, 1.0, 1.0]), BCE, "of 0 and 1"),
         (Model(), 1, torch.tensor([[0], [1]]), BCE, "of 0 and 1"),
         # Placeholders of samples without a label.
-        (Model(), 1, torch.full((5,), -1.0), BCE, "one output; assumed, as no loss module and no targets are seen"),
-        (Model(), 1, torch.full((5,), torch.nan), BCE, "one output; assumed, as no loss module and no targets are seen"),
+        (Model(), 1, torch.full((5,), -1.0), BCE, "one output; assumed: no loss, no targets seen"),
+        (Model(), 1, torch.full((5,), torch.nan), BCE, "one output; assumed: no loss, no targets seen"),
     ],
 )  # fmt: skip
 def test_the_strongest_evidence_decides(
