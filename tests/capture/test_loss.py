@@ -76,7 +76,7 @@ ONE_HOT = torch.eye(3)
         (Model(), 1, torch.tensor([[0], [1]]), BCE, "of 0 and 1"),
         # Placeholders of samples without a label.
         (Model(), 1, torch.full((5,), -1.0), BCE, "one output; assumed: no loss, no targets seen"),
-        (Model(), 1, torch.full((5,), torch.nan), BCE, "one output; assumed: no loss, no targets seen"),
+        (Model(), 1, torch.full((5,), torch.nan), BCE, "one output; assumed: no loss"),
     ],
 )  # fmt: skip
 def test_the_strongest_evidence_decides(
