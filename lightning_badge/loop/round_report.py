@@ -124,8 +124,10 @@ class RoundTable:
         rest = "" if report.remains is None else f"  {report.remains}"
         self._print(line + rest, style="dim" if earlier else "")
         self._measured.append(report.measured(self._metric))
+        if earlier:
+            return
         found = outlook(self._measured, pool=report.pool, multilabel=self._multilabel)
-        if found is not None and not earlier:
+        if found is not None:
             self._print(f"       {in_words(found)}", style="dim")
 
     def end(self, reason: str, *, to_do: str | None = None) -> None:

@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from compare.measured import BASELINE, BUDGETS, Measured
+from compare.measured import BASELINE, BUDGETS, Measured, mean_and_width
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.research.comparison.log_curves import on_grid
 from lightning_badge.research.comparison.paired_tests import significant_wins, wins_at
@@ -127,7 +127,7 @@ def budget_areas(settings: Sequence[Measured], budget: str) -> dict[str, tuple[f
         ]
         for name in contestants_of(settings)
     }
-    return {name: (*_with_width(values), len(covering)) for name, values in ahead.items()}
+    return {name: (*mean_and_width(values), len(covering)) for name, values in ahead.items()}
 
 
 def saved_in(setting: Measured, name: str, budget: str) -> Saved | None:
@@ -214,10 +214,3 @@ def _shares(setting: Measured, wins: npt.NDArray[np.bool_]) -> FloatArray:
     """Returns the share of the sizes at which the row wins, ``[m, m]``."""
     share: FloatArray = wins.sum(axis=2) / max(len(setting.sizes), 1)
     return share
-
-
-def _with_width(values: Sequence[float]) -> tuple[float, float]:
-    if len(values) < 2:
-        return float(np.mean(values)), float("nan")
-    mean, width = mean_interval(values)
-    return float(mean), float(width)

@@ -29,7 +29,7 @@ from compare.evidence import (
     penalties,
     standings,
 )
-from compare.measured import BASELINE, BUDGETS, Measured, settings_in
+from compare.measured import BASELINE, BUDGETS, Measured, in_points, settings_in
 from compare.shared_work import versions_in
 from lightning_badge.durable.file import replacing
 from lightning_badge.research.comparison import mean_interval
@@ -140,7 +140,7 @@ def standings_table(found: Sequence[Standing]) -> str:
             f"**{one.name}**",
             f"{one.area:.1f}",
             f"{one.balanced:.1f}",
-            _signed(one.ahead, one.ahead_half_width),
+            in_points(one.ahead, one.ahead_half_width),
             f"{one.wins:.1f}",
             f"{one.losses:.1f}",
             f"{one.penalty:.2f}",
@@ -156,7 +156,7 @@ def budgets_table(settings: Sequence[Measured], names: Sequence[str]) -> str:
     present = {budget: values for budget, values in by_budget.items() if values}
     counts = [f"{budget} ({values[BASELINE][2]})" for budget, values in present.items()]
     rows = [
-        [f"**{name}**", *(_signed(*values[name][:2]) for values in present.values())]
+        [f"**{name}**", *(in_points(*values[name][:2]) for values in present.values())]
         for name in names
         if name != BASELINE
     ]
@@ -189,7 +189,7 @@ def data_table(settings: Sequence[Measured], names: Sequence[str]) -> str:
         cells = []
         for name in names:
             mean, width = mean_interval(100 * (setting.areas(name) - base))
-            cells.append(_signed(float(mean), float(width)))
+            cells.append(in_points(float(mean), float(width)))
         rows.append([f"**{setting.name if _differ(settings) else setting.data}**", *cells])
     return markdown_table(["", *names], rows)
 
@@ -209,10 +209,6 @@ def _extent(table: pa.Table, settings: Sequence[Measured]) -> str:
 def _differ(settings: Sequence[Measured]) -> bool:
     """Returns whether settings differ in more than the data set."""
     return len({(one.model, one.start, one.batches) for one in settings}) > 1
-
-
-def _signed(mean: float, half_width: float) -> str:
-    return f"{mean:+.1f}" + ("" if np.isnan(half_width) else f" ± {half_width:.1f}")
 
 
 def _saved(saved: Saved) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from compare.data_sets import CLASSES
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.research.comparison.log_curves import LogCurve, areas, on_grid
-from lightning_badge.research.comparison.statistics import FloatArray
+from lightning_badge.research.comparison.statistics import FloatArray, mean_interval
 
 BASELINE = "random"
 GRID = 60  # points of a mean curve
@@ -144,6 +144,24 @@ def contestant_of(row: Mapping[str, str]) -> str:
     """
     given = json.loads(row["arguments"] or "{}")
     return " ".join([row["strategy"], *(f"{name}={value}" for name, value in given.items())])
+
+
+def mean_and_width(values: Sequence[float]) -> tuple[float, float]:
+    """Returns a mean and the half width of its 95 % interval, NaN with one value."""
+    if len(values) < 2:
+        return float(np.mean(values)), float("nan")
+    mean, half_width = mean_interval(values)
+    return float(mean), float(half_width)
+
+
+def in_points(mean: float, half_width: float) -> str:
+    """Returns a difference in points, with its interval if it has one.
+
+    Example:
+        >>> in_points(1.25, 0.5), in_points(-0.04, float("nan"))
+        ('+1.2 ± 0.5', '-0.0')
+    """
+    return f"{mean:+.1f}" + ("" if np.isnan(half_width) else f" ± {half_width:.1f}")
 
 
 def _curve(points: Sequence[tuple[int, float, float]], column: int) -> LogCurve:

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from compare.data_sets import HALF_A
-from compare.measured import BASELINE, Measured, contestant_of
+from compare.measured import BASELINE, Measured, contestant_of, mean_and_width
 from lightning_badge.research.comparison.log_curves import LogCurve, areas
-from lightning_badge.research.comparison.statistics import FloatArray, mean_interval
+from lightning_badge.research.comparison.statistics import FloatArray
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,4 @@ def _ahead(settings: Sequence[Measured], name: str, other: str) -> Difference:
 
 
 def _difference(name: str, values: Sequence[float]) -> Difference:
-    if len(values) < 2:
-        return Difference(name, float(np.mean(values)), float("nan"), len(values))
-    mean, half_width = mean_interval(values)
-    return Difference(name, float(mean), float(half_width), len(values))
+    return Difference(name, *mean_and_width(values), len(values))

@@ -15,11 +15,10 @@ if __name__ == "__main__":  # run by path: imports are relative to scripts/
 
 from lightning_badge.app.command_line import one_line_errors
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from compare.measured import Measured, settings_in
+from compare.measured import Measured, in_points, settings_in
 from compare.questions import (
     Difference,
     between_batches,
@@ -115,8 +114,7 @@ def _stops(tables: Sequence[pa.Table]) -> Iterator[str]:
 def _cell(found: Difference | None) -> str:
     if found is None:
         return ""
-    width = "" if np.isnan(found.half_width) else f" ± {found.half_width:.1f}"
-    return f"{found.mean:+.1f}{width} ({found.data_sets})"
+    return f"{in_points(found.mean, found.half_width)} ({found.data_sets})"
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.research.comparison.statistics import FloatArray
+from lightning_badge.research.comparison.statistics import FloatArray, beats
 
 
 def paired_p_values(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -89,6 +89,5 @@ def wins_at(values: npt.ArrayLike, confidence: float = 0.95) -> npt.NDArray[np.b
     Returns:
         ``[m, m, k]``: whether the row is better than the column.
     """
-    mean, p = paired_p_values(values)
-    wins: npt.NDArray[np.bool_] = (p < 1 - confidence) & (mean > 0)
-    return wins
+    by_seed = np.moveaxis(np.asarray(values, np.float64), 1, 0)
+    return beats(by_seed[:, :, None], by_seed[:, None], confidence)
