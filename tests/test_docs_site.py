@@ -1,6 +1,5 @@
 """The site as a browser shows it: nothing from other hosts, no page wider than the window."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium_running
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 
 pytestmark = pytest.mark.long
@@ -29,13 +28,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (Debian's package chromium)")
-    with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium_running() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)

@@ -4,7 +4,6 @@ The environment variable ``LABEL_STUDIO`` may name an executable that is install
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from chromium import chromium_running
 from PIL import Image
 from studio_server import TOKEN
 
@@ -29,7 +29,6 @@ from lightning_badge.store.label_store import LabelStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 EMAIL, PASSWORD = "ann@example.com", "pass1234x"
 NAMES = ["top", "middle", "bottom"]
 AWAY = (httpx.TransportError, httpx.HTTPStatusError)
@@ -257,11 +256,7 @@ def annotations(server: Server, project: int) -> Counter[tuple[str, str, str]]:
 
 def in_browser(server: Server, page: str) -> str:
     """Labels one task as a person does, in headless Chromium; returns the class chosen."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (Debian's package chromium)")
-    with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium_running() as browser:
         tab = browser.new_page(viewport={"width": 1280, "height": 800})
         tab.goto(f"{server.url}/user/login/")
         tab.fill("input[name=email]", EMAIL)
@@ -274,7 +269,6 @@ def in_browser(server: Server, page: str) -> str:
         with tab.expect_response(lambda reply: "/annotations" in reply.url) as submitted:
             tab.locator("button[name=submit]").first.click()
         assert submitted.value.status == 201
-        browser.close()
     return "middle"
 
 

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium_running
 from page_client import serving
 from page_run import begin_run, publish, store_of
 from PIL import Image
@@ -21,7 +21,6 @@ from lightning_badge.labelers.page.page_files import ShownSample, read_page, wri
 from lightning_badge.store.answer import Answer
 
 HERE = Path(__file__).parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 PORTS = itertools.count(20000 + 100 * (os.getpid() % 100))
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {
@@ -46,13 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")  # its event loop must not outlive these tests
 def chromium() -> Iterator[Any]:
     """Yields the browser; its pages are those of people who have not been here before."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (Debian's package chromium)")
-    with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium_running() as browser:
         yield browser
-        browser.close()
 
 
 class Site:
