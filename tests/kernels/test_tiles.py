@@ -197,7 +197,8 @@ def test_a_shadow_bounds_the_cosine_of_activations(name: str) -> None:
     assert (np.abs(unit @ unit.T) <= bound[np.ix_(known, known)] * (1 + 1e-6)).all()
 
 
-def test_shadows_serve_until_rows_are_added() -> None:
+def test_shadows_serve_until_rows_are_added(tiles: Callable[[bool], list[int]]) -> None:
+    tiles(True)
     rows = pool().factors
     backend = numba_pruned.BACKEND
     first = backend.arrange(rows, torch.arange(N))

@@ -44,11 +44,6 @@ class Arranged:
     shadows: Shadows
     positions: Tensor
 
-    @property
-    def pays(self) -> bool:
-        """Whether tiles save time."""
-        return len(self.shadows.rows) >= TILED_POOL and len(self.positions) >= TILED_FROM
-
     @cached_property
     def tiles(self) -> RowTiles:
         """The rows in tiles."""
@@ -78,8 +73,10 @@ class NumbaBackend(Backend):
         """See `Backend.preference`: before torch if the pool is large enough."""
         return 2 if device.type == "cpu" and n >= LEAST_ROWS else 0
 
-    def arrange(self, rows: Factors, positions: Tensor, before: Any = None) -> Arranged:
+    def arrange(self, rows: Factors, positions: Tensor, before: Any = None) -> Arranged | None:
         """See `Backend.arrange`."""
+        if len(rows) < TILED_POOL or len(positions) < TILED_FROM:
+            return None
         from lightning_badge.kernels.numba_pruned.shadows import Shadows
 
         if before is not None and before.shadows.rows is rows:
@@ -108,7 +105,7 @@ class NumbaBackend(Backend):
         if prune and self._pruning_pays(min_sq_dist, rows, positions, by_norm, signed):
             from lightning_badge.kernels.numba_pruned import compiled, tile_update
 
-            if arranged is None or len(by_norm) < FEW_CENTERS or not arranged.pays:
+            if arranged is None or len(by_norm) < FEW_CENTERS:
                 multiplied = compiled.update(min_sq_dist, rows, positions, by_norm, signed=signed)
             else:
                 multiplied = tile_update.update(

@@ -135,6 +135,26 @@ def box_cosines(low: Any, high: Any, least: Any, most: Any, out: Any) -> None:
 
 
 @jit
+def may_reach(
+    cosine: Any,
+    nearest: Any,
+    farthest: Any,
+    low: Any,
+    high: Any,
+    roundoff: Any,
+    threshold: Any,
+) -> Any:
+    """Returns whether a center may be nearer to some row of a tile.
+
+    The norm of the center is between ``nearest`` and ``farthest``, those of the rows between
+    ``low`` and ``high``.
+    """
+    cosine = min(max(np.float64(cosine), 0.0), 1.0) + roundoff
+    t = min(max(cosine, nearest / high), farthest / low)
+    return t * (t - 2.0 * cosine) - roundoff * t * t < threshold
+
+
+@jit
 def kept_boxes(
     cosines: Any,
     nearest: Any,
@@ -148,9 +168,7 @@ def kept_boxes(
     """Writes the boxes that may be nearer to some row of a tile; returns their number."""
     found = 0
     for q in range(len(cosines)):
-        cosine = min(max(np.float64(cosines[q]), 0.0), 1.0) + roundoff
-        t = min(max(cosine, nearest[q] / high), farthest[q] / low)
-        if t * (t - 2.0 * cosine) - roundoff * t * t < threshold:
+        if may_reach(cosines[q], nearest[q], farthest[q], low, high, roundoff, threshold):
             out[found] = q
             found += 1
     return found
@@ -173,11 +191,3 @@ def center_cosines(
             small = -large
         for q in range(start, stop):
             out[q] += max(small * units[k, q], large * units[k, q])
-
-
-@jit
-def may_reach(cosine: Any, norm: Any, low: Any, high: Any, roundoff: Any, threshold: Any) -> Any:
-    """Returns whether a center may be nearer to some row of a tile."""
-    cosine = min(max(np.float64(cosine), 0.0), 1.0) + roundoff
-    t = min(max(cosine, norm / high), norm / low)
-    return t * (t - 2.0 * cosine) - roundoff * t * t < threshold

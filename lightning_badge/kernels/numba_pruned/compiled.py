@@ -25,6 +25,7 @@ cancel. Nearly coincident pairs use the difference form, which is exactly 0 for 
 module is imported on first use.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -220,15 +221,28 @@ def update(
         known, here = min_sq_dist[part].numpy(), positions[part].numpy()
         return int(_update(known, here, *others))
 
+    return sum_over_parts(update_part, len(positions), len(positions) * len(centers))
+
+
+def sum_over_parts(
+    work: Callable[[slice], int], n: int, pairs: int, *, parts_a_thread: int = 8
+) -> int:
+    """Returns the sum of what ``work`` returns for slices that together cover ``range(n)``.
+
+    Args:
+        work: Called by several threads at once, with slices that have both ends.
+        n: Rows or tiles.
+        pairs: Number of pairs that are tested in all.
+        parts_a_thread: More than one, because the work per part varies.
+    """
     threads = torch.get_num_threads()
-    if threads == 1 or len(positions) * len(centers) < SERIAL_BELOW:
-        return update_part(slice(None))
-    # More parts than threads, because the work per row varies.
-    size = -(-len(positions) // (8 * threads))
-    parts = [slice(start, start + size) for start in range(0, len(positions), size)]
+    if threads == 1 or pairs < SERIAL_BELOW:
+        return work(slice(0, n))
+    size = max(1, -(-n // (parts_a_thread * threads)))
+    parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
     # Python threads instead of numba's: OpenMP threads would compete with torch's by spinning.
     with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(update_part, parts))
+        return sum(pool.map(work, parts))
 
 
 def accept(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
+from lightning_badge.kernels.numba_pruned.pairs import dot64
 from lightning_badge.kernels.similarity import COEFFICIENTS, FARTHEST, GRID_BITS, ONE, SQUARINGS
 
 C0, C1, C2, C3, C4, C5, C6, C7, C8 = COEFFICIENTS
@@ -146,15 +147,6 @@ def add_bounds(
         other_gains[j_start + j] += per_candidate[j]
 
 
-@jit_sum
-def _exact_product(x: Any, i: Any, y: Any, j: Any) -> Any:
-    """Returns an inner product of integers; every partial sum is exact in float64."""
-    total = 0.0
-    for k in range(x.shape[1]):
-        total += np.float64(x[i, k]) * np.float64(y[j, k])
-    return total
-
-
 @jit
 def _similarity(sq_distance: Any, falloff: Any) -> Any:
     """Returns the similarity as `kernels.similarity.similarities` does, operation by operation."""
@@ -244,7 +236,7 @@ def columns(
             for j in range(b):
                 if products[r - i, j] - half[j] > cut:
                     c = candidates[j]
-                    product = _exact_product(coordinates, x, coordinates, c)
+                    product = dot64(coordinates, x, coordinates, c)
                     value = _similarity(sq_norms[x] + sq_norms[c] - 2.0 * product, falloff)
                     if value > best[r]:
                         of_candidate[m], of_row[m], values[m] = j, r, value

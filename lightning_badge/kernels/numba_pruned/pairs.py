@@ -26,7 +26,8 @@ def _dot(x: Any, i: Any, y: Any, j: Any) -> Any:
 
 
 @jit_sum
-def _dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
+def dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
+    """Returns an inner product that is summed in float64; of integers, every sum is exact."""
     total = 0.0
     for k in range(x.shape[1]):
         total += np.float64(x[i, k]) * np.float64(y[j, k])
@@ -34,20 +35,22 @@ def _dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
 
 
 @jit
-def _difference_form(a: Any, h: Any, i: Any, a_: Any, h_: Any, j: Any) -> Any:
-    """Returns ``|a (x) h - a' (x) h'|^2`` without subtracting norms."""
+def _half_sum_and_difference(x: Any, i: Any, y: Any, j: Any) -> Any:
+    """Returns ``|s|^2``, ``|t|^2`` and ``<s,t>`` of half the sum and the difference of two rows."""
     ss = tt = st = 0.0
-    for k in range(a.shape[1]):
-        s, t = 0.5 * (np.float64(a[i, k]) + a_[j, k]), np.float64(a[i, k]) - a_[j, k]
+    for k in range(x.shape[1]):
+        s, t = 0.5 * (np.float64(x[i, k]) + y[j, k]), np.float64(x[i, k]) - y[j, k]
         ss += s * s
         tt += t * t
         st += s * t
-    uu = vv = uv = 0.0
-    for k in range(h.shape[1]):
-        u, v = 0.5 * (np.float64(h[i, k]) + h_[j, k]), np.float64(h[i, k]) - h_[j, k]
-        uu += u * u
-        vv += v * v
-        uv += u * v
+    return ss, tt, st
+
+
+@jit
+def _difference_form(a: Any, h: Any, i: Any, a_: Any, h_: Any, j: Any) -> Any:
+    """Returns ``|a (x) h - a' (x) h'|^2`` without subtracting norms."""
+    ss, tt, st = _half_sum_and_difference(a, i, a_, j)
+    uu, vv, uv = _half_sum_and_difference(h, i, h_, j)
     return max(ss * vv + tt * uu + 2.0 * st * uv, 0.0)
 
 
@@ -57,11 +60,11 @@ def sq_dist_of(
 ) -> Any:
     """Returns the squared distance of row ``i`` to center ``j``, as exact as `precision` says."""
     norms = sq_norm[i] + sq_norm_[j]
-    a_a, h_h = _dot64(a, i, a_, j), np.float64(_dot(h, i, h_, j))
+    a_a, h_h = dot64(a, i, a_, j), np.float64(_dot(h, i, h_, j))
     sq_dist = norms - 2.0 * a_a * h_h
     if sq_dist >= FLOAT64_BELOW * norms and UNDERFLOW < abs(h_h) < OVERFLOW:
         return sq_dist
-    sq_dist = norms - 2.0 * a_a * _dot64(h, i, h_, j)
+    sq_dist = norms - 2.0 * a_a * dot64(h, i, h_, j)
     if sq_dist >= DIFFERENCE_FORM_BELOW * norms:
         return sq_dist
     return _difference_form(a, h, i, a_, h_, j)

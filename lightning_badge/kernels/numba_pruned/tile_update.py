@@ -18,11 +18,9 @@ is computed in float32, in units of the largest norm of the tile: its roundings 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lightning_badge.kernels.factors import Factors
@@ -34,7 +32,7 @@ from lightning_badge.kernels.numba_pruned.center_boxes import (
     kept_boxes,
     may_reach,
 )
-from lightning_badge.kernels.numba_pruned.compiled import SERIAL_BELOW
+from lightning_badge.kernels.numba_pruned.compiled import sum_over_parts
 from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
 from lightning_badge.kernels.numba_pruned.pairs import (
     bounds_of,
@@ -92,17 +90,10 @@ def update(
         shadows.roundoff,
     ]
 
-    def update_part(part: range) -> int:
+    def update_part(part: slice) -> int:
         return int(_update(part.start, part.stop, *arguments))
 
-    threads = torch.get_num_threads()
-    if threads == 1 or len(positions) * len(centers) < SERIAL_BELOW:
-        return update_part(range(n_tiles))
-    # More parts than threads, because the work per tile varies.
-    size = max(1, -(-n_tiles // (16 * threads)))
-    parts = [range(first, min(first + size, n_tiles)) for first in range(0, n_tiles, size)]
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(update_part, parts))
+    return sum_over_parts(update_part, n_tiles, len(positions) * len(centers), parts_a_thread=16)
 
 
 @jit_sum
@@ -203,7 +194,7 @@ def _find_pairs(
         center_cosines(least, most, boxes.units, first, last, signed, along)
         for place in range(first, last):
             norm = boxes.norms[place]
-            if not may_reach(along[place], norm, low, high, corner_slack, reach):
+            if not may_reach(along[place], norm, norm, low, high, corner_slack, reach):
                 continue
             number = _row_bounds(
                 tiles.units[tile],
