@@ -135,7 +135,15 @@ def kill_in_training(task: Task, round: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:photos. left out 1 samples that cannot be read")
-@pytest.mark.parametrize("make", [images, texts, table], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(images, marks=pytest.mark.long),
+        pytest.param(texts, marks=pytest.mark.long),
+        table,
+    ],
+    ids=lambda make: make.__name__,
+)
 def test_three_rounds_from_no_label_at_all(
     tmp_path: Path, go: Go, make: Callable[[Path], Task]
 ) -> None:

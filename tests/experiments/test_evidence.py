@@ -78,7 +78,7 @@ def test_only_seeds_that_all_contestants_have_count() -> None:
         settings_in(results({"random": 0, "badge": 0.1}, seeds=1))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_page_and_pictures_are_the_same_from_the_stored_table(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     heights = {"random": 0, "badge": 0.1, "uherding": 0.12, "typiclust": 0.05}

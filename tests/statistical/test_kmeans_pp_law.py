@@ -19,7 +19,7 @@ pytestmark = pytest.mark.no_cover  # tens of thousands of draws; other tests cov
 
 Points = np.ndarray
 ALL = 99
-FEW = DRAWS // 10  # enough to detect a selector that accepts every candidate
+FEW = DRAWS // 20  # enough to detect a selector that accepts every candidate
 
 
 @pytest.fixture(params=[FEW, pytest.param(DRAWS, marks=pytest.mark.long)])
