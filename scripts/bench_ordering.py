@@ -29,6 +29,7 @@ from bench.blocks import print_blocks
 from bench.capture import print_capture
 from bench.cases import CASES, GROWTH, Result
 from bench.compile import compile_report
+from bench.memory import print_memory
 from bench.phases import print_phases
 from bench.picture import draw_times
 from bench.rates import print_rates
@@ -70,6 +71,9 @@ def main() -> None:
             continue
         if arguments.phases:
             print_phases(pool, arguments.k or case.k, arguments.repeats)
+            continue
+        if arguments.memory:
+            print_memory(pool, arguments.k or case.k)
             continue
         result = case.run(pool, arguments.k or case.k, arguments.repeats)
         print(result.line(), flush=True)
@@ -128,6 +132,11 @@ def parse_arguments() -> argparse.Namespace:
         "--phases",
         action="store_true",
         help="measure only our ordering of the case's pool on the CPU, phase by phase",
+    )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="measure only what our ordering of the case's pool needs beyond the factors (Linux)",
     )
     parser.add_argument(
         "--summands",

@@ -14,7 +14,7 @@ from lightning_badge.ordering import LazyOrdering
 pytest.importorskip("numba")
 from lightning_badge.kernels.numba_pruned import tile_update
 from lightning_badge.kernels.numba_pruned.row_tiles import TILE, row_tiles
-from lightning_badge.kernels.numba_pruned.shadows import Shadows
+from lightning_badge.kernels.numba_pruned.shadows import STEPS, Shadows
 
 N, H, C = 900, 40, 5
 
@@ -188,8 +188,8 @@ def test_a_shadow_bounds_the_cosine_of_activations(name: str) -> None:
     torch.manual_seed(0)
     rows = POOLS[name]().factors
     shadows = Shadows(rows)
-    e = shadows.of_rows.astype(np.float64)
-    bound = np.abs(e[:, :-1] @ e[:, :-1].T) + np.outer(e[:, -1], e[:, -1]) + shadows.roundoff
+    e, e_ = shadows.of_rows.astype(np.float64) / STEPS, shadows.of(rows).astype(np.float64)
+    bound = np.abs(e[:, :-1] @ e_[:, :-1].T) + np.outer(e[:, -1], e_[:, -1]) + shadows.slack
     h = rows.penultimate.double()
     length = h.norm(dim=1)
     known = (length > 0) & (rows.sq_norm > 0)

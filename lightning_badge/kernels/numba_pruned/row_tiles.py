@@ -26,7 +26,7 @@ class RowTiles(NamedTuple):
     """Listed rows in tiles; a place is an index of rows in their order here.
 
     Attributes:
-        slots: The slot of each place, ``[r]`` int64; at the end those whose norm is 0.
+        slots: The slot of each place, ``[r]`` int32; at the end those whose norm is 0.
         starts: First place of each tile, and the end of the last one, ``[tiles + 1]`` int64.
         least: Smallest entries of the unit vectors of each tile, ``[tiles, c]``.
         most: Largest entries, ``[tiles, c]``.
@@ -48,13 +48,14 @@ class RowTiles(NamedTuple):
 
 def row_tiles(rows: Factors, positions: Tensor) -> RowTiles:
     """Arranges the rows at ``positions`` ``[r]``."""
-    sq_norm, listed = rows.sq_norm[positions].numpy(), positions.numpy()
-    a, a_norm = rows.logit_grad.numpy(), rows.logit_grad_norm.numpy()
-    slots, starts = _arrange(sq_norm, kinds_of(a, listed))
+    listed = positions.numpy()
+    a, a_norm, all_sq_norm = (
+        part.numpy() for part in (rows.logit_grad, rows.logit_grad_norm, rows.sq_norm)
+    )
+    slots, starts = _arrange(all_sq_norm[listed], kinds_of(a, listed))
     places = listed[slots]
-    bounds = _corners(starts, places, a, a_norm, sq_norm[slots])
-    least, most, norms, units, inverse = bounds
-    return RowTiles(slots, starts, least, most, norms, units, inverse, sq_norm[slots])
+    sq_norm = all_sq_norm[places]
+    return RowTiles(slots, starts, *_corners(starts, places, a, a_norm, sq_norm), sq_norm)
 
 
 @jit
@@ -67,6 +68,7 @@ def _arrange(sq_norm: Any, kind: Any) -> Any:
     order = np.concatenate((order[n_zero:], order[:n_zero]))
     n = len(order) - n_zero
     order[:n] = order[:n][np.argsort(kind[order[:n]], kind="mergesort")]
+    order = order.astype(np.int32)
     starts = np.empty(n + 1, np.int64)
     n_tiles = 0
     for place in range(n):

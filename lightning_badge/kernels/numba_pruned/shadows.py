@@ -5,7 +5,9 @@ the rest, ``<h,h'> / |h||h'| <= <e,e'> + f f'``. The directions are those in whi
 pool is longest.
 
 The bound holds in floating point: an error of ``eta`` in ``e``, which includes directions that are
-not quite orthonormal, changes ``<e,e'>`` by at most ``2 eta + eta^2``, and ``f^2`` by as much.
+not quite orthonormal, changes ``<e,e'>`` by at most ``2 eta + eta^2``, and ``f^2`` by as much. The
+rows' shadows are kept as 16-bit integers, which costs another rounding of ``e``; ``f`` is rounded
+up.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from lightning_badge.kernels.numba_pruned.jit import jit_sum
 DIRECTIONS = 16
 # Rows from which the directions are chosen.
 SAMPLE = 128
+# A row's shadow is kept in multiples of 1 / STEPS.
+STEPS = 16_000
+LARGEST = float(np.iinfo(np.int16).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,32 +63,54 @@ class Shadows:
         return 2.0 * error + error * error
 
     @cached_property
+    def slack(self) -> float:
+        """Bound of the error of the product of a row's ``e`` and a center's."""
+        rounding = 0.5 / STEPS * float(self.directions.shape[1]) ** 0.5
+        return self.roundoff + rounding * (1.0 + self.roundoff)
+
+    @cached_property
     def of_rows(self) -> Any:
-        """``e`` and ``f`` of all rows, ``[n, q + 1]`` float32."""
-        return self.of(self.rows)
+        """``e`` and ``f`` of all rows in units of ``1 / STEPS``, ``[n, q + 1]`` int16."""
+        found = torch.empty(len(self.rows), self.directions.shape[1] + 1, dtype=torch.int16)
+        for block in row_blocks(found):
+            shadow = self._of(self.rows, block) * STEPS
+            found[block, :-1] = shadow[:, :-1].round().short()
+            found[block, -1] = shadow[:, -1].ceil().clamp(max=LARGEST).short()
+        return found.numpy()
 
     def of(self, rows: Factors) -> Any:
         """Returns ``e`` and ``f`` of any rows ``[m]``, ``[m, q + 1]`` float32."""
         found = torch.empty(len(rows), self.directions.shape[1] + 1)
-        unknown = torch.zeros(found.shape[1])
-        unknown[-1] = 1.0 + self.roundoff
         for block in row_blocks(found):
-            length = rows.sq_norm[block].sqrt() / rows.logit_grad_norm[block]
-            along = (rows.penultimate[block].float() @ self.directions).double() / length[:, None]
-            rest = (1.0 - along.square().sum(dim=1)).clamp(min=0.0) + self.roundoff
-            shadow = torch.cat([along, (rest.sqrt() * (1.0 + 1e-6))[:, None]], dim=1).float()
-            is_known = shadow.isfinite().all(dim=1, keepdim=True)
-            found[block] = shadow.where(is_known, unknown)
+            found[block] = self._of(rows, block).float()
         return found.numpy()
+
+    def _of(self, rows: Factors, block: slice) -> Tensor:
+        """Returns ``e`` and ``f``, ``[b, q + 1]`` float64; they bound nothing where unknown."""
+        length = rows.sq_norm[block].sqrt() / rows.logit_grad_norm[block]
+        along = (rows.penultimate[block].float() @ self.directions).double() / length[:, None]
+        rest = (1.0 - along.square().sum(dim=1)).clamp(min=0.0) + self.roundoff
+        shadow = torch.cat([along, (rest.sqrt() * (1.0 + 1e-6))[:, None]], dim=1)
+        unknown = torch.zeros(shadow.shape[1], dtype=shadow.dtype)
+        unknown[-1] = 1.0 + self.roundoff
+        return shadow.where(shadow.isfinite().all(dim=1, keepdim=True), unknown)
 
 
 @jit_sum
 def shadow_cosine(e: Any, i: Any, e_: Any, j: Any, signed: bool) -> Any:
-    """Returns an upper bound of ``<h,h'> / |h||h'|``; of its absolute value if ``signed``."""
+    """Returns an upper bound of ``<h,h'> / |h||h'|``; of its absolute value if ``signed``.
+
+    Args:
+        e: Those of rows, as integers.
+        i: The row.
+        e_: Those of centers.
+        j: The center.
+        signed: Whether an inner product of two rows' activations may be negative.
+    """
     last = e.shape[1] - 1
     total = np.float32(0.0)
     for k in range(last):
-        total += e[i, k] * e_[j, k]
+        total += np.float32(e[i, k]) * e_[j, k]
     if signed:
         total = abs(total)
-    return total + e[i, last] * e_[j, last]
+    return (total + np.float32(e[i, last]) * e_[j, last]) * np.float32(1.0 / STEPS)

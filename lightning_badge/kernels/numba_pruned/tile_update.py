@@ -87,7 +87,7 @@ def update(
         center_boxes(centers, shadows, signed=signed),
         signed,
         float(roundoff_of(rows.logit_grad)),
-        shadows.roundoff,
+        shadows.slack,
     ]
 
     def update_part(part: slice) -> int:
