@@ -55,7 +55,8 @@ def row_tiles(rows: Factors, positions: Tensor) -> RowTiles:
     slots, starts = _arrange(all_sq_norm[listed], kinds_of(a, listed))
     places = listed[slots]
     sq_norm = all_sq_norm[places]
-    return RowTiles(slots, starts, *_corners(starts, places, a, a_norm, sq_norm), sq_norm)
+    least, most, norms, units, inverse = _corners(starts, places, a, a_norm, sq_norm)
+    return RowTiles(slots, starts, least, most, norms, units, inverse, sq_norm)
 
 
 @jit

@@ -65,7 +65,7 @@ class Shadows:
     @cached_property
     def slack(self) -> float:
         """Bound of the error of the product of a row's ``e`` and a center's."""
-        rounding = 0.5 / STEPS * float(self.directions.shape[1]) ** 0.5
+        rounding: float = 0.5 / STEPS * self.directions.shape[1] ** 0.5
         return self.roundoff + rounding * (1.0 + self.roundoff)
 
     @cached_property
