@@ -56,9 +56,8 @@ def main() -> None:
         save_mnist(arguments.mnist, arguments.save_embeddings)
         return
     results = []
-    cases = GROWTH if arguments.growth else CASES
-    for name in arguments.case or cases:
-        case = cases[name]
+    for name in arguments.case or (GROWTH if arguments.growth else CASES):
+        case = (CASES | GROWTH)[name]
         n = arguments.n or case.n
         pool = make_pool(
             case.data or arguments.data, n, arguments.device, arguments.mnist, arguments.embeddings
