@@ -218,25 +218,27 @@ def is_available(name: str, folder: Path | None) -> bool:
     return all(folder is not None and (folder / path).exists() for path in needed)
 
 
-# Kept here, so that a report needs no data.
-CLASSES = {
-    "banking77": 77,
-    "banking77_copies": 77,
-    "banking77_imbalanced": 77,
-    "breast_cancer": 2,
-    "digits": 10,
-    "letter": 26,
-    "mnist": 10,
-    "mnist_copies": 10,
-    "mnist_imbalanced": 10,
-    "penbased": 10,
-    "satimage": 6,
-    "segment": 7,
-    "sentences": 9,
-    "texture": 11,
-    "vehicle": 4,
-    "vowel": 11,
+# Kept here, so that a report needs no data: classes, and rows of the test part.
+SIZES = {
+    "banking77": (77, 2000),
+    "banking77_copies": (77, 2000),
+    "banking77_imbalanced": (77, 2000),
+    "breast_cancer": (2, 171),
+    "digits": (10, 539),
+    "letter": (26, 2000),
+    "mnist": (10, 2000),
+    "mnist_copies": (10, 2000),
+    "mnist_imbalanced": (10, 2000),
+    "penbased": (10, 2000),
+    "satimage": (6, 1930),
+    "segment": (7, 693),
+    "sentences": (9, 754),
+    "texture": (11, 1650),
+    "vehicle": (4, 254),
+    "vowel": (11, 297),
 }
+CLASSES = {name: classes for name, (classes, _) in SIZES.items()}
+TEST_ROWS = {name: rows for name, (_, rows) in SIZES.items()}
 HALF_A = (
     *("banking77", "banking77_copies", "banking77_imbalanced", "breast_cancer", "letter"),
     *("satimage", "sentences", "vehicle"),

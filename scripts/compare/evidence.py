@@ -1,33 +1,25 @@
-"""What a table of results says: areas, significant losses, penalties, labels saved, the default."""
+"""What a table of results says: areas, significant losses, penalties, effects, the default."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from compare.measured import BASELINE, BUDGETS, Measured, mean_and_width
+from compare.measured import BASELINE, Measured, mean_and_width, settings_in
 from lightning_badge.exceptions import BadgeError
-from lightning_badge.research.comparison.log_curves import on_grid
+from lightning_badge.ordering import STRATEGIES
 from lightning_badge.research.comparison.paired_tests import significant_wins, wins_at
-from lightning_badge.research.comparison.savings import Saved, labels_saved, mean_saved
 from lightning_badge.research.comparison.statistics import FloatArray, mean_interval
 
 # Strategies that the default of data=folder is not chosen from: they need dropout, or a package
 # that may be missing.
 NO_DEFAULT = {"bald", "batchbald", "probcover", "typiclust"}
-KINDS = {
-    "few classes": (
-        *("breast_cancer", "digits", "mnist", "penbased", "satimage", "segment", "sentences"),
-        *("texture", "vehicle", "vowel"),
-    ),
-    "many classes": ("banking77", "letter"),
-    "rare classes": ("banking77_imbalanced", "mnist_imbalanced"),
-    "copies": ("banking77_copies", "mnist_copies"),
-}
+SEEDS_TO_CHOOSE = 10  # tests of fewer seeds find nothing, or what is not there
 
 
 @dataclass(frozen=True)
@@ -75,8 +67,7 @@ def standings(settings: Sequence[Measured]) -> list[Standing]:
         100 * np.array([[_mean(s, name, is_balanced) for name in names] for s in settings])
         for is_balanced in (False, True)
     )
-    several = [_shares(setting, significant_wins(_values(setting, names))) for setting in settings]
-    wins = np.sum(several, axis=0)
+    wins = np.sum([_shares(one, significant_in(one, names)) for one in settings], axis=0)
     penalty = penalties(settings)
     ahead = areas - areas[:, [names.index(BASELINE)]]
     width = mean_interval(ahead)[1] if len(settings) > 1 else np.full(len(names), np.nan)
@@ -96,10 +87,15 @@ def standings(settings: Sequence[Measured]) -> list[Standing]:
     return sorted(found, key=lambda standing: -standing.area)
 
 
-def penalties(settings: Sequence[Measured]) -> FloatArray:
-    """Returns the penalty matrix of the BADGE paper, ``[m, m]``, of the common contestants."""
-    names = contestants_of(settings)
-    several = [_shares(setting, wins_at(_values(setting, names))) for setting in settings]
+def penalties(settings: Sequence[Measured], names: Sequence[str] | None = None) -> FloatArray:
+    """Returns the penalty matrix of the BADGE paper, ``[m, m]``.
+
+    Args:
+        settings: Settings.
+        names: Contestants that all of them have, in the order of the rows; None for all such.
+    """
+    names = contestants_of(settings) if names is None else names
+    several = [_shares(one, wins_at(one.values()[_places(one, names)])) for one in settings]
     matrix: FloatArray = np.sum(several, axis=0)
     return matrix
 
@@ -108,6 +104,101 @@ def default_of(found: Sequence[Standing]) -> Standing:
     """Returns the default of ``data=folder`` by the rules: fewest losses, then the largest area."""
     able = [standing for standing in found if standing.name.split()[0] not in NO_DEFAULT]
     return min(able, key=lambda standing: (round(standing.losses, 9), -standing.area))
+
+
+def default_over(tables: Sequence[pa.Table]) -> Standing | None:
+    """Returns the default of ``data=folder`` by the rules, over all settings of several tables.
+
+    Only settings in which all strategies ran that it may be count, with the strategies' own
+    arguments. A cell that is in two tables counts once.
+
+    Returns:
+        None without such a setting, or with fewer than `SEEDS_TO_CHOOSE` seeds in one.
+    """
+    known: set[str] = set()
+    parts = []
+    for table in tables:
+        is_new = [cell not in known for cell in table["cell"].to_pylist()]
+        parts.append(table.filter(pa.array(is_new)))
+        known |= set(table["cell"].to_pylist())
+    rows = pa.concat_tables(parts)
+    rows = rows.filter(pc.equal(rows["arguments"], ""))
+    able = set(STRATEGIES) - NO_DEFAULT
+    settings = [setting for setting in settings_in(rows) if able <= setting.curves.keys()]
+    if not settings or min(len(setting.seeds) for setting in settings) < SEEDS_TO_CHOOSE:
+        return None
+    return default_of(standings(settings))
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Where a contestant helped, compared with ``random``; points of area with half widths.
+
+    Attributes:
+        name: The contestant.
+        ahead: Mean over the settings, with the half width of its 95 % interval over them.
+        best: The setting in which it is furthest ahead.
+        best_ahead: How far, with the half width of the 95 % interval over seeds.
+        worst: The setting in which it is least ahead, or furthest behind.
+        worst_ahead: The same there.
+        helped: Number of settings in which it is significantly better at one size or more.
+        hurt: Number of settings in which it is significantly worse at one size or more.
+        settings: Number of settings.
+    """
+
+    name: str
+    ahead: tuple[float, float]
+    best: Measured
+    best_ahead: tuple[float, float]
+    worst: Measured
+    worst_ahead: tuple[float, float]
+    helped: int
+    hurt: int
+    settings: int
+
+
+def effects(settings: Sequence[Measured]) -> list[Effect]:
+    """Returns where the common contestants helped, the one with the largest mean area first."""
+    names = contestants_of(settings)
+    base = names.index(BASELINE)
+    wins = np.stack([significant_in(one, names).any(axis=2) for one in settings])
+    found = []
+    for place, name in enumerate(names):
+        if name == BASELINE:
+            continue
+        ahead = [ahead_in(setting, name) for setting in settings]
+        means = [mean for mean, _ in ahead]
+        best, worst = int(np.argmax(means)), int(np.argmin(means))
+        found.append(
+            Effect(
+                name,
+                mean_and_width(means),
+                settings[best],
+                ahead[best],
+                settings[worst],
+                ahead[worst],
+                int(wins[:, place, base].sum()),
+                int(wins[:, base, place].sum()),
+                len(settings),
+            )
+        )
+    return sorted(found, key=lambda effect: -effect.ahead[0])
+
+
+def ahead_in(setting: Measured, name: str, budget: str | None = None) -> tuple[float, float]:
+    """Returns how far a contestant is ahead of ``random``, in points of area, with its width."""
+    difference = setting.areas(name, budget) - setting.areas(BASELINE, budget)
+    return mean_and_width(list(100 * difference))
+
+
+def significant_in(setting: Measured, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Returns which contestants beat which in a setting, ``[m, m, k]``.
+
+    Holm's correction is over all contestants of the setting, also those that are not named.
+    """
+    places = _places(setting, names)
+    wins: npt.NDArray[np.bool_] = significant_wins(setting.values())[np.ix_(places, places)]
+    return wins
 
 
 def budget_areas(settings: Sequence[Measured], budget: str) -> dict[str, tuple[float, float, int]]:
@@ -130,84 +221,12 @@ def budget_areas(settings: Sequence[Measured], budget: str) -> dict[str, tuple[f
     return {name: (*mean_and_width(values), len(covering)) for name, values in ahead.items()}
 
 
-def saved_in(setting: Measured, name: str, budget: str) -> Saved | None:
-    """Returns the labels that a contestant saves until the end of a budget; None outside it."""
-    end = setting.end_of(budget)
-    if end is None:
-        return None
-    grid = setting.grid(end)
-    ours, theirs = (on_grid(setting.curves[one], grid) for one in (name, BASELINE))
-    return labels_saved(ours, theirs, grid, end, seed=crc32(setting.name.encode()))
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What to use for one kind of data and one budget.
-
-    Attributes:
-        kind: Kind of data.
-        budget: ``low``, ``middle`` or ``high``.
-        settings: Number of settings.
-        strategy: The one that saves most labels.
-        saved: What it saves, in the mean over the settings.
-        worst: The setting in which it saves least.
-        worst_saved: What it saves there.
-        default_saved: What the default saves.
-    """
-
-    kind: str
-    budget: str
-    settings: int
-    strategy: str
-    saved: Saved
-    worst: str
-    worst_saved: float
-    default_saved: Saved
-
-
-def advices(settings: Sequence[Measured], default: str) -> list[Advice]:
-    """Returns the advice for each kind of data and budget that was measured."""
-    names = [name for name in contestants_of(settings) if name != BASELINE]
-    found = []
-    for kind, members in KINDS.items():
-        for budget in BUDGETS:
-            covering = [
-                setting
-                for setting in settings
-                if setting.data in members and setting.end_of(budget) is not None
-            ]
-            if not covering:
-                continue
-            parts = {
-                name: [part for one in covering if (part := saved_in(one, name, budget))]
-                for name in names
-            }
-            means = {name: mean_saved(several) for name, several in parts.items()}
-            best = max(names, key=lambda name: means[name].share)
-            worst = min(range(len(covering)), key=lambda place: parts[best][place].share)
-            found.append(
-                Advice(
-                    kind,
-                    budget,
-                    len(covering),
-                    best,
-                    means[best],
-                    covering[worst].data,
-                    parts[best][worst].share,
-                    means[default],
-                )
-            )
-    return found
-
-
 def _mean(setting: Measured, name: str, is_balanced: bool) -> float:
     return float(setting.areas(name, balanced=is_balanced).mean())
 
 
-def _values(setting: Measured, names: Sequence[str]) -> FloatArray:
-    places = [list(setting.curves).index(name) for name in names]
-    values: FloatArray = setting.values()[places]
-    return values
+def _places(setting: Measured, names: Sequence[str]) -> list[int]:
+    return [list(setting.curves).index(name) for name in names]
 
 
 def _shares(setting: Measured, wins: npt.NDArray[np.bool_]) -> FloatArray:

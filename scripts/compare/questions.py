@@ -1,15 +1,14 @@
-"""Answers from tables of results: batches, ranking again, arguments, coverage as a stop."""
+"""Answers from tables of results: batches, ranking again, arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from compare.data_sets import HALF_A
-from compare.measured import BASELINE, Measured, contestant_of, mean_and_width
+from compare.measured import BASELINE, Measured, mean_and_width
 from lightning_badge.research.comparison.log_curves import LogCurve, areas
 from lightning_badge.research.comparison.statistics import FloatArray
 
@@ -106,66 +105,6 @@ def choices(settings: Sequence[Measured]) -> list[Choice]:
         chosen = max(variants, key=lambda name: ahead["A"][name].mean)
         found.append(Choice(strategy, chosen, ahead["A"][chosen], ahead["B"][chosen]))
     return found
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Where runs would have stopped by the coverage of a query.
-
-    Attributes:
-        contestant: The strategy.
-        coverage: The coverage that ends a run.
-        runs: Number of runs, and how many of them reached it.
-        reached: How many of them reached it.
-        labels: Quartiles of the share of the labels until the end that were used then.
-        to_come: Quartiles of the accuracy that was still to come until the end, in points.
-    """
-
-    contestant: str
-    coverage: float
-    runs: int
-    reached: int
-    labels: tuple[float, float, float]
-    to_come: tuple[float, float, float]
-
-
-def stops(table: pa.Table, coverages: Sequence[float] = (0.5, 0.7, 0.9)) -> list[Stop]:
-    """Returns what stopping at a coverage would have meant, for each strategy that measures it."""
-    runs: dict[str, dict[str, list[Mapping[str, float]]]] = {}
-    for row in table.to_pylist():
-        runs.setdefault(contestant_of(row), {}).setdefault(row["cell"], []).append(row)
-    return list(_stops(runs, coverages))
-
-
-def _stops(
-    runs: Mapping[str, Mapping[str, list[Mapping[str, float]]]], coverages: Sequence[float]
-) -> Iterator[Stop]:
-    for name, cells in runs.items():
-        curves = [_round_ends(rows) for rows in cells.values()]
-        if not any(row["coverage"] > 0 for rows in curves for row in rows):
-            continue
-        for coverage in coverages:
-            ends = [
-                (row["labels"] / rows[-1]["labels"], rows[-1]["accuracy"] - row["accuracy"])
-                for rows in curves
-                if (row := next((row for row in rows if row["coverage"] >= coverage), None))
-            ]
-            used, to_come = np.array(ends).reshape(-1, 2).T
-            quartiles = [_quartiles(values) for values in (used, 100 * to_come)]
-            yield Stop(name, coverage, len(curves), len(ends), *quartiles)
-
-
-def _round_ends(rows: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
-    """Returns the last row of each round."""
-    ordered = sorted(rows, key=lambda row: row["labels"])
-    return list({row["round"]: row for row in ordered}.values())
-
-
-def _quartiles(values: FloatArray) -> tuple[float, float, float]:
-    if not len(values):
-        return float("nan"), float("nan"), float("nan")
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    return float(low), float(middle), float(high)
 
 
 def _pairs(

@@ -24,7 +24,6 @@ from compare.questions import (
     between_batches,
     between_contestants,
     choices,
-    stops,
 )
 from lightning_badge.durable.file import replacing
 from lightning_badge.research.comparison.report import markdown_table
@@ -37,7 +36,7 @@ FRESH = (("badge trials=2+log k", "badge"), ("typiclust clusters=labeled+k", "ty
 def questions_page(tables: Sequence[pa.Table]) -> str:
     """Returns the page: a section for each question that the tables answer."""
     settings = [setting for table in tables for setting in settings_in(table)]
-    sections = [*_batches(settings), *_prefixes(settings), *_choices(settings), *_stops(tables)]
+    sections = [*_batches(settings), *_prefixes(settings), *_choices(settings)]
     return "\n".join(["# Questions\n", *sections])
 
 
@@ -84,31 +83,6 @@ def _choices(settings: Sequence[Measured]) -> Iterator[str]:
         for one in found
     ]
     yield markdown_table(["", "chosen on A", "A", "B"], rows)
-
-
-def _stops(tables: Sequence[pa.Table]) -> Iterator[str]:
-    found = [stop for table in tables for stop in stops(table)]
-    if not found:
-        return
-    yield "## Coverage as a stopping rule\n"
-    yield (
-        "Runs that stop at the first query that reaches a coverage: the share of the labels until "
-        "the end that were used by then, and the points of accuracy that were still to come; "
-        "quartiles.\n"
-    )
-    head = ["", "coverage", "runs that reached it", "labels used", "points to come"]
-    rows = [
-        [
-            f"**{one.contestant}**",
-            f"{100 * one.coverage:.0f} %",
-            f"{one.reached} of {one.runs}",
-            " / ".join(f"{100 * value:.0f} %" for value in one.labels),
-            " / ".join(f"{value:.1f}" for value in one.to_come),
-        ]
-        for one in found
-        if one.reached
-    ]
-    yield markdown_table(head, rows)
 
 
 def _cell(found: Difference | None) -> str:

@@ -5,12 +5,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from compare import data_sets
-from compare.evidence import advices, budget_areas, default_of, penalties, standings
+from compare.advice import Advice, advices
+from compare.evidence import (
+    budget_areas,
+    default_of,
+    default_over,
+    effects,
+    penalties,
+    standings,
+)
 from compare.evidence_page import write_evidence
 from compare.measured import settings_in
-from experiments.tables_of_results import results
+from experiments.tables_of_results import results, variant
 
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.ordering import STRATEGIES
 
 pytest.importorskip("scipy")
 
@@ -61,12 +70,58 @@ def test_advice_names_the_strategy_that_saves_most_and_where_it_saves_least() ->
         results({"random": 0, "badge": 0.01, "margin": 0.02}, data=("satimage",)),
     ]
     found = advices(settings_in(pa.concat_tables(tables)), "margin")
-    assert {one.kind for one in found} == {"few classes"}
-    high = next(one for one in found if one.budget == "high")
-    assert (high.strategy, high.settings, high.worst) == ("badge", 3, "satimage")
+    advice = {(one.kind, one.budget): one for one in found if isinstance(one, Advice)}
+    assert {kind for kind, _ in advice} == {"few classes"}
+    assert ("many classes", "high") in found  # not measured
+    high = advice["few classes", "high"]
+    assert (high.strategy, high.data_sets, high.worst) == ("badge", 3, "satimage")
     low, end = high.saved.interval()
     assert low < high.saved.share < end
-    assert high.default_saved.share < high.saved.share
+    assert high.too_thin is None
+    assert high.reference_saved.share < high.saved.share
+    assert high.worst_saved.share < high.saved.share
+    assert high.worst_ahead[0] == pytest.approx(1, abs=0.9)  # points, at 300 labels
+
+
+def test_one_data_set_or_an_interval_with_0_is_too_thin_for_an_advice() -> None:
+    def high(heights: dict[str, float], data: tuple[str, ...]) -> Advice:
+        found = advices(settings_in(results(heights, data=data)), "badge")
+        return next(one for one in found if isinstance(one, Advice) and one.budget == "high")
+
+    assert high({"random": 0, "badge": 0.1}, ("digits",)).too_thin == "one data set"
+    assert high({"random": 0, "badge": 0.1}, ("digits", "vowel")).too_thin is None
+    worse = high({"random": 0, "badge": -0.1}, ("digits", "vowel"))
+    assert worse.too_thin == "the interval contains 0"
+    assert worse.worst_ahead[0] == pytest.approx(-10, abs=1)
+
+
+def test_effects_tell_where_a_strategy_helps_and_where_it_hurts() -> None:
+    tables = [
+        results({"random": 0, "badge": 0.1, "margin": 0.02}, data=("digits", "vowel")),
+        results({"random": 0, "badge": -0.1, "margin": 0.05}, data=("satimage",)),
+    ]
+    badge, margin = (
+        next(one for one in effects(settings_in(pa.concat_tables(tables))) if one.name == name)
+        for name in ("badge", "margin")
+    )
+    assert (badge.helped, badge.hurt, badge.settings) == (2, 1, 3)
+    assert badge.worst.data == "satimage"
+    assert badge.worst_ahead[0] == pytest.approx(-10, abs=1)
+    assert margin.best.data == "satimage"
+    assert badge.ahead[0] == pytest.approx(10 / 3, abs=1)
+
+
+def test_the_default_is_chosen_where_all_candidates_ran_each_cell_once() -> None:
+    able = sorted(set(STRATEGIES) - {"bald", "batchbald", "probcover", "typiclust"})
+    heights = dict.fromkeys(able, 0.05) | {"random": 0, "margin": 0.1}
+    all_ran = results(heights, seeds=10)
+    some_ran = results({"random": 0, "badge": 0.3}, seeds=10, batches="50")
+    variants = results({"random": 0, variant("entropy", x=1): 0.4}, seeds=10)
+    found = default_over([all_ran, all_ran, some_ran, variants])
+    assert found is not None
+    assert found.name == "margin"
+    assert default_over([some_ran]) is None
+    assert default_over([results(heights, seeds=9)]) is None
 
 
 def test_only_seeds_that_all_contestants_have_count() -> None:
@@ -82,7 +137,7 @@ def test_only_seeds_that_all_contestants_have_count() -> None:
 def test_page_and_pictures_are_the_same_from_the_stored_table(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     heights = {"random": 0, "badge": 0.1, "uherding": 0.12, "typiclust": 0.05}
-    table = results(heights, seeds=10)
+    table = results(heights, data=("digits", "mnist"))
     pq.write_table(table, tmp_path / "stored.parquet")
     for name in ("one", "two"):
         write_evidence(pq.read_table(tmp_path / "stored.parquet"), tmp_path / name, "part")
@@ -92,10 +147,16 @@ def test_page_and_pictures_are_the_same_from_the_stored_table(tmp_path: Path) ->
     assert one.keys() == {"part.md", "part_curves.png", "part_penalties.png"}
     assert one == two
     page = one["part.md"].decode()
-    assert "By the rules the default of `data=folder` is `uherding`." in page
-    assert "3 settings, 10 seeds each, 120 cells" in page
-    write_evidence(results(heights, seeds=9), tmp_path, "part")
-    assert "With fewer than 10 seeds no default is chosen." in (tmp_path / "part.md").read_text()
+    assert "`uherding` has the largest mean area: +1" in page
+    assert "2 data sets, 6 seeds each, 48 cells" in page
+    assert "There are too few seeds or strategies to choose a default" in page
+    assert "Not finished" not in page
+    heads = [line[3:] for line in page.splitlines() if line.startswith("## ")]
+    assert heads == [
+        *("In short", "Labels saved", "Over all data sets"),
+        *("Where each helps, and where it hurts", "Low, middle and high budgets", "By data set"),
+        *("Is it worth going on?", "Coverage as a stopping rule", "Penalty matrix"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "digits"])

@@ -3,7 +3,7 @@ import re
 import pyarrow as pa
 import pytest
 from compare.measured import settings_in
-from compare.questions import between_batches, between_contestants, choices, stops
+from compare.questions import between_batches, between_contestants, choices
 from compare.questions_page import questions_page
 from experiments.tables_of_results import results, variant
 
@@ -45,17 +45,6 @@ def test_arguments_are_chosen_on_half_a_and_reported_on_half_b() -> None:
     assert choices(settings_in(on_a)) == []
 
 
-def test_stopping_at_a_coverage_leaves_accuracy_to_come() -> None:
-    table = results({"random": 0, "badge": 0.02}, noise=0.0)
-    half, most, never = stops(table, (0.5, 0.8, 0.9))
-    assert {one.contestant for one in (half, most, never)} == {"badge"}
-    assert (half.runs, half.reached) == (18, 18)
-    assert half.labels[1] == pytest.approx(160 / 300)
-    assert half.to_come[1] == pytest.approx(9.07, abs=0.01)
-    assert most.to_come[1] == 0
-    assert never.reached == 0
-
-
 def test_the_page_has_a_section_for_each_question_that_the_tables_answer() -> None:
     fresh, two = variant("badge", trials="2+log k"), variant("badge", trials=2)
     heights = {"random": 0, "badge": 0.02, fresh: 0.04}
@@ -63,7 +52,7 @@ def test_the_page_has_a_section_for_each_question_that_the_tables_answer() -> No
     tables.append(results({"random": 0, "badge": 0.03, two: 0.06}, batches="variable"))
     page = questions_page(tables)
     heads = [line for line in page.splitlines() if line.startswith("## ")]
-    assert heads == ["## Batches", "## Prefixes", "## Coverage as a stopping rule"]
+    assert heads == ["## Batches", "## Prefixes"]
     assert re.search(r"\| \*\*badge\*\* \| \+(0\.[6-9]|1\.[0-4]) ", page)  # variable - 50
     assert re.search(r"\| \*\*badge trials=2\+log k - badge\*\* \| \+(1\.[6-9]|2\.[0-4]) ", page)
     choice = questions_page([results(heights | {two: 0.06}, data=("digits", "letter", "mnist"))])

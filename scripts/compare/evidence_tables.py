@@ -1,0 +1,163 @@
+"""The tables of an experiment's page in Markdown; each number with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compare.advice import KINDS, Advice
+from compare.data_sets import CLASSES
+from compare.evidence import Effect, Standing, ahead_in, budget_areas
+from compare.forecasts import Held
+from compare.measured import BASELINE, BUDGETS, Measured, in_points
+from compare.stopping import Stop
+from lightning_badge.research.comparison.report import markdown_table
+from lightning_badge.research.comparison.savings import Saved
+
+BUDGET_WORDS = {
+    "low": "low: under 2 labels a class",
+    "middle": "middle: 2 to 10 labels a class",
+    "high": "high: over 10 labels a class",
+}
+
+
+def standings_table(found: Sequence[Standing]) -> str:
+    """Returns a table with a row for each contestant."""
+    head = ["", "area", "balanced", "ahead", "wins", "losses", "penalty"]
+    rows = [
+        [
+            f"**{one.name}**",
+            f"{one.area:.1f}",
+            f"{one.balanced:.1f}",
+            "" if one.name == BASELINE else in_points(one.ahead, one.ahead_half_width),
+            f"{one.wins:.1f}",
+            f"{one.losses:.1f}",
+            f"{one.penalty:.2f}",
+        ]
+        for one in found
+    ]
+    return markdown_table(head, rows)
+
+
+def effects_table(found: Sequence[Effect], several: bool) -> str:
+    """Returns a table of where each contestant helps and where it hurts."""
+    head = ["", "better in", "worse in", "most", "least"]
+    rows = [
+        [
+            f"**{one.name}**",
+            f"{one.helped} of {one.settings}",
+            f"{one.hurt} of {one.settings}",
+            f"{name_of(one.best, several)}: {in_points(*one.best_ahead)}",
+            f"{name_of(one.worst, several)}: {in_points(*one.worst_ahead)}",
+        ]
+        for one in found
+    ]
+    return markdown_table(head, rows)
+
+
+def budgets_table(settings: Sequence[Measured], names: Sequence[str]) -> str:
+    """Returns a table of how far contestants are ahead in each budget."""
+    by_budget = {budget: budget_areas(settings, budget) for budget in BUDGETS}
+    present = {budget: values for budget, values in by_budget.items() if values}
+    counts = [f"{budget} ({values[BASELINE][2]})" for budget, values in present.items()]
+    rows = [
+        [f"**{name}**", *(in_points(*values[name][:2]) for values in present.values())]
+        for name in names
+        if name != BASELINE
+    ]
+    return markdown_table(["(settings)", *counts], rows)
+
+
+def advice_table(found: Sequence[Advice | tuple[str, str]], reference: str) -> str:
+    """Returns the table: your data and budget, strategy, labels saved, where it hurts."""
+    head = ["your data", "your budget", "take", "labels saved", "data sets", "where it hurts"]
+    rows = [_advice_row(one) for one in found]
+    return markdown_table([*head, f"`{reference}` saves"], rows)
+
+
+def data_table(settings: Sequence[Measured], names: Sequence[str], several: bool) -> str:
+    """Returns a table with a row for each setting."""
+    rows = [
+        [
+            f"**{name_of(setting, several)}** ({CLASSES[setting.data]})",
+            *(in_points(*ahead_in(setting, name)) for name in names),
+        ]
+        for setting in settings
+    ]
+    return markdown_table(["(classes)", *names], rows)
+
+
+def held_table(measured: Sequence[Held], on_the_curve: Sequence[Held]) -> str:
+    """Returns a table of how often estimates held, at models and on the curve."""
+    head = ["", "estimates", "held", "measured above", "measured below", "width", "error"]
+    rows = [
+        [
+            f"**{one.name}**",
+            f"{one.estimates:,}",
+            percent(one.share, one.half_width),
+            percent(one.too_low),
+            percent(one.too_high),
+            f"{one.width:.1f}",
+            f"{one.error:.1f}",
+            percent(other.share, other.half_width),
+        ]
+        for one, other in zip(measured, on_the_curve, strict=True)
+    ]
+    return markdown_table([*head, "held on the curve"], rows)
+
+
+def stops_table(found: Sequence[Stop]) -> str:
+    """Returns a table of where runs would have stopped by coverage."""
+    head = ["", "coverage", "runs that reached it", "labels used", "points to come"]
+    rows = [
+        [
+            f"**{one.contestant}**",
+            f"{100 * one.coverage:.0f} %",
+            f"{one.reached} of {one.runs}",
+            " / ".join(f"{100 * value:.0f} %" for value in one.labels) if one.reached else "",
+            " / ".join(f"{value:.1f}" for value in one.to_come) if one.reached else "",
+        ]
+        for one in found
+    ]
+    return markdown_table(head, rows)
+
+
+def name_of(setting: Measured, several: bool) -> str:
+    """Returns the data set of a setting; its whole name if settings differ in more."""
+    return setting.name if several else setting.data
+
+
+def saved_words(saved: Saved) -> str:
+    """Returns labels saved in per cent, with the interval."""
+    low, high = saved.interval()
+    return f"{100 * saved.share:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def percent(share: float, half_width: float = float("nan")) -> str:
+    """Returns a share in per cent, with its interval if it has one.
+
+    Example:
+        >>> percent(81.25, 3.0), percent(4.5)
+        ('81 ± 3 %', '4 %')
+    """
+    return f"{share:.0f}" + ("" if half_width != half_width else f" ± {half_width:.0f}") + " %"
+
+
+def _advice_row(one: Advice | tuple[str, str]) -> list[str]:
+    if not isinstance(one, Advice):
+        kind, budget = one
+        return [_kind(kind), BUDGET_WORDS[budget], "not measured yet", "", "0", "", ""]
+    thin = one.too_thin
+    return [
+        _kind(one.kind),
+        BUDGET_WORDS[one.budget],
+        f"too thin: {thin} (`{one.strategy}` saved most)" if thin else f"`{one.strategy}`",
+        saved_words(one.saved),
+        str(one.data_sets),
+        f"{one.worst}: {saved_words(one.worst_saved)}; {in_points(*one.worst_ahead)} points",
+        saved_words(one.reference_saved),
+    ]
+
+
+def _kind(kind: str) -> str:
+    counts = sorted({CLASSES[name] for name in KINDS[kind]})
+    return f"{kind} ({counts[0]} to {counts[-1]})"

@@ -1,0 +1,230 @@
+"""The text of an experiment's page: sections, and sentences whose numbers are in its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from compare.advice import advices
+from compare.evidence import Effect, Standing, default_over, effects
+from compare.evidence_tables import (
+    advice_table,
+    budgets_table,
+    data_table,
+    effects_table,
+    held_table,
+    name_of,
+    percent,
+    standings_table,
+    stops_table,
+)
+from compare.forecasts import NEAR, Held, estimates, held_over
+from compare.measured import BASELINE, Measured, in_points
+from compare.shared_work import versions_in
+from compare.stopping import Stop, stops
+from lightning_badge.accuracy_change import LEVEL
+
+REFERENCE = "badge"  # what BadgeCallback() uses, whatever comes out
+STARTS = {"random": "20 random labels at the start", "cold": "no label at the start"}
+
+
+def page_of(
+    table: pa.Table,
+    settings: Sequence[Measured],
+    found: Sequence[Standing],
+    name: str,
+    cells: int | None,
+) -> Iterator[str]:
+    """Yields the parts of the page."""
+    several, names = differ(settings), [one.name for one in found]
+    yield f"# Results of {name}\n"
+    yield extent(table, settings, cells)
+    yield f"![learning curves]({name}_curves.png)\n"
+    yield (
+        "Mean accuracy over seeds, with 95 % intervals: `random`, `badge`, and the strategies of "
+        "the largest mean area. The tables have all strategies.\n"
+    )
+    yield "## In short\n"
+    yield from in_short(found, effects(settings), default_over([table]), several)
+    yield "## Labels saved\n"
+    yield from advice_of(settings)
+    yield "## Over all data sets\n"
+    yield (
+        "Areas in per cent. *ahead*: area minus that of `random`, with its 95 % interval over "
+        "data sets. *wins* and *losses*: significant ones against all other strategies, after "
+        f"Holm's correction; a test counts 1 / (number of sizes), so that {most(found, settings)} "
+        "is the most. *penalty*: mean of the column in the penalty matrix; low is good.\n"
+    )
+    yield standings_table(found)
+    yield "## Where each helps, and where it hurts\n"
+    yield (
+        "Compared with `random`. *better in*, *worse in*: data sets with a significant win or "
+        "loss at one size or more, after Holm's correction. *most*, *least*: the data sets of the "
+        "largest and the smallest difference of areas, in points with its 95 % interval over "
+        "seeds.\n"
+    )
+    yield effects_table(effects(settings), several)
+    yield "## Low, middle and high budgets\n"
+    yield (
+        "Points of area ahead of `random` under 2, from 2 to 10, and over 10 labels a class, with "
+        "the 95 % interval over data sets, whose number is in brackets.\n"
+    )
+    yield budgets_table(settings, [name for name in names if name != BASELINE])
+    yield "## By data set\n"
+    yield "Points of area ahead of `random`, with the 95 % interval over seeds.\n"
+    yield data_table(settings, [name for name in names if name != BASELINE], several)
+    yield from worth_going_on(table)
+    yield from coverage_as_a_stop(table)
+    yield "## Penalty matrix\n"
+    yield "Each test for itself at 95 %, as in the BADGE paper, without Holm's correction.\n"
+    yield f"![penalty matrix]({name}_penalties.png)\n"
+
+
+def extent(table: pa.Table, settings: Sequence[Measured], cells: int | None) -> str:
+    """Returns how much was computed, by what, and whether all of it is there."""
+    last = table.group_by("cell").aggregate([("seconds", "max")])
+    hours = float(np.sum(last["seconds_max"].to_numpy())) / 3600
+    seeds = sorted({len(setting.seeds) for setting in settings})
+    spread = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    first = settings[0]
+    what = f"{len(settings)} settings"
+    if not differ(settings):
+        start = STARTS.get(first.start, first.start)
+        what = f"Model `{first.model}`, {start}, batches {first.batches}: {len(settings)} data sets"
+    unfinished = ""
+    if cells is not None and last.num_rows < cells:
+        unfinished = (
+            f"**Not finished: {last.num_rows:,} of {cells:,} cells. The numbers may change.** "
+        )
+    return (
+        f"{unfinished}{what}, {spread} seeds each, {last.num_rows:,} cells in {hours:.1f} hours of "
+        f"one process; {versions_in(table)}. Made from the table of results alone, by the rules "
+        "of [experiments.md](../experiments.md#rules).\n"
+    )
+
+
+def in_short(
+    found: Sequence[Standing], by_effect: Sequence[Effect], default: Standing | None, several: bool
+) -> Iterator[str]:
+    """Yields sentences; all of their numbers are in the tables."""
+    best = found[0]
+    ahead = in_points(best.ahead, best.ahead_half_width)
+    if best.name == BASELINE:
+        yield f"- No strategy has a larger mean area than `{BASELINE}`."
+    else:
+        yield (
+            f"- `{best.name}` has the largest mean area: {ahead} points ahead of `{BASELINE}`, "
+            f"with {best.losses:.1f} significant losses."
+        )
+    for one in found[1:]:
+        if one.name == REFERENCE:
+            width = in_points(one.ahead, one.ahead_half_width)
+            yield f"- `{one.name}` is {width} points ahead of it, with {one.losses:.1f} losses."
+    groups = {
+        "not told apart from": [one for one in by_effect if abs(one.ahead[0]) <= one.ahead[1]],
+        "worse than": [one for one in by_effect if one.ahead[0] < -one.ahead[1]],
+    }
+    for words, several_effects in groups.items():
+        if several_effects:
+            names = ", ".join(f"`{one.name}` ({in_points(*one.ahead)})" for one in several_effects)
+            yield f"- Over all data sets {words} `{BASELINE}`, by the 95 % intervals: {names}."
+    hurt = min(by_effect, key=lambda one: one.worst_ahead[0])
+    yield (
+        f"- The largest damage: `{hurt.name}` on {name_of(hurt.worst, several)}, "
+        f"{in_points(*hurt.worst_ahead)} points."
+    )
+    if default:
+        yield (
+            f"- By the rules the default of `data=folder` is `{default.name}`: "
+            f"{default.losses:.1f} significant losses, area {default.area:.1f}.\n"
+        )
+    else:
+        yield "- There are too few seeds or strategies to choose a default of `data=folder`.\n"
+
+
+def advice_of(settings: Sequence[Measured]) -> Iterator[str]:
+    """Yields the advice with its explanation."""
+    yield (
+        "How many labels fewer than `random` a strategy needs for the accuracy that `random` "
+        "reaches at the end of the budget: the strategy that saves most, as the mean over the data "
+        "sets with the 95 % bootstrap interval over seeds. It is chosen on the same runs, which "
+        f"favours it; `{REFERENCE}` beside it is not chosen. *where it hurts*: the data set in "
+        "which it saves least, what it saves there, and the points of accuracy by which it is "
+        "ahead of `random` at the end of the budget, or behind. The end of a high budget is that "
+        "of the runs.\n"
+    )
+    yield advice_table(advices(settings, REFERENCE), REFERENCE)
+
+
+def worth_going_on(table: pa.Table) -> Iterator[str]:
+    """Yields how often the estimate of the next labels held; nothing without an estimate."""
+    at_models, on_curve = (estimates(table, at_a_model=flag) for flag in (True, False))
+    if not at_models or {one.contestant for one in at_models} != {
+        one.contestant for one in on_curve
+    }:
+        return
+    yield "## Is it worth going on?\n"
+    overall, other = (next(iter(held_over(several))) for several in (at_models, on_curve))
+    least = min(held_over(at_models, "contestant"), key=lambda one: one.share)
+    yield (
+        "After each round from the fourth on, `forecast` estimates the accuracy with about 100 "
+        "more labels, from the rounds so far and the number of test samples. "
+        f"{_held_words(overall)} Least often with `{least.name}`: "
+        f"{percent(least.share, least.half_width)}. "
+        f"*held*: against the next model that was trained on {NEAR[0]} to {NEAR[1]} labels more. "
+        "*held on the curve*: against exactly 100 more, where the measured curve is interpolated, "
+        f"which averages noise ({percent(other.share, other.half_width)}). Shares are means over "
+        "data sets with the 95 % interval over them; *width* and *error* are medians, in points.\n"
+    )
+    yield held_table([overall], [other])
+    for by in ("contestant", "data"):
+        ours = {one.name: one for one in held_over(at_models, by)}
+        theirs = {one.name: one for one in held_over(on_curve, by)}
+        names = sorted(set(ours) & set(theirs))
+        yield held_table([ours[name] for name in names], [theirs[name] for name in names])
+
+
+def coverage_as_a_stop(table: pa.Table) -> Iterator[str]:
+    """Yields what stopping at a coverage would have meant; nothing where none was measured."""
+    found = stops(table)
+    if not found:
+        return
+    yield "## Coverage as a stopping rule\n"
+    yield (
+        "Runs that stop at the first query that reaches a coverage: the share of the labels until "
+        "the end that were used by then, and the points of accuracy that were still to come; "
+        "quartiles over the runs that reached it. Those that did not would have gone on to the "
+        f"end.{_stop_words(found)}\n"
+    )
+    yield stops_table(found)
+
+
+def differ(settings: Sequence[Measured]) -> bool:
+    """Returns whether settings differ in more than the data set."""
+    return len({(one.model, one.start, one.batches) for one in settings}) > 1
+
+
+def most(found: Sequence[Standing], settings: Sequence[Measured]) -> int:
+    """Returns the largest number of significant wins that a contestant can have."""
+    return (len(found) - 1) * len(settings)
+
+
+def _held_words(overall: Held) -> str:
+    return (
+        f"Its {100 * LEVEL:.0f} % interval held in {percent(overall.share, overall.half_width)} of "
+        f"{overall.estimates:,} cases."
+    )
+
+
+def _stop_words(found: Sequence[Stop]) -> str:
+    ours = [stop for stop in found if stop.contestant == REFERENCE and stop.reached]
+    if not ours:
+        return ""
+    stop = ours[0]
+    return (
+        f" Of the runs of `{REFERENCE}` that reached {100 * stop.coverage:.0f} % "
+        f"({stop.reached} of {stop.runs}), a quarter had {stop.to_come[2]:.1f} points or more "
+        f"still to come, and a quarter {stop.to_come[0]:.1f} or less."
+    )
