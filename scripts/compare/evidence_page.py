@@ -16,13 +16,13 @@ if __name__ == "__main__":  # run by path: imports are relative to scripts/
 from lightning_badge.app.command_line import one_line_errors
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from compare.data_sets import CLASSES
 from compare.evidence import Standing, penalties, standings
 from compare.evidence_tables import name_of
 from compare.evidence_text import REFERENCE, differ, page_of
 from compare.measured import BASELINE, Measured, settings_in
+from compare.shared_work import stored
 from lightning_badge.durable.file import replacing
 from lightning_badge.research.comparison import mean_interval
 from lightning_badge.research.comparison.log_curves import on_grid
@@ -32,14 +32,13 @@ from lightning_badge.research.viz.small_multiples import draw_small_multiples
 SHOWN = 4  # curves beside that of the baseline
 
 
-def write_evidence(table: pa.Table, out_dir: Path, name: str, cells: int | None = None) -> Path:
+def write_evidence(table: pa.Table, out_dir: Path, name: str) -> Path:
     """Writes ``NAME.md``, ``NAME_curves.png`` and ``NAME_penalties.png``; returns the page.
 
     Args:
         table: Rows of finished cells.
         out_dir: Folder.
         name: Of the experiment.
-        cells: Number of cells that the experiment has; None if it is not known.
 
     Raises:
         BadgeError: Too few cells for any comparison.
@@ -59,7 +58,7 @@ def write_evidence(table: pa.Table, out_dir: Path, name: str, cells: int | None 
         with replacing(out_dir / f"{name}_{kind}.png") as temporary:
             figure.savefig(temporary, format="png")
     page = out_dir / f"{name}.md"
-    text = "\n".join(page_of(table, settings, found, name, cells))
+    text = "\n".join(page_of(table, settings, found, name))
     with replacing(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return page
@@ -90,7 +89,7 @@ def main() -> None:
     parser.add_argument("--name", help="of the experiment; by default that of the table")
     arguments = parser.parse_args()
     with one_line_errors():
-        table = pq.read_table(arguments.table)
+        table = stored(arguments.table)
         print(write_evidence(table, arguments.out, arguments.name or arguments.table.stem))
 
 

@@ -153,9 +153,18 @@ def _advice_row(one: Advice | tuple[str, str]) -> list[str]:
         f"too thin: {thin} (`{one.strategy}` saved most)" if thin else f"`{one.strategy}`",
         saved_words(one.saved),
         str(one.data_sets),
-        f"{one.worst}: {saved_words(one.worst_saved)}; {in_points(*one.worst_ahead)} points",
+        _where_it_hurts(one),
         saved_words(one.reference_saved),
     ]
+
+
+def _where_it_hurts(one: Advice) -> str:
+    """Returns the data set in which a strategy does worst, and whether it is harmful there."""
+    mean, half_width = one.worst_ahead
+    place = f"{one.worst}: {saved_words(one.worst_saved)}; {in_points(mean, half_width)} points"
+    if mean + half_width < 0:
+        return place
+    return f"perhaps {place}" if one.worst_saved.interval()[0] <= 0 else f"nowhere; least {place}"
 
 
 def _kind(kind: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from compare.advice import advices
@@ -22,7 +21,7 @@ from compare.evidence_tables import (
 )
 from compare.forecasts import NEAR, Held, estimates, held_over
 from compare.measured import BASELINE, Measured, in_points
-from compare.shared_work import versions_in
+from compare.shared_work import cells_in, versions_in
 from compare.stopping import Stop, stops
 from lightning_badge.accuracy_change import LEVEL
 
@@ -35,19 +34,20 @@ def page_of(
     settings: Sequence[Measured],
     found: Sequence[Standing],
     name: str,
-    cells: int | None,
 ) -> Iterator[str]:
     """Yields the parts of the page."""
     several, names = differ(settings), [one.name for one in found]
     yield f"# Results of {name}\n"
-    yield extent(table, settings, cells)
+    yield from unfinished(table)
+    yield extent(table, settings)
     yield f"![learning curves]({name}_curves.png)\n"
     yield (
         "Mean accuracy over seeds, with 95 % intervals: `random`, `badge`, and the strategies of "
         "the largest mean area. The tables have all strategies.\n"
     )
     yield "## In short\n"
-    yield from in_short(found, effects(settings), default_over([table]), several)
+    yield from in_short(found, effects(settings), several)
+    yield default_words(default_over([table]), "over this part alone")
     yield "## Labels saved\n"
     yield from advice_of(settings)
     yield "## Over all data sets\n"
@@ -82,31 +82,31 @@ def page_of(
     yield f"![penalty matrix]({name}_penalties.png)\n"
 
 
-def extent(table: pa.Table, settings: Sequence[Measured], cells: int | None) -> str:
-    """Returns how much was computed, by what, and whether all of it is there."""
-    last = table.group_by("cell").aggregate([("seconds", "max")])
-    hours = float(np.sum(last["seconds_max"].to_numpy())) / 3600
+def unfinished(table: pa.Table) -> Iterator[str]:
+    """Yields a warning if cells are missing."""
+    counted = cells_in(table)
+    if not counted.are_all:
+        yield f"**Not finished: {counted} cells. The numbers may change.**\n"
+
+
+def extent(table: pa.Table, settings: Sequence[Measured]) -> str:
+    """Returns how much was computed, and by what."""
+    counted, first = cells_in(table), settings[0]
     seeds = sorted({len(setting.seeds) for setting in settings})
     spread = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    first = settings[0]
     what = f"{len(settings)} settings"
     if not differ(settings):
         start = STARTS.get(first.start, first.start)
         what = f"Model `{first.model}`, {start}, batches {first.batches}: {len(settings)} data sets"
-    unfinished = ""
-    if cells is not None and last.num_rows < cells:
-        unfinished = (
-            f"**Not finished: {last.num_rows:,} of {cells:,} cells. The numbers may change.** "
-        )
     return (
-        f"{unfinished}{what}, {spread} seeds each, {last.num_rows:,} cells in {hours:.1f} hours of "
+        f"{what}, {spread} seeds each, {counted.finished:,} cells in {counted.hours:.1f} hours of "
         f"one process; {versions_in(table)}. Made from the table of results alone, by the rules "
         "of [experiments.md](../experiments.md#rules).\n"
     )
 
 
 def in_short(
-    found: Sequence[Standing], by_effect: Sequence[Effect], default: Standing | None, several: bool
+    found: Sequence[Standing], by_effect: Sequence[Effect], several: bool
 ) -> Iterator[str]:
     """Yields sentences; all of their numbers are in the tables."""
     best = found[0]
@@ -132,28 +132,35 @@ def in_short(
             yield f"- Over all data sets {words} `{BASELINE}`, by the 95 % intervals: {names}."
     hurt = min(by_effect, key=lambda one: one.worst_ahead[0])
     yield (
-        f"- The largest damage: `{hurt.name}` on {name_of(hurt.worst, several)}, "
-        f"{in_points(*hurt.worst_ahead)} points."
+        f"- The worst case against `{BASELINE}`: `{hurt.name}` on {name_of(hurt.worst, several)}, "
+        f"{in_points(*hurt.worst_ahead)} points.\n"
     )
-    if default:
-        yield (
-            f"- By the rules the default of `data=folder` is `{default.name}`: "
-            f"{default.losses:.1f} significant losses, area {default.area:.1f}.\n"
+
+
+def default_words(default: Standing | None, where: str) -> str:
+    """Returns a sentence on the default of ``data=folder`` by the rules."""
+    if default is None:
+        return (
+            f"There are too few seeds or strategies {where} to choose a default of `data=folder` "
+            "by the rules.\n"
         )
-    else:
-        yield "- There are too few seeds or strategies to choose a default of `data=folder`.\n"
+    return (
+        f"By the rules the default of `data=folder` is `{default.name}`, {where}: "
+        f"{default.losses:.1f} significant losses, area {default.area:.1f}.\n"
+    )
 
 
 def advice_of(settings: Sequence[Measured]) -> Iterator[str]:
     """Yields the advice with its explanation."""
     yield (
-        "How many labels fewer than `random` a strategy needs for the accuracy that `random` "
-        "reaches at the end of the budget: the strategy that saves most, as the mean over the data "
-        "sets with the 95 % bootstrap interval over seeds. It is chosen on the same runs, which "
-        f"favours it; `{REFERENCE}` beside it is not chosen. *where it hurts*: the data set in "
-        "which it saves least, what it saves there, and the points of accuracy by which it is "
-        "ahead of `random` at the end of the budget, or behind. The end of a high budget is that "
-        "of the runs.\n"
+        "*take*: the strategy that needs the fewest labels for the accuracy that `random` reaches "
+        "at the end of the budget. *labels saved*: how many fewer it needs than `random`, the mean "
+        "over the data sets with its 95 % bootstrap interval over seeds. The strategy is chosen on "
+        f"the same runs, which favours it; `{REFERENCE}` in the last column is not chosen. *where "
+        "it hurts*: the data set in which it saves least, what it saves there, and by how many "
+        "points of accuracy it is ahead of `random` at the end of the budget, or behind. It hurts "
+        "if it is behind with its whole 95 % interval, and perhaps if the interval of the labels "
+        "saved contains 0. The end of a high budget is that of the runs.\n"
     )
     yield advice_table(advices(settings, REFERENCE), REFERENCE)
 

@@ -16,7 +16,6 @@ if __name__ == "__main__":  # run by path: imports are relative to scripts/
 from lightning_badge.app.command_line import one_line_errors
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from compare.measured import Measured, in_points, settings_in
 from compare.questions import (
@@ -25,7 +24,9 @@ from compare.questions import (
     between_contestants,
     choices,
 )
+from compare.shared_work import stored
 from lightning_badge.durable.file import replacing
+from lightning_badge.exceptions import BadgeError
 from lightning_badge.research.comparison.report import markdown_table
 
 BATCHES = (("variable", "50"), ("10", "200"), ("50", "200"))
@@ -33,11 +34,11 @@ BATCHES = (("variable", "50"), ("10", "200"), ("50", "200"))
 FRESH = (("badge trials=2+log k", "badge"), ("typiclust clusters=labeled+k", "typiclust"))
 
 
-def questions_page(tables: Sequence[pa.Table]) -> str:
-    """Returns the page: a section for each question that the tables answer."""
+def questions_page(tables: Sequence[pa.Table]) -> str | None:
+    """Returns the page: a section for each question that the tables answer; None without any."""
     settings = [setting for table in tables for setting in settings_in(table)]
     sections = [*_batches(settings), *_prefixes(settings), *_choices(settings)]
-    return "\n".join(["# Questions\n", *sections])
+    return "\n".join(["# Questions that need several tables\n", *sections]) if sections else None
 
 
 def _batches(settings: Sequence[Measured]) -> Iterator[str]:
@@ -98,7 +99,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("questions.md"), help="the page")
     arguments = parser.parse_args()
     with one_line_errors():
-        page = questions_page([pq.read_table(path) for path in arguments.tables])
+        page = questions_page([stored(path) for path in arguments.tables])
+        if page is None:
+            raise BadgeError(
+                "questions: expected tables with other batches or arguments, got none that answers "
+                "a question; add the tables of linear_fixed or linear_choices"
+            )
         with replacing(arguments.out) as temporary:
             temporary.write_text(page, encoding="utf-8")
     print(arguments.out)

@@ -9,7 +9,7 @@ it ends.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ SCHEMA = pa.schema(
 
 # What results may depend on; the table says which versions were used.
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
-VERSIONS = b"versions"
+VERSIONS, CELLS = b"versions", b"cells"  # the second: of the whole experiment
 
 
 class Results:
@@ -99,7 +99,7 @@ class Results:
     def _joined(self, parts: Sequence[Path]) -> pa.Table:
         tables = [pq.read_table(path, schema=SCHEMA) for path in parts]
         if self.table_path.exists():
-            tables.insert(0, _stored(self.table_path))
+            tables.insert(0, stored(self.table_path))
         known: set[str] = set()
         distinct = []
         for table in tables:  # a process may have been killed between table and parts
@@ -113,13 +113,13 @@ class Results:
     def _versions(self) -> str:
         """Returns the versions that the cells were computed with, those of earlier merges first."""
         now = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-        before = versions_in(_stored(self.table_path)) if self.table_path.exists() else ""
+        before = versions_in(stored(self.table_path)) if self.table_path.exists() else ""
         return before if now in before.split("; ") else "; ".join(filter(None, (before, now)))
 
     def _keys_of_table(self) -> set[str]:
         identity = identity_of(self.table_path)
         if identity != self._read:
-            self._keys = set(_stored(self.table_path)["cell"].to_pylist()) if identity else set()
+            self._keys = set(stored(self.table_path)["cell"].to_pylist()) if identity else set()
             self._read = identity
         return self._keys
 
@@ -174,8 +174,53 @@ def versions_in(table: pa.Table) -> str:
     return str((table.schema.metadata or {}).get(VERSIONS, b"").decode())
 
 
-def _stored(path: Path) -> pa.Table:
+def of_cells(table: pa.Table, cells: int) -> pa.Table:
+    """Returns a merged table that also names the number of cells of the whole experiment."""
+    metadata = table.schema.metadata or {}
+    return table.replace_schema_metadata(metadata | {CELLS: str(cells).encode()})
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How much of an experiment a table has.
+
+    Attributes:
+        finished: Number of cells in the table.
+        planned: Number of cells of the experiment; None if the table does not name it.
+        hours: What the finished ones took, in one process each.
+    """
+
+    finished: int
+    planned: int | None
+    hours: float
+
+    @property
+    def are_all(self) -> bool:
+        """Whether nothing is known to be missing."""
+        return self.planned is None or self.finished >= self.planned
+
+    def __str__(self) -> str:
+        whole = "" if self.are_all else f" of {self.planned:,}"
+        return f"{self.finished:,}{whole}"
+
+
+def cells_in(table: pa.Table) -> Counted:
+    """Returns how many cells a table has, and how long they took."""
+    seconds = table.group_by("cell").aggregate([("seconds", "max")])["seconds_max"]
+    planned = (table.schema.metadata or {}).get(CELLS)
+    hours = sum(seconds.to_pylist()) / 3600
+    return Counted(len(seconds), int(planned) if planned else None, hours)
+
+
+def stored(path: Path) -> pa.Table:
+    """Returns a table of finished cells that is on disk.
+
+    Raises:
+        BadgeError: Another file.
+    """
     try:
-        return pq.read_table(path, schema=SCHEMA)
+        # With a schema, pyarrow leaves out the metadata.
+        metadata = pq.read_schema(path).metadata
+        return pq.read_table(path, schema=SCHEMA).replace_schema_metadata(metadata)
     except pa.ArrowException as error:
         raise BadgeError(f"{path}: expected a table of finished cells, got: {error}") from error

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from compare.plan import PlannedCell
 from compare.planned import check_again, have_equal_rows
-from compare.shared_work import Results, versions_in, work
+from compare.shared_work import Results, cells_in, of_cells, stored, versions_in, work
 from experiments.cells import cell
 
 from lightning_badge.exceptions import BadgeError
@@ -51,6 +51,33 @@ def test_finished_cells_are_not_computed_again_before_or_after_a_merge(tmp_path:
     assert have_equal_rows(table, pq.read_table(results.table_path))
     assert versions_in(table).startswith("torch ")
     assert "; " not in versions_in(table)
+
+
+def test_versions_of_earlier_merges_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, given in (("1.0", CELLS[:2]), ("2.0", CELLS[2:4]), ("1.0", CELLS[4:])):
+        monkeypatch.setattr("compare.shared_work.version", lambda name, number=number: number)
+        results = Results(tmp_path)
+        list(work(given, results, rows_for))
+        table = results.merge()
+    assert versions_in(table) == versions_in(stored(results.table_path))
+    assert [text.split(",")[0] for text in versions_in(table).split("; ")] == [
+        "torch 1.0",
+        "torch 2.0",
+    ]
+
+
+def test_a_table_names_how_much_of_the_experiment_it_has(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    list(work(CELLS[:4], results, rows_for))
+    table = results.merge()
+    assert (str(cells_in(table)), cells_in(table).are_all) == ("4", True)
+    counted = cells_in(of_cells(table, 6))
+    assert (str(counted), counted.are_all) == ("4 of 6", False)
+    assert counted.hours == pytest.approx(0.4 / 3600)
+    assert cells_in(of_cells(table, 4)).are_all
+    assert versions_in(of_cells(table, 4)) == versions_in(table)
 
 
 def test_the_order_in_which_cells_end_does_not_matter(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def command(file: Path | None, out: Path | None, to: str | None, **options: Any)
 
     FILE holds penultimate, logits and perhaps sample_id (Parquet, Arrow, safetensors or .npz),
     or is a folder of such Parquet files, as Spark or Ray Data write it, or an ordering to write in
-    another format with --to. docs/experiments.md compares the strategies.
+    another format with --to. Which strategy saves how many labels, for which data and budget, and
+    where it hurts, is in docs/experiments.md; docs/strategies.md explains the strategies.
 
     \b
     Examples:
