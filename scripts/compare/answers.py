@@ -66,6 +66,7 @@ def _section(tables: Mapping[str, pa.Table], default: Standing | None) -> Iterat
             yield from unfinished(tables[part])
             yield from in_short(standings(settings), effects(settings), differ(settings))
             yield from advice_of(settings)
+            yield f"The other tables, and pictures: [{part}](experiments/{part}.md).\n"
 
 
 def _parts_table(tables: Mapping[str, pa.Table]) -> str:
@@ -95,7 +96,7 @@ def column_of(tables: Mapping[str, pa.Table]) -> dict[str, str]:
 
 def _effect_words(effect: Effect) -> str:
     return (
-        f"{in_points(*effect.ahead)} points over `{BASELINE}`, from "
+        f"{in_points(*effect.ahead)}, from "
         f"{in_points(*effect.worst_ahead)} ({effect.worst.data}) to "
         f"{in_points(*effect.best_ahead)} ({effect.best.data})"
     )

@@ -14,9 +14,9 @@ from lightning_badge.research.comparison.report import markdown_table
 from lightning_badge.research.comparison.savings import Saved
 
 BUDGET_WORDS = {
-    "low": "low: under 2 labels a class",
-    "middle": "middle: 2 to 10 labels a class",
-    "high": "high: over 10 labels a class",
+    "low": "low: under 2",
+    "middle": "middle: 2 to 10",
+    "high": "high: over 10",
 }
 
 
@@ -69,7 +69,14 @@ def budgets_table(settings: Sequence[Measured], names: Sequence[str]) -> str:
 
 def advice_table(found: Sequence[Advice | tuple[str, str]], reference: str) -> str:
     """Returns the table: your data and budget, strategy, labels saved, where it hurts."""
-    head = ["your data", "your budget", "take", "labels saved", "data sets", "where it hurts"]
+    head = [
+        "your data (classes)",
+        "your budget, labels a class",
+        "take",
+        "labels saved",
+        "data sets",
+        "where it hurts",
+    ]
     rows = [_advice_row(one) for one in found]
     return markdown_table([*head, f"`{reference}` saves"], rows)
 
@@ -86,9 +93,9 @@ def data_table(settings: Sequence[Measured], names: Sequence[str], several: bool
     return markdown_table(["(classes)", *names], rows)
 
 
-def held_table(measured: Sequence[Held], on_the_curve: Sequence[Held]) -> str:
+def held_table(head: str, measured: Sequence[Held], on_the_curve: Sequence[Held]) -> str:
     """Returns a table of how often estimates held, at models and on the curve."""
-    head = ["", "estimates", "held", "measured above", "measured below", "width", "error"]
+    columns = [head, "estimates", "held", "measured above", "measured below", "width", "error"]
     rows = [
         [
             f"**{one.name}**",
@@ -102,7 +109,7 @@ def held_table(measured: Sequence[Held], on_the_curve: Sequence[Held]) -> str:
         ]
         for one, other in zip(measured, on_the_curve, strict=True)
     ]
-    return markdown_table([*head, "held on the curve"], rows)
+    return markdown_table([*columns, "held on the curve"], rows)
 
 
 def stops_table(found: Sequence[Stop]) -> str:

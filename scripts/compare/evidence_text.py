@@ -111,17 +111,18 @@ def in_short(
     """Yields sentences; all of their numbers are in the tables."""
     best = found[0]
     ahead = in_points(best.ahead, best.ahead_half_width)
+    comparisons = (len(found) - 1) * by_effect[0].settings
     if best.name == BASELINE:
         yield f"- No strategy has a larger mean area than `{BASELINE}`."
     else:
         yield (
             f"- `{best.name}` has the largest mean area: {ahead} points ahead of `{BASELINE}`, "
-            f"with {best.losses:.1f} significant losses."
+            f"and significantly loses {best.losses:.1f} of {comparisons} comparisons."
         )
     for one in found[1:]:
         if one.name == REFERENCE:
             width = in_points(one.ahead, one.ahead_half_width)
-            yield f"- `{one.name}` is {width} points ahead of it, with {one.losses:.1f} losses."
+            yield f"- `{one.name}` is {width} points ahead of it, and loses {one.losses:.1f}."
     groups = {
         "not told apart from": [one for one in by_effect if abs(one.ahead[0]) <= one.ahead[1]],
         "worse than": [one for one in by_effect if one.ahead[0] < -one.ahead[1]],
@@ -152,6 +153,7 @@ def default_words(default: Standing | None, where: str) -> str:
 
 def advice_of(settings: Sequence[Measured]) -> Iterator[str]:
     """Yields the advice with its explanation."""
+    yield advice_table(advices(settings, REFERENCE), REFERENCE)
     yield (
         "*take*: the strategy that needs the fewest labels for the accuracy that `random` reaches "
         "at the end of the budget. *labels saved*: how many fewer it needs than `random`, the mean "
@@ -162,7 +164,6 @@ def advice_of(settings: Sequence[Measured]) -> Iterator[str]:
         "if it is behind with its whole 95 % interval, and perhaps if the interval of the labels "
         "saved contains 0. The end of a high budget is that of the runs.\n"
     )
-    yield advice_table(advices(settings, REFERENCE), REFERENCE)
 
 
 def worth_going_on(table: pa.Table) -> Iterator[str]:
@@ -183,14 +184,15 @@ def worth_going_on(table: pa.Table) -> Iterator[str]:
         f"*held*: against the next model that was trained on {NEAR[0]} to {NEAR[1]} labels more. "
         "*held on the curve*: against exactly 100 more, where the measured curve is interpolated, "
         f"which averages noise ({percent(other.share, other.half_width)}). Shares are means over "
-        "data sets with the 95 % interval over them; *width* and *error* are medians, in points.\n"
+        "data sets with the 95 % interval over them, of one data set over seeds; *width* and "
+        "*error* are medians, in points.\n"
     )
-    yield held_table([overall], [other])
-    for by in ("contestant", "data"):
+    yield held_table("", [overall], [other])
+    for by, head in (("contestant", "strategy"), ("data", "data set")):
         ours = {one.name: one for one in held_over(at_models, by)}
         theirs = {one.name: one for one in held_over(on_curve, by)}
         names = sorted(set(ours) & set(theirs))
-        yield held_table([ours[name] for name in names], [theirs[name] for name in names])
+        yield held_table(head, [ours[name] for name in names], [theirs[name] for name in names])
 
 
 def coverage_as_a_stop(table: pa.Table) -> Iterator[str]:

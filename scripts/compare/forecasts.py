@@ -29,6 +29,7 @@ class Estimate:
     Attributes:
         data: Name of the data set.
         contestant: The strategy.
+        seed: The seed of the run.
         low: Lower bound of the interval.
         high: Upper bound.
         error: Estimate minus the measured accuracy.
@@ -37,6 +38,7 @@ class Estimate:
 
     data: str
     contestant: str
+    seed: int
     low: float
     high: float
     error: float
@@ -55,9 +57,9 @@ class Held:
     Attributes:
         name: What the estimates have in common.
         estimates: Number of estimates.
-        share: How many held, the mean over data sets.
-        half_width: Half width of its 95 % interval over data sets; NaN with one.
-        too_low: Share with a measured accuracy above the interval, the mean over data sets.
+        share: How many held, the mean over data sets, or over seeds for one data set.
+        half_width: Half width of its 95 % interval over them; NaN with one.
+        too_low: Share with a measured accuracy above the interval, the same mean.
         too_high: Share with one below it.
         width: Median width of an interval.
         error: Median of the absolute error.
@@ -93,31 +95,33 @@ def held_over(found: Sequence[Estimate], by: str | None = None) -> Iterator[Held
         by: ``contestant`` or ``data``, for one result each; None for all together.
     """
     groups: dict[str, list[Estimate]] = {}
+    unit = "seed" if by == "data" else "data"
     for one in found:
         groups.setdefault(getattr(one, by) if by else "all", []).append(one)
     for name, several in groups.items():
         yield Held(
             name,
             len(several),
-            *mean_and_width(_by_data(several, lambda one: one.held)),
-            float(np.mean(_by_data(several, lambda one: one.measured > one.high))),
-            float(np.mean(_by_data(several, lambda one: one.measured < one.low))),
+            *mean_and_width(_shares(several, unit, lambda one: one.held)),
+            float(np.mean(_shares(several, unit, lambda one: one.measured > one.high))),
+            float(np.mean(_shares(several, unit, lambda one: one.measured < one.low))),
             float(np.median([one.high - one.low for one in several])),
             float(np.median([abs(one.error) for one in several])),
         )
 
 
-def _by_data(found: Iterable[Estimate], holds: Callable[[Estimate], bool]) -> list[float]:
-    """Returns for each data set how many per cent of its estimates have a property."""
-    several: dict[str, list[bool]] = {}
+def _shares(found: Iterable[Estimate], unit: str, holds: Callable[[Estimate], bool]) -> list[float]:
+    """Returns for each data set or seed how many per cent of its estimates have a property."""
+    several: dict[object, list[bool]] = {}
     for one in found:
-        several.setdefault(one.data, []).append(holds(one))
+        several.setdefault(getattr(one, unit), []).append(holds(one))
     return [100 * float(np.mean(values)) for values in several.values()]
 
 
 def _of_run(rows: Sequence[Row], target: Target) -> Iterator[Estimate]:
     labels, accuracies = ([row[key] for row in rows] for key in ("labels", "accuracy"))
-    data, name, ends = rows[0]["data"], contestant_of(rows[0]), round_ends(rows)
+    data, name, seed = rows[0]["data"], contestant_of(rows[0]), rows[0]["seed"]
+    ends = round_ends(rows)
     for count in range(MIN_ROUNDS, len(ends)):
         so_far = ends[:count]
         aim = target(so_far[-1]["labels"], labels, accuracies)
@@ -132,7 +136,7 @@ def _of_run(rows: Sequence[Row], target: Target) -> Iterator[Estimate]:
         )
         low, high = 100 * expected.low, 100 * expected.high
         error = 100 * (expected.value - measured)
-        yield Estimate(data, name, low, high, error, 100 * measured)
+        yield Estimate(data, name, seed, low, high, error, 100 * measured)
 
 
 def _on_the_curve(

@@ -1,5 +1,7 @@
 """Is it worth going on? Estimates of the next labels, and coverage as a stopping rule."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -61,16 +63,19 @@ def test_a_model_that_is_not_about_100_labels_ahead_is_no_comparison() -> None:
 
 
 def test_shares_are_means_over_data_sets() -> None:
-    held = Estimate("digits", "badge", 70.0, 80.0, 1.0, 75.0)
-    above = Estimate("digits", "badge", 70.0, 80.0, -9.0, 84.0)
-    below = Estimate("mnist", "random", 60.0, 80.0, 20.0, 50.0)
+    held = Estimate("digits", "badge", 0, 70.0, 80.0, 1.0, 75.0)
+    above = Estimate("digits", "badge", 0, 70.0, 80.0, -9.0, 84.0)
+    below = Estimate("mnist", "random", 0, 60.0, 80.0, 20.0, 50.0)
     (found,) = held_over([held, held, held, above, below])
     assert found.estimates == 5
     assert (found.share, found.too_low, found.too_high) == (37.5, 12.5, 50.0)
     assert (found.width, found.error) == (10.0, 1.0)
     by_data = {one.name: one for one in held_over([held, above, below], "data")}
     assert (by_data["digits"].share, by_data["mnist"].share) == (50.0, 0.0)
-    assert np.isnan(by_data["digits"].half_width)
+    assert np.isnan(by_data["digits"].half_width)  # one seed
+    (found,) = held_over([held, held, replace(above, seed=1)], "data")
+    assert found.share == 50.0
+    assert found.half_width > 50
 
 
 @pytest.mark.slow
