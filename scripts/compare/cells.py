@@ -20,7 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_badge import RunDirectory
 from lightning_badge.durable.file import replacing
+from lightning_badge.encoders.precomputed import SUFFIXES
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.research.comparison import settings_of
+from lightning_badge.research.comparison.statistics import t_quantile
 from lightning_badge.stopping import TERMINATED
 
 AL_LOOP = Path(__file__).parents[1] / "al_loop.py"
@@ -125,6 +128,43 @@ def cells_of(config: DictConfig, out_dir: Path) -> list[Cell]:
             config.seeds, budgets.items(), config.strategies
         )
     ]
+
+
+def check(config: DictConfig, cells: Sequence[Cell]) -> None:
+    """Raises early the errors that would otherwise occur in every run or in the final report."""
+    t_quantile(len(config.seeds), config.confidence)
+    settings_of([], metric=config.metric, contestants=config.contestants)
+    check_jobs(config)
+    for cell in cells:
+        if cell.seed == cells[0].seed:
+            _ = cell.config
+    encoder = cells[0].config["encoder"]
+    if isinstance(encoder, str) and not encoder.endswith(SUFFIXES):
+        print(
+            f"each of the {len(cells)} runs embeds all samples by {encoder}; to embed them once, "
+            "write their features into a file and set encoder=rows.npy (docs/encoders.md)",
+            file=sys.stderr,
+        )
+
+
+def check_jobs(config: DictConfig) -> None:
+    """Raises an error if the number of processes is none."""
+    if not isinstance(config.jobs, int) or config.jobs < 1:
+        raise BadgeError(f"jobs: expected a positive integer, got {config.jobs}")
+
+
+def run_missing(cells: Sequence[Cell], jobs: int) -> list[Cell]:
+    """Runs the cells that are not finished, and returns those that failed."""
+    missing = [cell for cell in cells if not cell.is_finished()]
+    print(f"{len(cells)} runs, {len(cells) - len(missing)} already finished", flush=True)
+    failed = []
+    for number, (cell, why_failed) in enumerate(run_cells(missing, jobs), 1):
+        if why_failed is None:
+            print(f"{number}/{len(missing)}  {cell.name}", flush=True)
+        else:
+            failed.append(cell)
+            print(f"failed: {cell.name}: {why_failed} ({cell.log})", file=sys.stderr)
+    return failed
 
 
 def run_cells(cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, str | None]]:

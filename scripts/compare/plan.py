@@ -10,12 +10,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from compare.learners import LEARNERS
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.ordering import check_strategy
 
 KEYS = {"data", "folder", "model", "start", "batches", "end", "ends", "variants"}
 STARTS = ("random", "cold")
-MODELS = ("linear", "mlp", "cnn")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PlannedCell:
 
     Attributes:
         data: Name of the data set.
-        model: ``linear``, ``mlp`` or ``cnn``.
+        model: Name of the model in `LEARNERS`.
         start: ``random`` initial labels, or ``cold``.
         batches: ``variable``, or the size of all batches.
         end: Number of labels at which the run ends, if the pool is large enough.
@@ -74,7 +74,7 @@ def planned_cells(config: DictConfig) -> list[PlannedCell]:
         raise BadgeError(
             f"plan: expected the keys {', '.join(sorted(KEYS))}, got {', '.join(unknown)}"
         )
-    _check_among("plan.model", plan["model"], MODELS)
+    _check_among("plan.model", plan["model"], list(LEARNERS))
     for start in plan["start"]:
         _check_among("plan.start", start, STARTS)
     contestants = list(_contestants(list(config.strategies), plan.get("variants") or []))

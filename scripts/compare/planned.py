@@ -12,16 +12,37 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from omegaconf import DictConfig
 
-from compare.cells import end_with_parent
+from compare.cells import check_jobs, end_with_parent
 from compare.data_sets import load_task
-from compare.plan import PlannedCell
+from compare.evidence import default_over
+from compare.evidence_page import write_evidence
+from compare.evidence_text import default_words
+from compare.plan import PlannedCell, planned_cells
 from compare.shared_work import Results, Rows, as_table, work
 from compare.simulate import run_cell
 from lightning_badge.exceptions import BadgeError
 
 # Read when the processes of the cells import torch and numba.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def follow_plan(config: DictConfig, out_dir: Path, name: str) -> None:
+    """Computes the cells of a plan that are not finished; checks some of the others.
+
+    Args:
+        config: Configuration of the experiment.
+        out_dir: Where its table, page and pictures are.
+        name: Of the experiment.
+    """
+    check_jobs(config)
+    cells = planned_cells(config)
+    folder = Path(config.plan.folder) if config.plan.folder else None
+    table = run_plan(cells, out_dir, folder, config.jobs)
+    check_again(cells, table, folder, config.recompute)
+    print(default_words(default_over([table]), "over this part alone").strip())
+    print(write_evidence(table, out_dir, name))
 
 
 def run_plan(
