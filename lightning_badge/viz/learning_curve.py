@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Curve: TypeAlias = tuple[Sequence[int], Sequence[float]]
 
+_ROOM = 0.03  # above 100 %, as a share of the height of the axes: half of a marker
+
 
 def draw_learning_curve(
     curves: Mapping[str, Curve], *, metric: str = "accuracy", title: str | None = None
@@ -93,8 +95,8 @@ def scale_values(axes: Axes, values: Sequence[float]) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     if all(0 <= value <= 1 for value in values if value == value):
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
-        low, _ = axes.get_ylim()
-        axes.set_ylim(max(low, 0.0), 1.0)
+        low = max(axes.get_ylim()[0], 0.0)
+        axes.set_ylim(low, 1.0 + _ROOM * (1.0 - low))
 
 
 def _head_with_last_value(axes: Axes, labels: Sequence[int], values: Sequence[float]) -> None:

@@ -20,7 +20,19 @@ def test_a_curve_has_a_marker_for_each_round_and_shows_its_last_value() -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("labels", "accuracy")
     assert axes.get_title(loc="left") == "digits"
     assert axes.get_title(loc="right") == "92.5% with 180 labels"
-    assert axes.get_ylim()[1] == 1.0
+
+
+@pytest.mark.parametrize("first", [0.0, 0.5, 0.97, 1.0])
+def test_a_marker_at_100_per_cent_is_whole_and_no_tick_is_above_it(first: float) -> None:
+    figure = draw_learning_curve({"badge": ([20, 40], [first, 1.0])})
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    (line,) = axes.lines
+    _, height = axes.transData.transform((40, 1.0))
+    radius = line.get_markersize() / 2 * figure.dpi / 72
+    assert height + radius <= axes.bbox.y1
+    low, high = axes.get_ylim()
+    assert max(tick for tick in axes.get_yticks() if low <= tick <= high) == pytest.approx(1.0)
 
 
 def test_several_curves_differ_in_colour_and_marker_and_have_a_legend() -> None:
