@@ -45,9 +45,11 @@ def write_evidence(table: pa.Table, out_dir: Path, name: str) -> Path:
     """
     settings = settings_in(table)
     found = standings(settings)
-    several, names = differ(settings), [one.name for one in found]
+    told, names = differ(settings), [one.name for one in found]
     panels = {
-        f"{name_of(one, several)} ({CLASSES[one.data]} classes)": bands(one, shown(found))
+        name_of(one, told) + ("" if told else f" ({CLASSES[one.data]} classes)"): bands(
+            one, shown(found)
+        )
         for one in settings
     }
     pictures = {

@@ -38,7 +38,7 @@ def standings_table(found: Sequence[Standing]) -> str:
     return markdown_table(head, rows)
 
 
-def effects_table(found: Sequence[Effect], several: bool) -> str:
+def effects_table(found: Sequence[Effect], told: Sequence[str]) -> str:
     """Returns a table of where each contestant helps and where it hurts."""
     head = ["", "better in", "worse in", "most", "least"]
     rows = [
@@ -46,8 +46,8 @@ def effects_table(found: Sequence[Effect], several: bool) -> str:
             f"**{one.name}**",
             f"{one.helped} of {one.settings}",
             f"{one.hurt} of {one.settings}",
-            f"{name_of(one.best, several)}: {in_points(*one.best_ahead)}",
-            f"{name_of(one.worst, several)}: {in_points(*one.worst_ahead)}",
+            f"{name_of(one.best, told)}: {in_points(*one.best_ahead)}",
+            f"{name_of(one.worst, told)}: {in_points(*one.worst_ahead)}",
         ]
         for one in found
     ]
@@ -81,11 +81,11 @@ def advice_table(found: Sequence[Advice | tuple[str, str]], reference: str) -> s
     return markdown_table([*head, f"`{reference}` saves"], rows)
 
 
-def data_table(settings: Sequence[Measured], names: Sequence[str], several: bool) -> str:
+def data_table(settings: Sequence[Measured], names: Sequence[str], told: Sequence[str]) -> str:
     """Returns a table with a row for each setting."""
     rows = [
         [
-            f"**{name_of(setting, several)}** ({CLASSES[setting.data]})",
+            f"**{name_of(setting, told)}** ({CLASSES[setting.data]})",
             *(in_points(*ahead_in(setting, name)) for name in names),
         ]
         for setting in settings
@@ -128,9 +128,14 @@ def stops_table(found: Sequence[Stop]) -> str:
     return markdown_table(head, rows)
 
 
-def name_of(setting: Measured, several: bool) -> str:
-    """Returns the data set of a setting; its whole name if settings differ in more."""
-    return setting.name if several else setting.data
+def name_of(setting: Measured, told: Sequence[str]) -> str:
+    """Returns the data set of a setting, and in what else it differs from others.
+
+    Args:
+        setting: The setting.
+        told: Of ``model``, ``start`` and ``batches`` those to tell.
+    """
+    return ", ".join([setting.data, *(f"{name} {getattr(setting, name)}" for name in told)])
 
 
 def saved_words(saved: Saved) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from compare.advice import advices
-from compare.evidence import Effect, Standing, default_over, effects
+from compare.evidence import Effect, Standing, contestants_of, default_over, effects
 from compare.evidence_tables import (
     advice_table,
     budgets_table,
@@ -36,7 +36,7 @@ def page_of(
     name: str,
 ) -> Iterator[str]:
     """Yields the parts of the page."""
-    several, names = differ(settings), [one.name for one in found]
+    told, names = differ(settings), [one.name for one in found]
     yield f"# Results of {name}\n"
     yield from unfinished(table)
     yield extent(table, settings)
@@ -46,7 +46,7 @@ def page_of(
         "the largest mean area. The tables have all strategies.\n"
     )
     yield "## In short\n"
-    yield from in_short(found, effects(settings), several)
+    yield from in_short(found, effects(settings), told)
     yield default_words(default_over([table]), "over this part alone")
     yield "## Labels saved\n"
     yield from advice_of(settings)
@@ -65,7 +65,7 @@ def page_of(
         "largest and the smallest difference of areas, in points with its 95 % interval over "
         "seeds.\n"
     )
-    yield effects_table(effects(settings), several)
+    yield effects_table(effects(settings), told)
     yield "## Low, middle and high budgets\n"
     yield (
         "Points of area ahead of `random` under 2, from 2 to 10, and over 10 labels a class, with "
@@ -74,7 +74,7 @@ def page_of(
     yield budgets_table(settings, [name for name in names if name != BASELINE])
     yield "## By data set\n"
     yield "Points of area ahead of `random`, with the 95 % interval over seeds.\n"
-    yield data_table(settings, [name for name in names if name != BASELINE], several)
+    yield data_table(settings, [name for name in names if name != BASELINE], told)
     yield from worth_going_on(table)
     yield from coverage_as_a_stop(table)
     yield "## Penalty matrix\n"
@@ -106,7 +106,7 @@ def extent(table: pa.Table, settings: Sequence[Measured]) -> str:
 
 
 def in_short(
-    found: Sequence[Standing], by_effect: Sequence[Effect], several: bool
+    found: Sequence[Standing], by_effect: Sequence[Effect], told: Sequence[str]
 ) -> Iterator[str]:
     """Yields sentences; all of their numbers are in the tables."""
     best = found[0]
@@ -122,7 +122,7 @@ def in_short(
     for one in found[1:]:
         if one.name == REFERENCE:
             width = in_points(one.ahead, one.ahead_half_width)
-            yield f"- `{one.name}` is {width} points ahead of it, and loses {one.losses:.1f}."
+            yield f"- `{one.name}`: {width} points, and it significantly loses {one.losses:.1f}."
     groups = {
         "not told apart from": [one for one in by_effect if abs(one.ahead[0]) <= one.ahead[1]],
         "worse than": [one for one in by_effect if one.ahead[0] < -one.ahead[1]],
@@ -133,7 +133,7 @@ def in_short(
             yield f"- Over all data sets {words} `{BASELINE}`, by the 95 % intervals: {names}."
     hurt = min(by_effect, key=lambda one: one.worst_ahead[0])
     yield (
-        f"- The worst case against `{BASELINE}`: `{hurt.name}` on {name_of(hurt.worst, several)}, "
+        f"- The worst case against `{BASELINE}`: `{hurt.name}` on {name_of(hurt.worst, told)}, "
         f"{in_points(*hurt.worst_ahead)} points.\n"
     )
 
@@ -153,12 +153,14 @@ def default_words(default: Standing | None, where: str) -> str:
 
 def advice_of(settings: Sequence[Measured]) -> Iterator[str]:
     """Yields the advice with its explanation."""
-    yield advice_table(advices(settings, REFERENCE), REFERENCE)
+    names = [name for name in contestants_of(settings) if name != BASELINE]
+    reference = REFERENCE if REFERENCE in names else names[0]
+    yield advice_table(advices(settings, reference), reference)
     yield (
         "*take*: the strategy that needs the fewest labels for the accuracy that `random` reaches "
         "at the end of the budget. *labels saved*: how many fewer it needs than `random`, the mean "
         "over the data sets with its 95 % bootstrap interval over seeds. The strategy is chosen on "
-        f"the same runs, which favours it; `{REFERENCE}` in the last column is not chosen. *where "
+        f"the same runs, which favours it; `{reference}` in the last column is not chosen. *where "
         "it hurts*: the data set in which it saves least, what it saves there, and by how many "
         "points of accuracy it is ahead of `random` at the end of the budget, or behind. It hurts "
         "if it is behind with its whole 95 % interval, and perhaps if the interval of the labels "
@@ -210,9 +212,10 @@ def coverage_as_a_stop(table: pa.Table) -> Iterator[str]:
     yield stops_table(found)
 
 
-def differ(settings: Sequence[Measured]) -> bool:
-    """Returns whether settings differ in more than the data set."""
-    return len({(one.model, one.start, one.batches) for one in settings}) > 1
+def differ(settings: Sequence[Measured]) -> list[str]:
+    """Returns in what settings differ beside the data set."""
+    names = "model", "start", "batches"
+    return [name for name in names if len({getattr(one, name) for one in settings}) > 1]
 
 
 def most(found: Sequence[Standing], settings: Sequence[Measured]) -> int:

@@ -132,7 +132,7 @@ def settings_in(table: pa.Table) -> list[Measured]:
             f"results: expected a setting with {LEAST_SEEDS} seeds that all strategies have, "
             f"{BASELINE} among them, got {table.num_rows} rows without one; run more cells"
         )
-    return sorted(settings, key=lambda setting: setting.name)
+    return sorted(settings, key=lambda one: (one.data, one.model, one.start, one.batches.zfill(9)))
 
 
 def contestant_of(row: Mapping[str, str]) -> str:

@@ -89,6 +89,9 @@ def choices(settings: Sequence[Measured]) -> list[Choice]:
     """Returns for each strategy with other arguments those of the largest mean area on A.
 
     Of equal ones the defaults, which come first.
+
+    Args:
+        settings: Settings of one table, whose contestants are compared.
     """
     halves = {half: [s for s in settings if (s.data in HALF_A) == (half == "A")] for half in "AB"}
     if not all(halves.values()):
@@ -111,7 +114,8 @@ def _pairs(
     settings: Sequence[Measured], batches: str, other: str
 ) -> Iterator[tuple[Measured, Measured]]:
     found: dict[tuple[str, str, str], dict[str, Measured]] = {}
-    for one in settings:
+    # Of settings that are in several tables, the one with most seeds.
+    for one in sorted(settings, key=lambda setting: len(setting.seeds)):
         found.setdefault((one.data, one.model, one.start), {})[one.batches] = one
     for several in found.values():
         if batches in several and other in several:

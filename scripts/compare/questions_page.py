@@ -36,8 +36,11 @@ FRESH = (("badge trials=2+log k", "badge"), ("typiclust clusters=labeled+k", "ty
 
 def questions_page(tables: Sequence[pa.Table]) -> str | None:
     """Returns the page: a section for each question that the tables answer; None without any."""
-    settings = [setting for table in tables for setting in settings_in(table)]
-    sections = [*_batches(settings), *_prefixes(settings), *_choices(settings)]
+    several = [settings_in(table) for table in tables]
+    settings = [setting for of_table in several for setting in of_table]
+    sections = [*_batches(settings), *_prefixes(settings)]
+    for of_table in several:
+        sections += _choices([one for one in of_table if one.batches == "variable"])
     return "\n".join(["# Questions that need several tables\n", *sections]) if sections else None
 
 

@@ -51,9 +51,20 @@ def test_the_page_has_a_section_for_each_question_that_the_tables_answer() -> No
     tables = [results(heights, batches=batches) for batches in ("10", "50", "200")]
     tables.append(results({"random": 0, "badge": 0.03, two: 0.06}, batches="variable"))
     page = questions_page(tables)
+    assert page is not None
     heads = [line for line in page.splitlines() if line.startswith("## ")]
-    assert heads == ["## Batches", "## Prefixes"]
+    assert heads == ["## Batches", "## Prefixes", "## Arguments"]
     assert re.search(r"\| \*\*badge\*\* \| \+(0\.[6-9]|1\.[0-4]) ", page)  # variable - 50
     assert re.search(r"\| \*\*badge trials=2\+log k - badge\*\* \| \+(1\.[6-9]|2\.[0-4]) ", page)
-    choice = questions_page([results(heights | {two: 0.06}, data=("digits", "letter", "mnist"))])
-    assert "| **badge** | `badge trials=2` | +" in choice
+    assert "| **badge** | `badge trials=2` | +" in page
+    assert questions_page([results({"random": 0, "badge": 0.1})]) is None
+
+
+def test_of_settings_in_several_tables_the_one_with_most_seeds_counts() -> None:
+    few = results({"random": 0.0, "badge": 0.3}, batches="10", seeds=3)
+    many = results({"random": 0.0, "badge": 0.05}, batches="10", seeds=6)
+    other = results({"random": 0.0, "badge": 0.02}, batches="200", seeds=6)
+    for tables in ((few, many, other), (many, few, other)):
+        settings = [one for table in tables for one in settings_in(table)]
+        found = {one.name: one for one in between_batches(settings, "10", "200")}
+        assert found["badge"].mean == pytest.approx(3, abs=0.5)
