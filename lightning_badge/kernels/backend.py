@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import Any, ClassVar, NamedTuple
 
@@ -127,6 +128,10 @@ class Backend(ABC):
     def preference(self, device: torch.device, n: int) -> int:  # noqa: ARG002
         """Returns a priority for a pool of ``n`` rows: ``auto`` takes the highest one above 0."""
         return 0
+
+    def threads_for(self, n: int) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Returns a context with as many threads of torch as blocks of ``n`` rows are worth."""
+        return nullcontext()
 
     def embed(self, penultimate: Tensor, logits: Tensor, *, loss: Loss) -> tuple[Tensor, Tensor]:
         """Returns the loss gradient at the hallucinated label, and squared embedding norms.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from lightning_badge.kernels import torch_blocked
 from lightning_badge.kernels.backend import Accepted, Backend, Work
 from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.herding import Herding, HerdingCounters
+from lightning_badge.kernels.numba_pruned import threads
 from lightning_badge.kernels.similarity import GridRows
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ PRUNE_BELOW = 0.1
 # while so many are listed: for fewer, arranging them costs more than it saves.
 TILED_POOL = 20_000
 TILED_FROM = 8192
+# In pools of this many rows, operations on a number a row are worth several threads.
+LONG_OPERATIONS = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,10 @@ class NumbaBackend(Backend):
     def preference(self, device: torch.device, n: int) -> int:
         """See `Backend.preference`: before torch if the pool is large enough."""
         return 2 if device.type == "cpu" and n >= LEAST_ROWS else 0
+
+    def threads_for(self, n: int) -> AbstractContextManager[None]:
+        """See `Backend.threads_for`: one below `LONG_OPERATIONS` rows."""
+        return threads.one_torch_thread() if n < LONG_OPERATIONS else nullcontext()
 
     def arrange(self, rows: Factors, positions: Tensor, before: Any = None) -> Arranged | None:
         """See `Backend.arrange`."""
@@ -118,9 +126,10 @@ class NumbaBackend(Backend):
                     signed=signed,
                 )
         else:
-            multiplied = torch_blocked.update_min_sq_dist(
-                min_sq_dist, rows, positions, by_norm, prune=prune
-            )
+            with threads.all_torch_threads():
+                multiplied = torch_blocked.update_min_sq_dist(
+                    min_sq_dist, rows, positions, by_norm, prune=prune
+                )
         return Work(len(positions) * len(centers), multiplied)
 
     def _pruning_pays(

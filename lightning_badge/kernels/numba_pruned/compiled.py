@@ -44,6 +44,7 @@ from lightning_badge.kernels.numba_pruned.pairs import (
     unit_of,
     units_of,
 )
+from lightning_badge.kernels.numba_pruned.threads import n_threads
 
 # Centers of a box, which have the same hallucinated label and similar norms.
 BOX = 16
@@ -235,7 +236,7 @@ def sum_over_parts(
         pairs: Number of pairs that are tested in all.
         parts_a_thread: More than one, because the work per part varies.
     """
-    threads = torch.get_num_threads()
+    threads = n_threads()
     if threads == 1 or pairs < SERIAL_BELOW:
         return work(slice(0, n))
     size = max(1, -(-n // (parts_a_thread * threads)))

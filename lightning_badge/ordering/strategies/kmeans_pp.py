@@ -9,6 +9,7 @@ accounts for all accepted centers of the block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,13 @@ class KMeansPP(DistanceSelector):
         self._block_size = self._smallest
         self._sorted_at = 0
         self._engine.add_centers([self._labeled])
+
+    def take(
+        self, k: int, coverage: float = np.inf, progress: Callable[[int], None] | None = None
+    ) -> Picks:
+        """See `Selector.take`."""
+        with self._engine.backend.threads_for(self._engine.n_pool):
+            return super().take(k, coverage, progress)
 
     def _next_block(self) -> Block | None:
         if not self.members.n_remaining:

@@ -1,0 +1,64 @@
+"""Threads of torch's operations, and of the loops here.
+
+torch's threads wait for each other by spinning. On a machine that is busy with other work, such as
+training or a labeling page, each short operation of two threads then takes milliseconds instead
+of microseconds. So short operations get one thread. The loops here have Python threads, which wait
+without spinning and keep their number.
+
+Without threadpoolctl, which the extra `numba` brings, nothing is changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+_of_thread = threading.local()  # with `number` inside `one_torch_thread`
+
+
+def n_threads() -> int:
+    """Returns how many threads a loop should have: as many as torch has otherwise."""
+    number: int | None = getattr(_of_thread, "number", None)
+    return torch.get_num_threads() if number is None else number
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Gives operations that the calling thread starts one thread; other threads keep theirs."""
+    number, controller = torch.get_num_threads(), _controller()
+    if number == 1 or controller is None:
+        yield
+        return
+    with controller.limit(limits=1, user_api="openmp"):
+        _of_thread.number = number
+        try:
+            yield
+        finally:
+            del _of_thread.number
+
+
+@contextmanager
+def all_torch_threads() -> Iterator[None]:
+    """Undoes `one_torch_thread` for long operations inside it."""
+    number, controller = n_threads(), _controller()
+    if number == torch.get_num_threads() or controller is None:
+        yield
+        return
+    with controller.limit(limits=number, user_api="openmp"):
+        yield
+
+
+@cache
+def _controller() -> Any:
+    """Returns what sets the threads of the OpenMP libraries of this process, or None."""
+    if find_spec("threadpoolctl") is None:
+        return None
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
