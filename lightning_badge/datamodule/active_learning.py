@@ -1,6 +1,7 @@
 """The labeled set that a model trains on, and the pool of all other samples."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, RandomSampler, default_collate
 
 from lightning_badge.datamodule.arguments import (
-    as_labels,
     check_length,
     checked_loading,
     ids_and_labels,
@@ -25,23 +25,17 @@ from lightning_badge.datamodule.dataset_view import (
     WithSampleIds,
     sample_count,
     target_of,
-    with_target,
 )
 from lightning_badge.datamodule.initial_draw import draw_initial
 from lightning_badge.datamodule.joined import joined, joined_ids, joined_labels
 from lightning_badge.datamodule.sample_sets import LabeledState, SampleSets
+from lightning_badge.datamodule.target_checks import TargetChecks
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label, as_label
 from lightning_badge.namespaces import inherited, join_namespaces
 from lightning_badge.pool_batch import PoolBatch
-from lightning_badge.sample_ids import (
-    SampleId,
-    SampleIds,
-    as_sample_ids,
-    fingerprint,
-    is_in,
-)
+from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, fingerprint, is_in
 
 
 class ActiveLearningDataModule(LightningDataModule):
@@ -71,9 +65,10 @@ class ActiveLearningDataModule(LightningDataModule):
         sample_ids: Stable ids of ``train``, in its order; None for 0..n-1.
         evaluation_view: The samples of ``train`` in the same order without random augmentation, for
             pool and labeled batches; None for ``train`` itself.
-        class_names: Names of the classes, for pictures and tables.
+        class_names: Names of the classes, for pictures and tables; labels are checked by their
+            number.
         target_key: Entry of an item that a given label replaces: a place in a tuple or list, or a
-            key of a dict.
+            key of a dict. A label that is unknown is -1, NaN, None or an empty text there.
         collate_fn: Makes a batch of a list of items; None for torch's default.
         batch_size: Samples in a training batch.
         eval_batch_size: Samples in every other batch; None for ``batch_size``.
@@ -82,7 +77,7 @@ class ActiveLearningDataModule(LightningDataModule):
         seed: Seed of the draw of the initial labels.
 
     Raises:
-        LabelError: Data, ids or labels do not fit together.
+        LabelError: Data, ids or labels do not fit together, or there is no ``target_key``.
         MisconfigurationException: A batch size or number of workers is not valid.
 
     Example:
@@ -141,11 +136,15 @@ class ActiveLearningDataModule(LightningDataModule):
                 "validation_ids: expected none beside val=, which has the validation data"
             )
         self._sets = SampleSets(ids, self.validation_ids)
-        if isinstance(initial_labeled, int | np.integer):
-            drawn = draw_initial(self._known, n, int(initial_labeled), batches["seed"])
-            self._sets.label(drawn.tolist())
-        else:
+        if isinstance(initial_labeled, Mapping) and initial_labeled:
             self.label(initial_labeled)
+            return
+        if isinstance(initial_labeled, int | np.integer):
+            drawn = draw_initial(self._known, n, int(initial_labeled), batches["seed"]).tolist()
+        else:
+            drawn = self._sets.outside_labeled(initial_labeled)
+        self._checks.first(drawn)
+        self._sets.label(drawn)
 
     @property
     def has_validation(self) -> bool:
@@ -246,21 +245,20 @@ class ActiveLearningDataModule(LightningDataModule):
 
         Args:
             ids: Any ids outside the labeled set, in any order, or a mapping of ids to labels.
-            labels: One label for each id, in place of the data set's own target; None keeps that.
+            labels: One label for each id, in place of the data set's own target; None keeps that
+                unless it is a placeholder such as -1.
 
         Raises:
-            LabelError: Unknown, repeated or already labeled ids, or labels that do not fit.
+            LabelError: Unknown, repeated or already labeled ids; labels of no class, or missing.
         """
         ids, labels = ids_and_labels(ids, labels)
         positions = self._sets.outside_labeled(ids)
-        given: list[Label] = []
-        if labels is not None:
-            given = as_labels(labels)
-            check_length("labels", given, len(positions), "ids")
-            sample = self._evaluation_view[positions[0]] if positions else None
-            for label in given:
-                with_target(sample, self.target_key, label)
-        self._sets.label(positions, given)
+        self._sets.label(positions, self._checks.usable(labels, positions))
+
+    @property
+    def _checks(self) -> TargetChecks:
+        view, ids = self._evaluation_view, self.sample_ids
+        return TargetChecks(view, ids, self.target_key, self._known, self.class_names)
 
     def discard(self, ids: Iterable[SampleId]) -> None:
         """Removes samples that cannot be labeled from the pool, all of them or none.
@@ -326,6 +324,7 @@ class ActiveLearningDataModule(LightningDataModule):
         if not self._sets.is_training.any():
             raise LabelError("no sample is labeled; pass initial_labeled= or call label(ids)")
         view = self._view(self._train, self._sets.is_training)
+        view = replace(view, labeled_ids=self.labeled_ids)
         batches = JoinLoneSample(RandomSampler(view), self.batch_size, drop_last=False)
         return DataLoader(
             view, batch_sampler=batches, collate_fn=self._collate_fn, **self._loader_args

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import BatchSampler, Dataset, IterableDataset, RandomSampler
 
+from lightning_badge.datamodule.placeholder import is_placeholder, no_label
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labels import Label
 from lightning_badge.pool_batch import PoolBatch
@@ -108,12 +109,22 @@ def _like(target: Any, label: Label) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class DatasetView(Dataset[Any]):
-    """Some samples of a data set, with given labels in place of their targets."""
+    """Some samples of a data set, with given labels in place of their targets.
+
+    Attributes:
+        data: The data set.
+        positions: The samples, ``[m]``.
+        labels: Given labels, by position.
+        target_key: Entry of the target in an item.
+        labeled_ids: Ids of the samples, ``[m]``, if a model trains on them: a placeholder in place
+            of a target is then an error.
+    """
 
     data: MapStyle
     positions: npt.NDArray[np.int64]
     labels: Mapping[int, Label]
     target_key: int | str
+    labeled_ids: SampleIds | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -128,9 +139,16 @@ class DatasetView(Dataset[Any]):
         return [
             with_target(item, self.target_key, self.labels[position])
             if position in self.labels
-            else item
-            for position, item in zip(positions, items, strict=True)
+            else self._with_own(row, item)
+            for row, position, item in zip(rows, positions, items, strict=True)
         ]
+
+    def _with_own(self, row: int, item: Any) -> Any:
+        if self.labeled_ids is not None:
+            target = target_of(item, self.target_key)
+            if is_placeholder(target):
+                raise no_label(self.labeled_ids[[row]].tolist(), self.target_key, target)
+        return item
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,7 +63,7 @@ class AnswerCheck:
 
     def _reason(self, sample_id: SampleId, label: Label | Skip) -> str | None:
         try:
-            self._labeled_set.try_label(sample_id, label)
+            self._labeled_set.try_label(sample_id, label, self._classes.names())
         except LabelError as error:
             return str(error)
         return None

@@ -1,7 +1,7 @@
 """The labeled set and the pool of a datamodule as a function of the answers."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,13 +55,21 @@ class LabeledSet:
         finally:
             self._datamodule.restore(now)
 
-    def try_label(self, sample_id: SampleId, label: Any) -> None:
+    def try_label(
+        self, sample_id: SampleId, label: Any, class_names: Sequence[str] | None = None
+    ) -> None:
         """Labels a sample of a copy of the datamodule.
+
+        Args:
+            sample_id: The sample.
+            label: Its label.
+            class_names: The classes, of which answers may have added some; None for no names.
 
         Raises:
             LabelError: The datamodule does not accept the label.
         """
         trial = copy.copy(self._datamodule)
+        trial.class_names = None if class_names is None else tuple(class_names)
         trial.restore(self._initial)
         trial.unlabel([sample_id])
         trial.label({sample_id: label})

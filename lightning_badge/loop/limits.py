@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.datamodule.dataset_view import target_of
 from lightning_badge.exceptions import LabelError
 
 
@@ -63,7 +64,7 @@ def check_data(limits: Limits, datamodule: ActiveLearningDataModule) -> None:
     """Checks that a run can begin.
 
     Raises:
-        LabelError: The pool is empty at the start.
+        LabelError: The pool is empty at the start, or samples have no entry for a label.
         MisconfigurationException: A target metric without validation data.
     """
     if limits.target_metric is not None and not datamodule.plans_validation:
@@ -76,6 +77,8 @@ def check_data(limits: Limits, datamodule: ActiveLearningDataModule) -> None:
             f"the pool is empty at the start: all {len(datamodule.labeled_ids)} samples are "
             "labeled; begin with fewer initial labels"
         )
+    _, item = datamodule.evaluation_items()[0]
+    target_of(item, datamodule.target_key)  # without it every answer would be refused
 
 
 def _check(name: str, value: object, kind: type, expected: str) -> None:

@@ -451,7 +451,7 @@ class TestInsideATrainer:
 
 def test_a_mapping_labels_what_it_names() -> None:
     data = [([float(i)], -1) for i in range(6)]
-    datamodule = ActiveLearningDataModule(data, initial_labeled=[0])
+    datamodule = ActiveLearningDataModule(data, initial_labeled={0: 1})
     datamodule.label({5: 1, 2: 0})
     assert {key: datamodule.labels_dict()[key] for key in (5, 2)} == {5: 1, 2: 0}
     with pytest.raises(LabelError, match="a mapping alone"):

@@ -3,7 +3,9 @@ import math
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from lightning_badge.loop.limits import Limits
+from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
+from lightning_badge.exceptions import LabelError
+from lightning_badge.loop.limits import Limits, check_data
 
 BEGUN = {"rounds": 1, "labeled": 20, "value": 0.5}
 
@@ -44,3 +46,12 @@ def test_remaining_labels_are_limited_by_total_labels_and_by_the_pool() -> None:
 def test_an_invalid_limit_is_an_error(name: str, value: object) -> None:
     with pytest.raises(MisconfigurationException, match=f"{name}: expected a positive .*{value!r}"):
         Limits(**{name: value})
+
+
+def test_a_run_whose_samples_have_no_entry_for_a_label_does_not_begin() -> None:
+    data = [{"x": [0.0], "topic": -1}] * 4
+    with pytest.warns(UserWarning, match="target_key=1"):
+        datamodule = ActiveLearningDataModule(data, initial_labeled=[])
+    with pytest.raises(LabelError, match="target_key=1: .* a dict with the keys 'x', 'topic'"):
+        check_data(Limits(), datamodule)
+    check_data(Limits(), ActiveLearningDataModule(data, initial_labeled=[], target_key="topic"))
