@@ -172,9 +172,7 @@ def _order_batches(
     captured_at = time.perf_counter()
     ordering = _order(trainer, embedding, context, arguments)
     ordered_at = time.perf_counter()
-    positions = positions_of_loader(batches)
-    if positions.ids is not None and captured.id_source == positions.meaning:
-        _tell_once(f"BadgeCallback: sample ids are {captured.id_source}", arguments)
+    _tell_positions(captured, batches, arguments)
     evidence = {
         "head": captured.head_name,
         "sample_id_source": captured.id_source,
@@ -232,6 +230,7 @@ def _try_first_batch(
         sample_id_key=arguments.sample_id_key,
     )
     if captured is not None:
+        _tell_positions(captured, loader, arguments)
         loss = _choose_loss(pl_module, captured, loader, arguments)
         _embed(captured, loss=loss.name, arguments=arguments)
 
@@ -249,6 +248,17 @@ def _choose_loss(
         arguments,
     )
     return chosen
+
+
+def _tell_positions(captured: CapturedPool, loader: Iterable[Any], arguments: Arguments) -> None:
+    """Says once that no ids were given, and what follows from that."""
+    if captured.id_source == positions_of_loader(loader).meaning:
+        _tell_once(
+            f"BadgeCallback: sample ids are {captured.id_source}; the same position is another "
+            "sample once files are added, removed or sorted in another way; sample_id_key=... "
+            "takes ids from the batches",
+            arguments,
+        )
 
 
 def _tell_once(message: str, arguments: Arguments) -> None:

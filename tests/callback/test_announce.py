@@ -21,7 +21,8 @@ def said(caplog: pytest.LogCaptureFixture) -> Any:
     def lines() -> list[str]:
         return [
             text for text in caplog.messages
-            if text.startswith("BadgeCallback") and "embeds the gradient" not in text
+            if text.startswith("BadgeCallback")
+            and not any(other in text for other in ("embeds the gradient", "sample ids are"))
         ]  # fmt: skip
 
     return lines
@@ -63,6 +64,26 @@ def test_never_in_fit_says_nothing_there(tmp_path: Path, said: Any) -> None:
     assert said() == []
     validate(tmp_path, callback)
     assert len(said()) == 1
+
+
+@pytest.mark.parametrize(("key", "told"), [(None, 1), (1, 0)])
+def test_ids_that_nobody_gave_are_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: int | None, told: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    data = TensorDataset(blobs(20).tensors[0], torch.arange(20) + 7) if key else blobs(20)
+    pool = DataLoader(data, batch_size=8)
+    callback = BadgeCallback(pool=pool, sample_id_key=key, loss="cross_entropy", when="never")
+    validate(tmp_path, callback)
+    callback.schedule.when = "last_validation"
+    fit(tmp_path, callback)
+    lines = [text for text in caplog.messages if "sample ids are" in text]
+    assert len(lines) == told
+    assert all(
+        "positions in the pool's TensorDataset; the same position is another sample once files are "
+        "added" in line
+        for line in lines
+    )
 
 
 class Stream(IterableDataset[Any]):
