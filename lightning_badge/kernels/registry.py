@@ -10,6 +10,11 @@ from lightning_badge.exceptions import BadgeError
 from lightning_badge.found_by_file import found_by_file
 from lightning_badge.kernels.backend import Backend
 
+# Below this the back ends differ by less than a few seconds. TIMES is in the first table of
+# docs/speed.md: our blocks without numba.
+LARGE_POOL = 20_000
+TIMES = 7
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -78,9 +83,25 @@ def resolve_backend(
         _warn_once(f"backend='auto': {able[0].name} {problem}; {able[1].name} computes instead")
         del able[0]
     chosen = able[0]
+    _tell_missing(chosen, device, n)
     if device.type != "cpu":
         _report_once(f"backend='auto': orderings on {device.type} are computed by {chosen.name}")
     return chosen
+
+
+def _tell_missing(chosen: Backend, device: torch.device, n: int) -> None:
+    """Says once that a pool is large, and that what is fastest for it is not installed."""
+    if device.type != "cpu" or n < LARGE_POOL:
+        return
+    for faster in backends().values():
+        missing = faster.not_installed()
+        if missing and faster.preference(device, n) > chosen.preference(device, n):
+            how = missing.partition("; ")[2].replace("'", '"')
+            _warn_once(
+                f"backend='auto': {chosen.name} orders this large pool, because {faster.name} is "
+                f"not installed; without it 60,000 rows took {TIMES} times as long, herding far "
+                f"longer (docs/speed.md); {how}"
+            )
 
 
 @cache

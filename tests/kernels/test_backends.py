@@ -1,7 +1,9 @@
 """The choice of a back end, and the errors of back ends that cannot compute."""
 
 import logging
+import re
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +29,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setenv("CC", "cc")
     registry._report_once.cache_clear()
+    registry._warn_once.cache_clear()
     return packages
 
 
@@ -51,6 +54,28 @@ def test_auto_logs_once_that_it_uses_triton(caplog: pytest.LogCaptureFixture) ->
     assert [record.message for record in caplog.records] == [
         "backend='auto': orderings on cuda are computed by triton"
     ]
+
+
+def test_a_large_pool_without_numba_is_said_once(
+    installed: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    resolve_backend("auto", n=1_000_000)
+    installed.discard("numba")
+    resolve_backend("auto", n=registry.LARGE_POOL - 1)
+    resolve_backend("auto", "cuda", n=1_000_000)
+    resolve_backend("torch", n=1_000_000)
+    assert not caplog.records
+    for n in (registry.LARGE_POOL, 1_000_000):
+        assert resolve_backend("auto", n=n).name == "torch"
+    (line,) = [record.message for record in caplog.records]
+    assert "numba is not installed; without it 60,000 rows took 7 times as long" in line
+    assert line.endswith('pip install "lightning-badge[numba]"')
+
+
+def test_the_ratio_is_that_of_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "speed.md").read_text(encoding="utf-8")
+    (ratio,) = re.findall(r"our blocks without numba \| ([0-9.]+)x", page)
+    assert round(float(ratio)) == registry.TIMES
 
 
 def test_triton_refuses_a_torch_built_for_rocm(monkeypatch: pytest.MonkeyPatch) -> None:

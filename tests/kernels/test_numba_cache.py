@@ -37,6 +37,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
             record.getMessage()
             for record in caplog.records
             if record.name.startswith("lightning_badge")
+            and "compiles its kernels" not in record.getMessage()
         ]
     jit._said.clear()
 
@@ -58,6 +59,24 @@ def test_machine_code_is_kept(tmp_path: Path, cache_folder: Path, messages: Any)
     assert first(4) == second(4) == 8
     assert (sum(first.stats.cache_misses.values()), sum(second.stats.cache_hits.values())) == (1, 1)
     assert not messages()
+
+
+def test_only_a_first_compilation_is_said_and_once(
+    tmp_path: Path, cache_folder: Path, messages: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    from lightning_badge.kernels.numba_pruned import jit
+
+    jit.jit(jit._successor.py_func)(1)  # takes no seconds
+    assert not caplog.messages
+    function = doubled(tmp_path)
+    for number in (4, 2.5):
+        function(number)
+    (line,) = caplog.messages
+    assert line.startswith("numba compiles its kernels for the first ordering on this machine")
+    assert str(cache_folder) in line
+    jit._said.clear()
+    doubled(tmp_path)(4)
+    assert caplog.messages == [line]
 
 
 def test_a_change_of_another_file_of_the_folder_is_noticed(

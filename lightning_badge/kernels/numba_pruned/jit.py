@@ -7,6 +7,7 @@ are replaced, and where nothing can be kept each process compiles anew.
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -55,11 +56,14 @@ class ForgivingCache(FunctionCache):  # type: ignore[misc] # numba has no types
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Returns the machine code for a signature; None if it has to be compiled."""
+        found = None
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception as error:  # unpickling a torn file raises exceptions of any class
             self._start_anew(error)
-            return None
+        if found is None and self._py_func.__name__ != _successor.__name__:
+            _tell_compiling(str(self.cache_path))
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keeps the machine code for a signature, if that is possible."""
@@ -103,6 +107,17 @@ def _tell_uncached(reason: str) -> None:
             "numba keeps no compiled code (%s), so that each process compiles for some seconds; "
             "NUMBA_CACHE_DIR may name a folder that can be written",
             reason,
+        )
+
+
+def _tell_compiling(folder: str) -> None:
+    is_first_process = os.environ.get("LOCAL_RANK", "0") == "0"
+    if is_first_process and not _said & {"uncached", "compiling"}:
+        _said.add("compiling")
+        _LOG.warning(
+            "numba compiles its kernels for the first ordering on this machine, which takes some "
+            "tens of seconds; later ones find them in %s",
+            folder,
         )
 
 
