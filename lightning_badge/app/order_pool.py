@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,23 @@ from lightning_badge.ordering_file import is_ordering_file, read_ordering, write
 from lightning_badge.parquet_folder import PARQUET
 
 _ARRAYS = ("penultimate", "logits")
+# Options that also serve for an ordering, and those that its file tells what they were.
+_FOR_ORDERINGS = {"k", "fields", "progress"}
+_IN_FILE = ("strategy", "args", "seed", "loss", "bias", "backend")
 
 
 @one_line_errors()
 @messages_on_stderr()
-def run(file: Path | None, out: Path | None, to: str | None, **options: Any) -> None:
+def run(
+    file: Path | None, out: Path | None, to: str | None, given: Collection[str], **options: Any
+) -> None:
     """Orders, or reads an ordering, and writes it; says in one line what came about.
 
     Args:
         file: Embeddings in one file, or an ordering file.
         out: Where to write; ``ordering`` with the suffix of the format where None.
         to: Format of another tool; None for an ordering file.
+        given: Names of the options that were given, and are no defaults.
         **options: Those of the command line.
     """
     if to is not None and to not in export_names():
@@ -39,7 +46,9 @@ def run(file: Path | None, out: Path | None, to: str | None, **options: Any) -> 
     if file is not None and file.suffix in PARQUET and is_ordering_file(file):
         if to is None:
             raise BadgeError(f"{file} is an ordering already; --to writes it in another format")
-        ordering = read_ordering(file).take(options["k"])
+        whole = read_ordering(file)
+        _check_as_ordered(file, whole, {name: options[name] for name in options if name in given})
+        ordering = whole.take(options["k"])
     else:
         ordering = _order(file, options)
     if to is None:
@@ -48,6 +57,33 @@ def run(file: Path | None, out: Path | None, to: str | None, **options: Any) -> 
         export_ordering(ordering, out, to, fields=options["fields"])
     first = ", ".join(map(str, ordering.sample_ids[:3]))
     print(f"{len(ordering):,} samples, best first ({first}, ...): {out}", file=sys.stderr)
+
+
+def _check_as_ordered(file: Path, ordering: Ordering, given: Mapping[str, Any]) -> None:
+    """Raises if options ask for another ordering than the one that a file holds.
+
+    Args:
+        file: The ordering file.
+        ordering: What it holds.
+        given: The options that were given.
+    """
+    for name, value in given.items():
+        if name in _FOR_ORDERINGS or value == "auto":
+            continue
+        option = "--arg" if name == "args" else f"--{name.replace('_', '-')}"
+        if name not in _IN_FILE:
+            raise BadgeError(f"{option}: {file} is an ordering already, which takes no such input")
+        wanted, held = value, ordering.metadata.get(name)
+        if name == "args":
+            wanted = {key: yaml.safe_load(text) for key, text in value.items()}
+            held = ordering.metadata.get("strategy_args", {})
+            wanted = {**held, **wanted}
+        if wanted != held:
+            was = "does not say what it was" if held is None else f"was ordered with {held}"
+            raise BadgeError(
+                f"{option}: {file} is an ordering already and {was}, got {wanted}; leave the "
+                "option out, or order the embeddings again"
+            )
 
 
 def _order(file: Path | None, options: dict[str, Any]) -> Ordering:

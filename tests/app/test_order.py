@@ -1,6 +1,7 @@
 """`lightning-badge order`: from files, from a checkpoint, and into the formats of other tools."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -74,6 +75,34 @@ def test_the_first_ranks_of_an_ordering_are_written_for_other_tools(folder: Path
     assert [row["sample_id"] for row in rows] == first[:4]
     main(["order", "ordering.parquet", "--to", "jsonl", "--k", "9"])
     assert len(Path("ordering.jsonl").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--strategy", "entropy"], "--strategy: o.parquet is an ordering already and was ordered "
+         "with coreset, got entropy; leave the option out, or order the embeddings again"),
+        (["--seed", "4"], "--seed: .* with 3, got 4;"),
+        (["--seed", "0"], "--seed: .* with 3, got 0;"),
+        (["--arg", "first_center=uniform"], "--arg: .*max_norm.*, got .*uniform.*; leave"),
+        (["--bias"], "--bias: .* with False, got True;"),
+        (["--loss", "binary_cross_entropy"], "--loss: .* with cross_entropy, got binary_cross"),
+        (["--ids", "ids.txt"], "--ids: o.parquet is an ordering already, which takes no such"),
+        (["--ckpt", "best.ckpt"], "--ckpt: o.parquet is an ordering already"),
+    ],
+)  # fmt: skip
+def test_options_that_ask_for_another_ordering_are_an_error(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
+) -> None:
+    made = ["--strategy", "coreset", "--seed", "3", "--arg", "first_center=max_norm"]
+    main(["order", *FILES, *made, "--out", "o.parquet"])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["order", "o.parquet", "--to", "jsonl", *options])
+    assert re.fullmatch(f"error: {says}.*\n", f"{ended.value}\n")
+    assert not Path("ordering.jsonl").exists()
+    main(["order", "o.parquet", "--to", "jsonl", *made, "--k", "3", "--no-progress"])
+    assert len(Path("ordering.jsonl").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,10 @@ def command(file: Path | None, out: Path | None, to: str | None, **options: Any)
       lightning-badge order --module my.Net --ckpt best.ckpt --data my.Data
       lightning-badge order ordering.parquet --to label-studio --field 'image=/data/{sample_id}'
     """  # noqa: D301 - click's mark for text that stays as it is
+    from click.core import ParameterSource
+
     from lightning_badge.app import order_pool
 
-    order_pool.run(file, out, to, **options)
+    source = click.get_current_context().get_parameter_source
+    given = {name for name in options if source(name) is ParameterSource.COMMANDLINE}
+    order_pool.run(file, out, to, given, **options)
