@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from printed import printed_rounds
 
+from lightning_badge.app.hydra_options import split_config_dir
 from lightning_badge.app.main import main
 
 SCREEN = (100, 45)  # columns and lines of an ordinary terminal
@@ -87,6 +88,13 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
         (["loop", "budget=varable"], 1, "did you mean variable?"),
         (["loop", "--max-rounds", "2"], 1, "unknown option --max-rounds; values are set by max_"),
         (["loop", "--config-dir", "nowhere"], 1, "--config-dir: expected a folder"),
+        (["loop", "seed=1", "-cd"], 1, "-cd: expected a folder behind it, got nothing"),
+        (
+            ["loop", "seed=1", "--cfg", "jobs"],
+            1,
+            "--cfg: expected one of job, hydra, all, got 'jobs'",
+        ),
+        (["loop", "-m", "seed=1,2", "--cfg", "job"], 1, "expected one of -m and --cfg, got both; "),
     ],
 )
 def test_a_wrong_command_line_is_one_line(
@@ -105,6 +113,34 @@ def test_a_wrong_command_line_is_one_line(
     assert err.count("\n") == 1
     assert expected in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", "--config-dir", "mine", "seed=1,2", "x=1"],
+        ["seed=1,2", "--config-dir=mine", "x=1", "-m"],
+        ["seed=1,2", "-m", "x=1", "-cd", "mine"],
+    ],
+)
+def test_options_of_hydra_stand_anywhere(arguments: list[str]) -> None:
+    assert split_config_dir(arguments) == ("mine", ["-m", "seed=1,2", "x=1"])
+
+
+def test_options_between_overrides_reach_hydra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    status, out, err = run(capsys, "loop", "seed=7", "-c", "job", "max_rounds=3")
+    assert (status, err) == (0, "")
+    assert re.findall(r"^(seed|max_rounds): (\d)$", out, re.M) == [
+        ("seed", "7"),
+        ("max_rounds", "3"),
+    ]
+    status, out, _ = run(capsys, "loop", "--info", "seed=7", "-p", "budget")
+    assert status == 0
+    assert "k:" in out
 
 
 def execute(
