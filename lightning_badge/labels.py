@@ -6,7 +6,7 @@ values. So training sees exactly the stored values, with or without a restart.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
@@ -90,6 +90,26 @@ def as_plain(value: Any, *, error: type[BadgeError]) -> Any:
         "expected numbers, strings, bools, None, arrays, or lists and mappings of these, "
         f"got {value!r} ({type(value).__name__})"
     )
+
+
+def as_class_names(names: Iterable[Any]) -> tuple[Any, ...]:
+    """Returns names of classes without blanks at their ends, which no file of labels keeps.
+
+    Raises:
+        LabelError: Names that are then equal, or empty.
+
+    Example:
+        >>> as_class_names([" cat", "guinea pig "])
+        ('cat', 'guinea pig')
+    """
+    given = list(names)
+    plain = [name.strip() if isinstance(name, str) else name for name in given]
+    changed = [name for name, kept in zip(given, plain, strict=True) if name != kept]
+    if changed and ("" in plain or len(set(plain)) < len(plain)):
+        raise LabelError(
+            f"classes: expected names that differ in more than blanks at their ends, got {given}"
+        )
+    return tuple(plain)
 
 
 def label_text(label: Label, class_names: Sequence[str] | None) -> str:

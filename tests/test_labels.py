@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_badge.exceptions import BudgetError, LabelError
-from lightning_badge.labels import SKIP, Skip, as_label, as_plain
+from lightning_badge.labels import SKIP, Skip, as_class_names, as_label, as_plain
 
 
 def test_skip_stays_one_object_after_copies_and_pickles() -> None:
@@ -59,3 +59,10 @@ def test_values_become_strict_json() -> None:
 def test_values_that_are_not_plain_raise_the_given_error() -> None:
     with pytest.raises(BudgetError, match=r"got b'x' \(bytes\)"):
         as_plain({"a": [b"x"]}, error=BudgetError)
+
+
+def test_class_names_have_no_blanks_at_their_ends() -> None:
+    assert as_class_names([" cat", "guinea pig\t", 3]) == ("cat", "guinea pig", 3)
+    for names in (["cat", "cat "], [" ", "dog"]):
+        with pytest.raises(LabelError, match="differ in more than blanks"):
+            as_class_names(names)

@@ -32,7 +32,7 @@ from lightning_badge.datamodule.sample_sets import LabeledState, SampleSets
 from lightning_badge.datamodule.target_checks import TargetChecks
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import LabelError
-from lightning_badge.labels import Label, as_label
+from lightning_badge.labels import Label, as_class_names, as_label
 from lightning_badge.namespaces import inherited, join_namespaces
 from lightning_badge.pool_batch import PoolBatch
 from lightning_badge.sample_ids import SampleId, SampleIds, as_sample_ids, fingerprint, is_in
@@ -66,7 +66,7 @@ class ActiveLearningDataModule(LightningDataModule):
         evaluation_view: The samples of ``train`` in the same order without random augmentation, for
             pool and labeled batches; None for ``train`` itself.
         class_names: Names of the classes, for pictures and tables; labels are checked by their
-            number.
+            number. Blanks at their ends are left out.
         target_key: Entry of an item that a given label replaces: a place in a tuple or list, or a
             key of a dict. A label that is unknown is -1, NaN, None or an empty text there.
         collate_fn: Makes a batch of a list of items; None for torch's default.
@@ -122,7 +122,7 @@ class ActiveLearningDataModule(LightningDataModule):
         self._train, self._val, self._test = train, val, test
         self._evaluation_view = train if evaluation_view is None else evaluation_view
         check_length("evaluation_view", self._evaluation_view, n)
-        self.class_names = None if class_names is None else tuple(class_names)
+        self.class_names = None if class_names is None else as_class_names(class_names)
         self.batch_size: int = batches["batch_size"]
         self.eval_batch_size: int | None = batches["eval_batch_size"]
         self.target_key: int | str = batches["target_key"]

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_badge.csv_file import as_text, read_csv
 from lightning_badge.exceptions import LabelError
 from lightning_badge.file_limits import printable
+from lightning_badge.labels import as_class_names
 from lightning_badge.sample_ids import SampleId, name_ids
 
 SEPARATOR = "|"  # between the classes of one sample
@@ -66,13 +67,13 @@ def read_label_file(
 def class_list(
     given: Sequence[Any] | None, labels: Collection[str], *, multilabel: bool
 ) -> list[str]:
-    """Returns the class names: those given, else those of the labels, sorted.
+    """Returns the class names: those given, without blanks at the ends, or those of the labels.
 
     Raises:
         LabelError: Too few classes, or repeated names.
     """
     if given is not None:
-        names = [str(name) for name in given]
+        names = list(as_class_names(map(str, given)))
     else:
         names = sorted({name for label in labels for name in split(label, multilabel=multilabel)})
     if len(names) < 2 or len(set(names)) < len(names):
@@ -97,7 +98,7 @@ def encode(label: str, names: Sequence[str], *, multilabel: bool) -> int | list[
         )
     if multilabel:
         return [float(name in found) for name in names]
-    return names.index(label)
+    return names.index(found[0])
 
 
 def placeholder(names: Sequence[str], *, multilabel: bool) -> int | list[float]:
@@ -113,7 +114,7 @@ def as_target(encoded: int | list[float]) -> int | Tensor:
 def split(label: str, *, multilabel: bool) -> list[str]:
     """Returns the classes of a label; ``none`` stands for no class where there may be several."""
     if not multilabel:
-        return [label]
+        return [label.strip()]
     names = [name.strip() for name in label.split(SEPARATOR)]
     return [name for name in names if name and name != "none"]
 

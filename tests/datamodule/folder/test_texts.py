@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from lightning_badge.csv_file import write_rows
 from lightning_badge.datamodule.folder import FolderDataModule, folder
 from lightning_badge.datamodule.folder.ngrams import hashed_ngrams
 from lightning_badge.exceptions import BadgeError
+from lightning_badge.labels import label_text
 
 TEXTS = [f"the {n}th message is about cards" for n in range(25)]
 CLASSES = ["card", "loan"]
@@ -119,3 +121,21 @@ def test_ngrams_are_the_same_in_every_process() -> None:
     command = [sys.executable, "-c", code]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.strip() == str(hashed_ngrams(["lost card"]).tolist())
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_labels_by_class_names_with_blanks_come_back(tmp_path: Path, multilabel: bool) -> None:
+    """What `loop` writes into labels.csv is read by `data.labels`."""
+    data = tmp_path / "texts.csv"
+    data.write_text("text\n" + "".join(f"where is order number {n}?\n" for n in range(6)))
+    arguments = {"classes": [" cat", "dog ", "cat dog"], "multilabel": multilabel}
+    labels = [[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]] if multilabel else [0, 1]
+    first = folder(str(data), **arguments)
+    first.label(dict(enumerate(labels)))
+    with (tmp_path / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        given = first.labels_dict().items()
+        rows = [(key, label_text(label, first.class_names)) for key, label in given]
+        write_rows(file, [("sample_id", "label"), *rows])
+    again = folder(str(data), labels=str(tmp_path / "labels.csv"), **arguments)
+    assert again.labels_dict() == first.labels_dict()
+    assert again.class_names == ("cat", "dog", "cat dog")
