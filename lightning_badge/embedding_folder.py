@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lightning_badge.array_file import read_npy
 from lightning_badge.durable.file import replacing, sync
+from lightning_badge.durable.leftovers import sweep
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.file_limits import one_line, read_json
@@ -47,6 +48,7 @@ def write_embedding_folder(embedding: GradientEmbedding, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _FACTS).unlink(missing_ok=True)
+        sweep(folder, _FACTS.__eq__)
         for name in (*_TENSORS, *_OPTIONAL):
             tensor: Tensor | None = getattr(embedding, name)
             if tensor is not None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lightning_badge.durable.file import replacing
+from lightning_badge.durable.leftovers import sweep
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.file_limits import one_line
 from lightning_badge.parquet_file import read_parquet
@@ -59,6 +60,7 @@ def write_review(review: Review, path: Path) -> None:
         pa.array(review.confidence, type=pa.float32()),
         pa.array(review.nearest, type=pa.list_(kind)),
     )
+    sweep(path.parent, path.name.__eq__)
     with replacing(path) as temporary:
         table = pa.table(dict(zip(_COLUMNS, columns, strict=True)))
         pq.write_table(table, temporary, write_page_checksum=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 from lightning_badge.durable.file import replacing
+from lightning_badge.durable.leftovers import sweep
 from lightning_badge.embedding_blocks import Block, BlockedPool
 from lightning_badge.exceptions import EmbeddingError
 from lightning_badge.file_limits import one_line, printable, read_json
@@ -30,6 +32,7 @@ MANIFEST = "manifest.json"
 FORMAT, VERSION = "lightning-badge embeddings", 2
 _DIGEST_SINCE = 2
 _EXPECTED = "a manifest of shards"
+_WRITTEN = re.compile(rf"{re.escape(MANIFEST)}|shard-\d+-of-\d+{re.escape(SUFFIX)}")
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -94,9 +97,13 @@ _DIFFERENCES = {
 def begin(folder: Path, request: Request) -> None:
     """Creates a folder for a request, or checks that it belongs to the same one.
 
+    Temporary files that a killed process left an hour ago or earlier are removed; other processes
+    may be writing shards.
+
     Raises:
         EmbeddingError: The folder has shards of another request, or other files.
     """
+    sweep(folder, _WRITTEN.fullmatch)
     if (folder / MANIFEST).exists():
         known = _known_request(folder)
         for name, words in _DIFFERENCES.items():

@@ -1,10 +1,12 @@
 """Temporary files and folders that a killed process left behind.
 
 `replacing` and `replacing_folder` name them ``.NAME.TOKEN.tmp``, where NAME is that of the file to
-replace and TOKEN a process id or 16 hexadecimal digits. Only such names are ever removed.
+replace and TOKEN a process id or 16 hexadecimal digits; a folder that is being replaced is
+``.NAME.TOKEN.old``. Only such names are ever removed.
 """
 
 import logging
+import os
 import re
 import shutil
 import stat
@@ -13,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 HOUR_S = 3600.0
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?:[0-9]{1,10}|[0-9a-f]{16})\.tmp")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?:[0-9]{1,10}|[0-9a-f]{16})\.(?P<end>tmp|old)")
 _log = logging.getLogger(__name__)
 
 
 def sweep(folder: Path, is_ours: Callable[[str], object], *, idle_s: float = HOUR_S) -> list[Path]:
     """Removes what is left of replacements that never came to their end.
+
+    A folder that was set aside for one that never took its place is moved back.
 
     Args:
         folder: Where to look, not below it. One that cannot be read or written stays as it is.
@@ -33,7 +37,11 @@ def sweep(folder: Path, is_ours: Callable[[str], object], *, idle_s: float = HOU
     try:
         for path in sorted(folder.iterdir()):
             found = _TEMPORARY.fullmatch(path.name)
-            if found and is_ours(found["name"]) and _idle_s(path) >= idle_s:
+            if not found or not is_ours(found["name"]) or _idle_s(path) < idle_s:
+                continue
+            if found["end"] == "old" and not os.path.lexists(folder / found["name"]):
+                path.rename(folder / found["name"])
+            else:
                 _remove(path)
                 removed.append(path)
     except OSError as error:
@@ -43,8 +51,11 @@ def sweep(folder: Path, is_ours: Callable[[str], object], *, idle_s: float = HOU
 
 def _idle_s(path: Path) -> float:
     """Returns for how many seconds nothing in a file or folder has changed."""
-    changed = [path.lstat().st_mtime]
-    if stat.S_ISDIR(path.lstat().st_mode):
+    status = path.lstat()
+    changed = [status.st_mtime]
+    if path.suffix == ".old":
+        changed.append(status.st_ctime)  # when it was set aside
+    if stat.S_ISDIR(status.st_mode):
         changed += [inside.lstat().st_mtime for inside in path.rglob("*")]
     return time.time() - max(changed)
 

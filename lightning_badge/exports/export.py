@@ -15,6 +15,7 @@ from typing import Any
 import lightning_badge.exports as package
 from lightning_badge.csv_file import write_rows
 from lightning_badge.durable.file import replacing
+from lightning_badge.durable.leftovers import sweep
 from lightning_badge.exceptions import ArtifactError
 from lightning_badge.found_by_file import found_by_file
 from lightning_badge.ordering import Ordering
@@ -100,6 +101,7 @@ def export_ordering(
     fields = {**export.fields, **(fields or {})}
     for name, template in fields.items():
         _check_template(name, template)
+    sweep(path.parent, path.name.__eq__)
     export.write(_rows(ordering, fields), list(fields), path)
     return path
 

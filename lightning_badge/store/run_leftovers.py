@@ -7,7 +7,8 @@ from lightning_badge.durable.leftovers import sweep
 
 # The files that the process with the lock of the run directory replaces. No other process does.
 _TOP = re.compile(
-    r"config\.yaml|learning_curve\.(csv|png)|queries\.csv|query(-[a-z-]+)?\.(csv|jsonl?|fiftyone)"
+    r"config\.yaml|label_studio\.json|learning_curve\.(csv|png)|queries\.csv"
+    r"|query(-[a-z-]+)?\.(csv|jsonl?|fiftyone)"
 )
 _IN_ROUND = re.compile(r"metrics\.json|ordering(-\d+)?\.parquet|review\.parquet")
 _IN_EMBEDDING = re.compile(r"embedding\.json")

@@ -17,6 +17,7 @@ from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.labelers.page.page_files import page_path
 
 DEFAULT_PORT = 8765
+WRITTEN = ("token", "address.json")  # by the one process that holds the lock of the server
 _PORTS_TRIED = 100
 _PRIVATE = 0o600
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,200}")

@@ -11,9 +11,16 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
+from lightning_badge.durable.leftovers import sweep
 from lightning_badge.durable.lock import FileLock
 from lightning_badge.exceptions import RunDirectoryError
-from lightning_badge.labelers.page.address import Address, bound_socket, is_loopback, token_of
+from lightning_badge.labelers.page.address import (
+    WRITTEN,
+    Address,
+    bound_socket,
+    is_loopback,
+    token_of,
+)
 from lightning_badge.labelers.page.api import Api
 from lightning_badge.labelers.page.app import make_app
 from lightning_badge.labelers.page.connections import BoundedProtocol
@@ -86,6 +93,7 @@ def serve(run_path: Path, binding: Binding) -> None:
     with ExitStack() as stack:
         lock = FileLock(page_path(run_path) / "server.lock", error=RunDirectoryError)
         stack.callback(lock.release)
+        sweep(page_path(run_path), WRITTEN.__contains__, idle_s=0)
         token = token_of(run_path)
         bound = stack.enter_context(bound_socket(run_path, binding.host, binding.port))
         address = Address(

@@ -90,8 +90,12 @@ def test_address_and_sessions_outlive_a_restart(run: Path) -> None:
         process.kill()
         process.wait()
         browser.close()
+        left = [run / "page" / f".{name}.0123456789abcdef.tmp" for name in ("token", "page.json")]
+        for path in left:
+            path.write_text("half")
         with started(run) as (_, again):
             assert again == url
+            assert [path.exists() for path in left] == [False, True]  # the loop may write the other
             assert browser.answer(items[0], want=1)["items"] == items[1:]
             assert "in use by process" in error_of(run)
     mode = stat.S_IMODE((run / "page" / "token").stat().st_mode)
