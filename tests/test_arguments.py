@@ -1,5 +1,6 @@
 """Public classes and functions check the types of their arguments at once, in one line."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ from lightning_badge import (
     order,
 )
 from lightning_badge.capture import capture, capture_to
+from lightning_badge.labelers.label_studio.labelers import for_run as studio_labelers
+from lightning_badge.labelers.page.labelers import for_run as page_labelers
+from lightning_badge.labelers.service.chat import for_run as chat_labelers
+from lightning_badge.labelers.service.service import for_run as service_labelers
 from lightning_badge.loop.limits import Limits
 
 pytestmark = LIGHTNING_WARNINGS
@@ -55,6 +60,24 @@ def loop(**given: Any) -> None:
         ActiveLearningLoop(**{**parts, "store": store, **given})
 
 
+def pictures() -> ActiveLearningDataModule:
+    """Data that all labelers can show."""
+    images = [(torch.rand(3, 4, 4), n % 2) for n in range(4)]
+    return ActiveLearningDataModule(images, initial_labeled=2, class_names=["a", "b"])
+
+
+URL = "http://127.0.0.1:1/label"
+SERVICE: dict[str, list[Any]] = {
+    "url": [5, None, "no address"],
+    "key": [5, "not a name"],
+    "urls": [5],
+    "guidelines": [5, ""],
+    "parallel": [0, "x", 1.5],
+    "price": ["x", -1, True],
+    "most_skips": [0, None],
+    "timeout": [0, "x", None, math.inf],
+    "patience": [0, True, math.nan],
+}
 CALLS: dict[str, Callable[..., Any]] = {
     "BadgeCallback": BadgeCallback,
     "ActiveLearningDataModule": data,
@@ -67,6 +90,16 @@ CALLS: dict[str, Callable[..., Any]] = {
     ),
     "DatasetLabelers": lambda **given: DatasetLabelers({}, **given),
     "FileLabelers": lambda **given: FileLabelers(data(), **{"run_path": Path("none"), **given}),
+    "PageLabelers": lambda **given: page_labelers(
+        pictures(), **{"run_path": Path("none"), **given}
+    ),
+    "LabelStudioLabelers": lambda **given: studio_labelers(
+        pictures(), **{"run_path": Path("none"), **given}
+    ),
+    "service": lambda **given: service_labelers(pictures(), Path("none"), **{"url": URL, **given}),
+    "chat": lambda **given: chat_labelers(
+        pictures(), Path("none"), **{"url": URL, "model": "a", "key": None, **given}
+    ),
     "FixedBudget": FixedBudget,
     "VariableBudget": lambda **given: VariableBudget(**{"low": 1, "high": 9, **given}),
 }
@@ -157,6 +190,35 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "seed": ["x", 0.5],
     },
     "FileLabelers": {"rows": [0, "x", 1.5], "export": [5, "x"], "run_path": [5], "fields": [5]},
+    "PageLabelers": {
+        "guess": [1, "no", None],
+        "guidelines": [5, "", "a\0"],
+        "run_path": [5],
+        "beside": [5],
+    },
+    "LabelStudioLabelers": {
+        "url": [5, None, "no address"],
+        "project": [0.5, "ab", True],
+        "rows": [0, "x", 1.5],
+        "urls": [5],
+        "guess": [1, None],
+        "wait": [1, "x"],
+        "poll": [0, "x", None, True, math.inf],
+        "run_path": [5],
+    },
+    "service": {
+        **SERVICE,
+        "annotator": [5, "", "a#b"],
+        "poll": [0, "x", None],
+    },
+    "chat": {
+        **SERVICE,
+        "annotator": [5],
+        "model": [5, ["a"]],
+        "prompt": [5, "no place for them"],
+        "prices": [5, {"input": 1}, {"input": "x", "output": 1}],
+        "options": [5, {"model": "b"}],
+    },
     "FixedBudget": {"k": [0, "x", 1.5, None, True]},
     "VariableBudget": {"low": [0, "x"], "high": ["x"], "seed": ["x"]},
 }

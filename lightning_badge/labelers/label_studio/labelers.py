@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_badge import arguments as check
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labelers.label_studio.answers import Answers
@@ -102,7 +103,7 @@ class LabelStudioLabelers:
         self.url = checked_url(url)
         self.project, self.rows, self.guess = project, rows, guess
         self.wait, self.poll = wait, float(poll)
-        self._run_path = Path(run_path)
+        self._run_path = Path(check.path("run_path", run_path, error=LabelError))
         self._datamodule = datamodule
         self._contents = Contents(datamodule, urls)
         self._wanted = Wanted(

@@ -57,6 +57,9 @@ class PageLabelers:
         check.flag("labelers.guess", guess, error=LabelError)
         if guidelines is not None:
             check.path("labelers.guidelines", guidelines, error=LabelError)
+        if beside is not None:
+            builds = "a function that builds labelers"
+            check.function("labelers.beside", beside, builds, error=LabelError)
         if not datamodule.class_names:
             raise LabelError(
                 "labelers=page: expected data with names of their classes, got none; pass "
@@ -65,7 +68,7 @@ class PageLabelers:
         self.guess = guess
         self.guidelines = None if guidelines is None else _rendered(Path(guidelines).expanduser())
         self._datamodule = datamodule
-        self._run_path = Path(run_path)
+        self._run_path = Path(check.path("run_path", run_path, error=LabelError))
         self._kind = kind_of(datamodule, "page")
         self._beside = None if beside is None else beside(datamodule, self._run_path)
         self._query: Query | None = None

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_badge import arguments as check
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.exceptions import LabelError
 from lightning_badge.labelers.service.contents import Contents, read_guidelines
@@ -51,6 +52,11 @@ class ChatAsker:
         prices: Mapping[str, float] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
+        for name, value in (("model", model), ("prompt", prompt)):
+            if value is not None:
+                check.text(f"labelers.{name}", value, error=LabelError)
+        if options is not None:
+            check.instance("labelers.options", options, Mapping, "a dict", error=LabelError)
         self.exchange, self._model = exchange, model
         self._prompt, self._guidelines = PROMPT if prompt is None else prompt, guidelines or ""
         self._prices = _checked(prices)
@@ -172,6 +178,8 @@ def for_run(
         options=options,
     )
     contents = Contents(datamodule, urls=urls)
+    if annotator:
+        check.text("labelers.annotator", annotator, error=LabelError)
     name = f"{MODEL}{annotator or model}"
     return ServiceLabelers(datamodule, asker, contents, annotator=name, **arguments)
 
@@ -179,9 +187,10 @@ def for_run(
 def _checked(prices: Mapping[str, float] | None) -> dict[str, float] | None:
     if prices is None:
         return None
+    check.instance("labelers.prices", prices, Mapping, "a dict", error=LabelError)
     try:
         found = {name: amount(value) for name, value in prices.items()}
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         raise LabelError(f"labelers.prices: {error}") from error
     if found.keys() != {"input", "output"} or None in found.values():
         raise LabelError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lightning_badge import arguments as check
 from lightning_badge.datamodule.active_learning import ActiveLearningDataModule
 from lightning_badge.datamodule.folder.samples import Samples
 from lightning_badge.datamodule.pictures import encoded, input_of, is_image, picture_of
@@ -99,6 +100,7 @@ def read_guidelines(path: str | None) -> str | None:
     """
     if path is None:
         return None
+    check.path("labelers.guidelines", path, error=LabelError)
     return read_text(
         Path(path).expanduser(), "a text file in UTF-8 (labelers.guidelines)", LabelError
     )

@@ -75,6 +75,8 @@ class Exchange:
         for name, value in (("timeout", timeout), ("patience", patience)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
                 raise LabelError(f"labelers.{name}: expected seconds above 0, got {value!r}")
+        if timeout == math.inf:
+            raise LabelError("labelers.timeout: expected a finite number of seconds, got inf")
         self.endpoint = endpoint
         self.clock = clock
         self._timeout, self._patience, self._transport = timeout, patience, transport
