@@ -11,12 +11,15 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 project = "lightning_badge"
 author = "the authors of lightning_badge"
 release = metadata.version("lightning-badge")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+extensions = [
+    *("myst_parser", "notebook_pages"),
+    *("sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"),
+]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "lightning_badge"
