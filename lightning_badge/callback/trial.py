@@ -55,8 +55,10 @@ def try_first_batch(
         batches = list(FirstBatches(loader, 1, sample_id_key))
         if not batches:
             return None
-        first = as_sample_ids(batches[0].sample_ids) if isinstance(batches[0], PoolBatch) else None
-        if first is None:
+        first = None
+        if isinstance(batches[0], PoolBatch):
+            first = as_sample_ids(batches[0].sample_ids, unique=False, error=CaptureError)
+        else:
             _reject_dropped_samples(loader)
             reject_other_order(loader)
         reject_repeated_ids(loader, first, sample_id_key)

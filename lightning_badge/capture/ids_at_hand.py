@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import ConcatDataset, StackDataset, Subset, TensorDataset
 
@@ -45,9 +46,9 @@ def ids_at_hand(
 ) -> SampleIds | None:
     """Returns the ids of the whole pool; None if samples had to be loaded for them.
 
-    They are positions of a ``Subset``, or a column of a data set of torch or Hugging Face, a list,
-    or ``Subset`` and ``ConcatDataset`` of these; or the attribute ``sample_ids`` of a data set. A
-    column counts only if it begins with the ids of the first batch.
+    They are positions of a ``Subset``; a column of a list or of a data set of torch or Hugging
+    Face; or an attribute of any other data set that lists texts. A column counts only if it begins
+    with the ids of the first batch.
 
     Args:
         loader: As in `reject_repeated_ids`.
@@ -66,39 +67,52 @@ def ids_at_hand(
     if first is None:
         return positions_of_loader(loader).ids
     dataset: Any = getattr(loader, "dataset", None)
+    for column in _columns(dataset, sample_id_key):
+        try:
+            ids = as_sample_ids(column, unique=False, error=CaptureError)
+        except CaptureError:
+            continue
+        if len(ids) == len(dataset) and ids[: len(first)].tolist() == first.tolist():
+            return ids
+    return None
+
+
+def _columns(dataset: Any, key: EntryKey | None) -> list[Sequence[Any]]:
+    """Returns what may be the ids of all items; nothing if the items had to be loaded."""
+    if isinstance(dataset, Subset):
+        return [[whole[at] for at in dataset.indices] for whole in _columns(dataset.dataset, key)]
+    if isinstance(dataset, ConcatDataset):
+        of_parts = [_columns(part, key) for part in dataset.datasets]
+        return [list(chain.from_iterable(columns)) for columns in zip(*of_parts, strict=False)]
+    column = None if key is None else _column(dataset, key)
+    if column is not None:
+        return [column]
     try:
-        if sample_id_key is None:
-            column = getattr(dataset, "sample_ids", None)
-        else:
-            column = _column(dataset, sample_id_key)
-        if column is None:
-            return None
-        ids = as_sample_ids(column, unique=False, error=CaptureError)
-    except (CaptureError, TypeError, IndexError, KeyError):
-        return None
-    begins_so = ids[: len(first)].tolist() == first.tolist()
-    return ids if begins_so and len(ids) == len(dataset) else None
+        n, attributes = len(dataset), vars(dataset).values()
+    except TypeError:
+        return []
+    # Numbers of another meaning, such as labels, could begin as the ids do.
+    return [it for it in attributes if _is_listed(it) and len(it) == n and isinstance(it[0], str)]
 
 
 def _column(dataset: Any, key: EntryKey) -> Sequence[Any] | None:
-    """Returns an entry of all items; None if the data set would have to load them."""
-    if isinstance(dataset, Subset):
-        whole = _column(dataset.dataset, key)
-        return None if whole is None else [whole[position] for position in dataset.indices]
-    if isinstance(dataset, ConcatDataset):
-        parts = [_column(part, key) for part in dataset.datasets]
-        found = [part for part in parts if part is not None]
-        return list(chain.from_iterable(found)) if len(found) == len(parts) else None
-    if isinstance(dataset, TensorDataset):
-        return _listed(dataset.tensors[key]) if isinstance(key, int) else None
-    if isinstance(dataset, StackDataset):
-        parts_by_key: Any = dataset.datasets
-        return _listed(parts_by_key[key])
-    if isinstance(dataset, list | tuple):
-        return [entry_of(item, key) for item in dataset]
+    """Returns an entry of all items of a data set of a known kind."""
+    try:
+        if isinstance(dataset, TensorDataset):
+            return _listed(dataset.tensors[key])  # type: ignore[index]
+        if isinstance(dataset, StackDataset):
+            return _listed(dataset.datasets[key])  # type: ignore[index]
+        if isinstance(dataset, list | tuple):
+            return [entry_of(item, key) for item in dataset]
+    except (CaptureError, TypeError, IndexError, KeyError):
+        return None
     if key in getattr(dataset, "column_names", ()):  # of Hugging Face
         return list(dataset.with_format(None)[key])
     return None
+
+
+def _is_listed(value: Any) -> bool:
+    return isinstance(value, list | tuple | np.ndarray) and len(value) > 0
 
 
 def _listed(part: Any) -> list[Any] | None:

@@ -24,7 +24,7 @@ class OfPairs(Dataset[Any]):
     """Has ids of its own, and counts how many items are loaded."""
 
     def __init__(self) -> None:
-        self.sample_ids, self.loaded = NAMES, 0
+        self.labels, self.files, self.loaded = TWICE, NAMES, 0
 
     def __len__(self) -> int:
         return len(NAMES)
@@ -61,11 +61,13 @@ def test_the_first_training_step_is_never_reached(tmp_path: Path, data: Any, key
     assert trainer.global_step == 0
 
 
-def test_dicts_and_data_sets_of_ones_own_with_sample_ids() -> None:
+def test_dicts_and_lists_of_names_in_data_sets_of_ones_own() -> None:
     first = as_sample_ids(NAMES[:3])
     assert ids_at_hand(DataLoader(PAIRS, batch_size=3), first, "name").tolist() == NAMES
     data = OfPairs()
     assert ids_at_hand(DataLoader(data, collate_fn=as_pool_batch), first, None).tolist() == NAMES
+    parts = ConcatDataset([Subset(data, [0, 1, 2]), Subset(data, [6])])
+    assert ids_at_hand(DataLoader(parts), first, "name").tolist() == ["s0", "s1", "s2", "s1"]
     assert data.loaded == 0
 
 
@@ -83,4 +85,5 @@ def test_what_is_not_certain_is_not_claimed() -> None:
     assert ids_at_hand(DataLoader(columns, shuffle=True), as_sample_ids([0]), 1) is None
     assert ids_at_hand(DataLoader(blobs(8)), as_sample_ids([0]), "name") is None
     assert ids_at_hand(DataLoader(blobs(8)), None, None) is None
+    assert ids_at_hand(DataLoader(OfPairs()), as_sample_ids([0]), 0) is None  # labels begin so
     assert ids_at_hand([X], None, None) is None
