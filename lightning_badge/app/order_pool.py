@@ -73,13 +73,14 @@ def _check_as_ordered(file: Path, ordering: Ordering, given: Mapping[str, Any]) 
         option = "--arg" if name == "args" else f"--{name.replace('_', '-')}"
         if name not in _IN_FILE:
             raise BadgeError(f"{option}: {file} is an ordering already, which takes no such input")
-        wanted, held = value, ordering.metadata.get(name)
+        wanted, held, words = value, ordering.metadata.get(name), name
         if name == "args":
+            words = "the arguments"
             wanted = {key: yaml.safe_load(text) for key, text in value.items()}
             held = ordering.metadata.get("strategy_args", {})
             wanted = {**held, **wanted}
         if wanted != held:
-            was = "does not say what it was" if held is None else f"was ordered with {held}"
+            was = "does not say what it was" if held is None else f"was ordered with {words} {held}"
             raise BadgeError(
                 f"{option}: {file} is an ordering already and {was}, got {wanted}; leave the "
                 "option out, or order the embeddings again"

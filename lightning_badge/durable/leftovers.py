@@ -2,7 +2,7 @@
 
 `replacing` and `replacing_folder` name them ``.NAME.TOKEN.tmp``, where NAME is that of the file to
 replace and TOKEN a process id or 16 hexadecimal digits; a folder that is being replaced is
-``.NAME.TOKEN.old``. Only such names are ever removed.
+``.NAME.TOKEN.old``, with 16 digits. Only such names are ever removed.
 """
 
 import logging
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 HOUR_S = 3600.0
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?:[0-9]{1,10}|[0-9a-f]{16})\.(?P<end>tmp|old)")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?:(?:[0-9]{1,10}|[0-9a-f]{16})\.tmp|[0-9a-f]{16}\.old)")
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +39,7 @@ def sweep(folder: Path, is_ours: Callable[[str], object], *, idle_s: float = HOU
             found = _TEMPORARY.fullmatch(path.name)
             if not found or not is_ours(found["name"]) or _idle_s(path) < idle_s:
                 continue
-            if found["end"] == "old" and not os.path.lexists(folder / found["name"]):
+            if path.suffix == ".old" and not os.path.lexists(folder / found["name"]):
                 path.rename(folder / found["name"])
             else:
                 _remove(path)

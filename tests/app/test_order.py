@@ -81,12 +81,12 @@ def test_the_first_ranks_of_an_ordering_are_written_for_other_tools(folder: Path
     ("options", "says"),
     [
         (["--strategy", "entropy"], "--strategy: o.parquet is an ordering already and was ordered "
-         "with coreset, got entropy; leave the option out, or order the embeddings again"),
-        (["--seed", "4"], "--seed: .* with 3, got 4;"),
-        (["--seed", "0"], "--seed: .* with 3, got 0;"),
+         "with strategy coreset, got entropy; leave the option out, or order the embeddings again"),
+        (["--seed", "4"], "--seed: .* with seed 3, got 4;"),
+        (["--seed", "0"], "--seed: .* with seed 3, got 0;"),
         (["--arg", "first_center=uniform"], "--arg: .*max_norm.*, got .*uniform.*; leave"),
-        (["--bias"], "--bias: .* with False, got True;"),
-        (["--loss", "binary_cross_entropy"], "--loss: .* with cross_entropy, got binary_cross"),
+        (["--bias"], "--bias: .* with bias False, got True;"),
+        (["--loss", "binary_cross_entropy"], "--loss: .* with loss cross_entropy, got binary"),
         (["--ids", "ids.txt"], "--ids: o.parquet is an ordering already, which takes no such"),
         (["--ckpt", "best.ckpt"], "--ckpt: o.parquet is an ordering already"),
     ],
