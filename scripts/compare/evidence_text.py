@@ -100,8 +100,8 @@ def extent(table: pa.Table, settings: Sequence[Measured]) -> str:
         what = f"Model `{first.model}`, {start}, batches {first.batches}: {len(settings)} data sets"
     return (
         f"{what}, {spread} seeds each, {counted.finished:,} cells in {counted.hours:.1f} hours of "
-        f"one process; {versions_in(table) or 'versions not recorded'}. Made from the table of results alone, by the rules "
-        "of [experiments.md](../experiments.md#rules).\n"
+        f"one process; {versions_in(table) or 'versions not recorded'}. Made from the table of "
+        "results alone, by the rules of [experiments.md](../experiments.md#rules).\n"
     )
 
 
