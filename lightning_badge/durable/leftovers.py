@@ -45,7 +45,7 @@ def sweep(folder: Path, is_ours: Callable[[str], object], *, idle_s: float = HOU
                 _remove(path)
                 removed.append(path)
     except OSError as error:
-        _log.debug("%s: left-over files stay: %s", folder, error)
+        _log.debug("%s: left-over files stay: %s", folder, str(error))  # its frames hold tensors
     return removed
 
 

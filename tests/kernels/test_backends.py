@@ -59,6 +59,7 @@ def test_auto_logs_once_that_it_uses_triton(caplog: pytest.LogCaptureFixture) ->
 def test_a_large_pool_without_numba_is_said_once(
     installed: set[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="lightning_badge")
     resolve_backend("auto", n=1_000_000)
     installed.discard("numba")
     resolve_backend("auto", n=registry.LARGE_POOL - 1)
