@@ -267,9 +267,12 @@ class TestErrors:
 @pytest.mark.parametrize(
     "imports",
     [
-        "from lightning_badge.capture import capture",
         "import lightning_badge; from lightning_badge.capture import capture",
-        "import lightning_badge.capture.pool; capture = lightning_badge.capture.capture",
+        pytest.param("from lightning_badge.capture import capture", marks=pytest.mark.long),
+        pytest.param(
+            "import lightning_badge.capture.pool; capture = lightning_badge.capture.capture",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_the_package_of_the_same_name_does_not_hide_it(imports: str) -> None:

@@ -229,6 +229,7 @@ def test_a_run_of_another_configuration_is_an_error_and_kept_with_fresh(
     assert labels(tmp_path / "run.old-1") == before
 
 
+@pytest.mark.long
 def test_limits_logger_and_loading_of_data_may_change(script: Script, tmp_path: Path) -> None:
     arguments = ("run_dir=run", "budget.k=3")
     assert script(*arguments, "max_rounds=1") is None

@@ -175,6 +175,7 @@ def lines_with(err: str, text: str) -> str:
     return line.partition("because ")[2]
 
 
+@pytest.mark.long
 def test_a_process_killed_while_it_embeds_goes_on(texts: Path) -> None:
     begin = ["model=frozen", "encoder=bert", "encoding.batch_size=1", "max_rounds=1"]
     with start(texts, *begin) as process:
@@ -191,9 +192,14 @@ def test_a_process_killed_while_it_embeds_goes_on(texts: Path) -> None:
     ("overrides", "message"),
     [
         (["model=frozen"], "expected encoder=NAME_OR_FOLDER, because"),
-        (["model=frozen", "encoder=none/such"], "encoder=none/such: expected a model of Hugging"),
-        (["fine_tune=true"], "fine_tune=true: expected an encoder with weights, got none"),
-        (["model=frozen", "encoder=bert", "encoding.pooling=max"], "expected auto, mean, cls"),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in [
+                (["model=frozen", "encoder=none/such"], "encoder=none/such: expected a model of"),
+                (["fine_tune=true"], "fine_tune=true: expected an encoder with weights, got none"),
+                (["model=frozen", "encoder=bert", "encoding.pooling=max"], "expected auto, mean,"),
+            ]
+        ),
     ],
 )
 def test_what_cannot_work_is_one_line(texts: Path, overrides: list[str], message: str) -> None:

@@ -110,7 +110,7 @@ print(peak() - before, n * (h + c) * 4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [pytest.param("torch", marks=pytest.mark.long), "numba"])
 def test_an_ordering_needs_at_most_about_one_copy_of_the_factors(backend: str) -> None:
     command = [sys.executable, "-c", MEMORY, backend]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
