@@ -25,8 +25,6 @@ cancel. Nearly coincident pairs use the difference form, which is exactly 0 for 
 module is imported on first use.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -44,14 +42,12 @@ from lightning_badge.kernels.numba_pruned.pairs import (
     unit_of,
     units_of,
 )
-from lightning_badge.kernels.numba_pruned.threads import n_threads
+from lightning_badge.kernels.numba_pruned.threads import sum_over_parts
 
 # Centers of a box, which have the same hallucinated label and similar norms.
 BOX = 16
 # A corner of a box is not a unit vector: its norm is at most sqrt(BOX).
 BOX_ROUNDOFF = 4.0
-# For fewer pairs, starting threads costs more than it saves.
-SERIAL_BELOW = 1 << 17
 
 
 @jit_sum
@@ -223,27 +219,6 @@ def update(
         return int(_update(known, here, *others))
 
     return sum_over_parts(update_part, len(positions), len(positions) * len(centers))
-
-
-def sum_over_parts(
-    work: Callable[[slice], int], n: int, pairs: int, *, parts_a_thread: int = 8
-) -> int:
-    """Returns the sum of what ``work`` returns for slices that together cover ``range(n)``.
-
-    Args:
-        work: Called by several threads at once, with slices that have both ends.
-        n: Rows or tiles.
-        pairs: Number of pairs that are tested in all.
-        parts_a_thread: More than one, because the work per part varies.
-    """
-    threads = n_threads()
-    if threads == 1 or pairs < SERIAL_BELOW:
-        return work(slice(0, n))
-    size = max(1, -(-n // (parts_a_thread * threads)))
-    parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
-    # Python threads instead of numba's: OpenMP threads would compete with torch's by spinning.
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(work, parts))
 
 
 def accept(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch import Tensor
 from lightning_badge.kernels.herding import Herding, HerdingCounters, Picked
 from lightning_badge.kernels.numba_pruned import herding_lists as lists
 from lightning_badge.kernels.numba_pruned import herding_tiles as tiles
+from lightning_badge.kernels.numba_pruned.threads import in_threads, n_threads
 from lightning_badge.kernels.similarity import ONE, SQUARINGS, GridRows
 
 # Candidates whose columns are computed together, and pairs that are kept (8 bytes each).
@@ -71,7 +70,7 @@ class PrunedHerding(Herding):
         right = left if same else self._side(fine, best, summands)
         n_left, n_right = len(candidates), len(summands)
         starts = range(0, n_left, TILE)
-        threads = torch.get_num_threads()
+        threads = n_threads()
 
         def work(thread: int) -> Array:
             gains = np.zeros(n_left)
@@ -89,7 +88,7 @@ class PrunedHerding(Herding):
                     )  # fmt: skip
             return gains
 
-        total = sum(_in_threads(work, range(threads)))
+        total = sum(in_threads(work, range(threads)))
         bounds = np.ceil(total * (ONE * tiles.RELATIVE)).astype(np.int64)
         return torch.from_numpy(bounds + (bounds > 0))
 
@@ -147,7 +146,7 @@ class PrunedHerding(Herding):
             )  # fmt: skip
             return tuple(part[:m].copy() for part in pairs)
 
-        chunks: list[Any] = _in_threads(work, range(0, len(best), CHUNK))
+        chunks: list[Any] = in_threads(work, range(0, len(best), CHUNK))
         sizes = sum(np.bincount(chunk[0], minlength=len(candidates)) for chunk in chunks)
         self._make_room(int(np.sum(sizes)), bounds, best, weights)
         ends = self._end + np.cumsum(sizes)
@@ -240,12 +239,3 @@ class PrunedHerding(Herding):
 
     def _scales(self) -> tuple[Any, Any]:
         return self._dtype.type(self._falloff), self._dtype.type(self._slack)
-
-
-def _in_threads(work: Callable[[Any], Any], parts: Any) -> list[Any]:
-    """Runs parts in Python threads: OpenMP threads would compete with torch's by spinning."""
-    threads = torch.get_num_threads()
-    if threads == 1 or len(parts) == 1:
-        return [work(part) for part in parts]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, parts))

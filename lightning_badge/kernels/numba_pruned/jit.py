@@ -112,8 +112,7 @@ def _tell_uncached(reason: str) -> None:
 
 def _tell_compiling(folder: str) -> None:
     is_first_process = os.environ.get("LOCAL_RANK", "0") == "0"
-    if is_first_process and not _said & {"uncached", "compiling"}:
-        _said.add("compiling")
+    if is_first_process and "uncached" not in _said and _once("compiling"):
         _LOG.warning(
             "numba compiles its kernels for the first ordering on this machine, which takes some "
             "tens of seconds; later ones find them in %s",

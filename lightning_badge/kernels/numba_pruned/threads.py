@@ -11,13 +11,17 @@ Without threadpoolctl, which the extra `numba` brings, nothing is changed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
 import torch
+
+# For fewer pairs, starting threads costs more than it saves.
+SERIAL_BELOW = 1 << 17
 
 _of_thread = threading.local()  # with `number` inside `one_torch_thread`
 
@@ -26,6 +30,35 @@ def n_threads() -> int:
     """Returns how many threads a loop should have: as many as torch has otherwise."""
     number: int | None = getattr(_of_thread, "number", None)
     return torch.get_num_threads() if number is None else number
+
+
+def in_threads(work: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+    """Returns what ``work`` returns for each part; several Python threads call it at once."""
+    number = n_threads()
+    if number == 1 or len(parts) == 1:
+        return [work(part) for part in parts]
+    # Not numba's threads: they are OpenMP threads too.
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(work, parts))
+
+
+def sum_over_parts(
+    work: Callable[[slice], int], n: int, pairs: int, *, parts_a_thread: int = 8
+) -> int:
+    """Returns the sum of what ``work`` returns for slices that together cover ``range(n)``.
+
+    Args:
+        work: Called by several threads at once, with slices that have both ends.
+        n: Rows or tiles.
+        pairs: Number of pairs that are tested in all.
+        parts_a_thread: More than one, because the work per part varies.
+    """
+    number = n_threads()
+    if number == 1 or pairs < SERIAL_BELOW:
+        return work(slice(0, n))
+    size = max(1, -(-n // (parts_a_thread * number)))
+    parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    return sum(in_threads(work, parts))
 
 
 @contextmanager

@@ -32,7 +32,6 @@ from lightning_badge.kernels.numba_pruned.center_boxes import (
     kept_boxes,
     may_reach,
 )
-from lightning_badge.kernels.numba_pruned.compiled import sum_over_parts
 from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
 from lightning_badge.kernels.numba_pruned.pairs import (
     bounds_of,
@@ -43,6 +42,7 @@ from lightning_badge.kernels.numba_pruned.pairs import (
 )
 from lightning_badge.kernels.numba_pruned.row_tiles import TILE, RowTiles
 from lightning_badge.kernels.numba_pruned.shadows import Shadows, shadow_cosine
+from lightning_badge.kernels.numba_pruned.threads import sum_over_parts
 
 CORNERS_ROUNDOFF = float(np.sqrt(TILE * BOX))
 # Tiles whose norms differ by more, or whose distances exceed the norms by more, use float64.
