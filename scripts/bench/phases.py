@@ -23,7 +23,7 @@ BACKEND = numba_pruned.NumbaBackend
 PHASES: list[tuple[str, Any, str]] = [
     ("draw", BACKEND, "draw"),
     ("accept", BACKEND, "accept"),
-    ("does pruning pay", BACKEND, "_pruning_pays"),
+    ("does pruning pay", numba_pruned, "_pruning_pays"),
     ("tests and products", tile_update, "update"),
     ("the same, no tiles", compiled, "update"),
     ("arrange rows", row_tiles, "row_tiles"),

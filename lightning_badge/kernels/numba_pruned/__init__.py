@@ -18,6 +18,7 @@ from lightning_badge.kernels.numba_pruned import threads
 from lightning_badge.kernels.similarity import GridRows
 
 if TYPE_CHECKING:
+    from lightning_badge.kernels.numba_pruned.compiled import LabelBoxes, Listed
     from lightning_badge.kernels.numba_pruned.row_tiles import RowTiles
     from lightning_badge.kernels.numba_pruned.shadows import Shadows
 
@@ -81,13 +82,15 @@ class NumbaBackend(Backend):
         """See `Backend.threads_for`: one below `LONG_OPERATIONS` rows."""
         return threads.one_torch_thread() if n < LONG_OPERATIONS else nullcontext()
 
-    def arrange(self, rows: Factors, positions: Tensor, before: Any = None) -> Arranged | None:
+    def arrange(self, rows: Factors, positions: Tensor, before: Any = None) -> Arranged | Listed:
         """See `Backend.arrange`."""
         if len(rows) < TILED_POOL or len(positions) < TILED_FROM:
-            return None
+            from lightning_badge.kernels.numba_pruned.compiled import Listed
+
+            return Listed.of(rows, positions)
         from lightning_badge.kernels.numba_pruned.shadows import Shadows
 
-        if before is not None and before.shadows.rows is rows:
+        if isinstance(before, Arranged) and before.shadows.rows is rows:
             return Arranged(before.shadows, positions)
         return Arranged(Shadows(rows), positions)
 
@@ -106,44 +109,28 @@ class NumbaBackend(Backend):
     ) -> Work:
         """See `Backend.update`; falls back to torch's matrix products if pruning does not pay."""
         del starts
-        centers = centers.first(number)
+        centers = centers.first(number).contiguous()
         if not len(positions) or not len(centers):
             return Work(0, 0)
-        by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
-        if prune and self._pruning_pays(min_sq_dist, rows, positions, by_norm, signed):
+        pairs = len(positions) * len(centers)
+        if prune:
             from lightning_badge.kernels.numba_pruned import compiled, tile_update
 
-            if arranged is None or len(by_norm) < FEW_CENTERS:
-                multiplied = compiled.update(min_sq_dist, rows, positions, by_norm, signed=signed)
-            else:
-                multiplied = tile_update.update(
-                    min_sq_dist,
-                    rows,
-                    positions,
-                    by_norm,
-                    arranged.tiles,
-                    arranged.shadows,
-                    signed=signed,
-                )
-        else:
-            with threads.all_torch_threads():
-                multiplied = torch_blocked.update_min_sq_dist(
-                    min_sq_dist, rows, positions, by_norm, prune=prune
-                )
-        return Work(len(positions) * len(centers), multiplied)
-
-    def _pruning_pays(
-        self, min_sq_dist: Tensor, rows: Factors, positions: Tensor, centers: Factors, signed: bool
-    ) -> bool:
-        """Returns whether pruning skips most pairs of a sample of the rows."""
-        if len(centers) < FEW_CENTERS:
-            return True
-        from lightning_badge.kernels.numba_pruned import compiled
-
-        step = max(1, len(positions) // PROBE)
-        known, probe = min_sq_dist[::step].clone(), positions[::step].contiguous()
-        multiplied = compiled.update(known, rows, probe, centers, signed=signed)
-        return multiplied <= PRUNE_BELOW * len(probe) * len(centers)
+            boxes = compiled.label_boxes(centers, signed=signed)
+            if _pruning_pays(min_sq_dist, rows, positions, centers, boxes, signed):
+                of_rows = min_sq_dist, rows, positions, centers
+                if isinstance(arranged, Arranged) and len(centers) >= FEW_CENTERS:
+                    tiles, shadows = arranged.tiles, arranged.shadows
+                    return Work(pairs, tile_update.update(*of_rows, tiles, shadows, signed=signed))
+                listed = None if isinstance(arranged, Arranged) else arranged
+                multiplied = compiled.update(*of_rows, boxes, signed=signed, listed=listed)
+                return Work(pairs, multiplied)
+        by_norm = centers.take(torch.argsort(centers.sq_norm, stable=True))
+        with threads.all_torch_threads():
+            multiplied = torch_blocked.update_min_sq_dist(
+                min_sq_dist, rows, positions, by_norm, prune=prune
+            )
+        return Work(pairs, multiplied)
 
     def accept(
         self,
@@ -157,8 +144,7 @@ class NumbaBackend(Backend):
         """See `Backend.accept`."""
         from lightning_badge.kernels.numba_pruned import compiled
 
-        candidates = rows.take(positions)
-        return Accepted.all_of(*compiled.accept(sq_dist, limit, candidates, signed=signed))
+        return Accepted.all_of(*compiled.accept(sq_dist, limit, rows, positions, signed=signed))
 
     def herding(
         self, rows: GridRows, falloff: float, weights: Tensor, counters: HerdingCounters
@@ -167,6 +153,25 @@ class NumbaBackend(Backend):
         from lightning_badge.kernels.numba_pruned.herding import PrunedHerding
 
         return PrunedHerding(rows, falloff, weights, counters)
+
+
+def _pruning_pays(
+    min_sq_dist: Tensor,
+    rows: Factors,
+    positions: Tensor,
+    centers: Factors,
+    boxes: LabelBoxes,
+    signed: bool,
+) -> bool:
+    """Returns whether pruning skips most pairs of a sample of the rows."""
+    if len(centers) < FEW_CENTERS:
+        return True
+    from lightning_badge.kernels.numba_pruned import compiled
+
+    step = max(1, len(positions) // PROBE)
+    known, probe = min_sq_dist[::step].clone(), positions[::step].contiguous()
+    multiplied = compiled.update(known, rows, probe, centers, boxes, signed=signed)
+    return multiplied <= PRUNE_BELOW * len(probe) * len(centers)
 
 
 @cache

@@ -51,7 +51,7 @@ class CenterBoxes(NamedTuple):
 
 
 def center_boxes(centers: Factors, shadows: Shadows, *, signed: bool) -> CenterBoxes:
-    """Arranges centers, which are sorted by norm."""
+    """Arranges centers, which are contiguous."""
     a, a_norm, sq_norm = (
         tensor.numpy() for tensor in (centers.logit_grad, centers.logit_grad_norm, centers.sq_norm)
     )
@@ -74,10 +74,12 @@ def center_boxes(centers: Factors, shadows: Shadows, *, signed: bool) -> CenterB
 
 @jit
 def _arrange(a: Any, a_norm: Any, sq_norm: Any) -> Any:
-    kinds = kinds_of(a, np.arange(len(a)))
-    order = np.argsort(kinds, kind="mergesort")
+    by_norm = np.argsort(sq_norm, kind="mergesort")
+    kinds = kinds_of(a, by_norm)
+    by_kind = np.argsort(kinds, kind="mergesort")
+    order = by_norm[by_kind]
     units, norms = units_of(a, a_norm, sq_norm, order)
-    return order, units, norms, _box_starts(kinds[order])
+    return order, units, norms, _box_starts(kinds[by_kind])
 
 
 @jit
@@ -180,14 +182,14 @@ def center_cosines(
 ) -> None:
     """Writes the largest product of any vector of the tile with each center of a box.
 
-    If products may be negative, it is the largest absolute value.
+    If products may be negative, it is the largest absolute value. Of slices: see `cosines_of`.
     """
-    for q in range(start, stop):
-        out[q] = 0.0
+    here = out[start:stop]
+    here[:] = 0.0
     for k in range(len(low)):
-        small, large = low[k], high[k]
+        small, large, row = low[k], high[k], units[k, start:stop]
         if signed:
             large = max(-small, large)
             small = -large
-        for q in range(start, stop):
-            out[q] += max(small * units[k, q], large * units[k, q])
+        for q in range(len(here)):
+            here[q] += max(small * row[q], large * row[q])

@@ -25,7 +25,10 @@ cancel. Nearly coincident pairs use the difference form, which is exactly 0 for 
 module is imported on first use.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,7 +38,7 @@ from lightning_badge.kernels.factors import Factors
 from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
 from lightning_badge.kernels.numba_pruned.pairs import (
     bounds_of,
-    by_label,
+    by_label_and_norm,
     cosines_of,
     roundoff_of,
     sq_dist_of,
@@ -70,12 +73,47 @@ def _box_bounds(cosines: Any, nearest: Any, farthest: Any, g: Any, roundoff: Any
         out[q] = t * (t - 2.0 * cosine) - roundoff * t * t
 
 
+class LabelBoxes(NamedTuple):
+    """Centers in boxes; a place is an index of centers in their order here.
+
+    Attributes:
+        order: The center at each place, ``[m]`` int64.
+        units: Unit vectors, ``[c, m]``.
+        norms: Norm at each place, ``[m]`` float64.
+        least: Smallest entries of the unit vectors of each box, ``[c, boxes]``.
+        most: Largest entries, ``[c, boxes]``.
+        nearest: Smallest norm of each box, ``[boxes]`` float64.
+        farthest: Largest norm, ``[boxes]`` float64.
+    """
+
+    order: Any
+    units: Any
+    norms: Any
+    least: Any
+    most: Any
+    nearest: Any
+    farthest: Any
+
+
+def label_boxes(centers: Factors, *, signed: bool) -> LabelBoxes:
+    """Arranges centers, once for all threads that use them.
+
+    Args:
+        centers: ``m`` centers, contiguous.
+        signed: Whether an inner product of two rows' activations may be negative.
+    """
+    a, _, sq_norm, a_norm = (tensor.numpy() for tensor in centers.tensors)
+    return LabelBoxes(*_label_boxes(a, a_norm, sq_norm, signed))
+
+
 @jit
-def _boxes(units: Any, norms: Any, signed: bool) -> Any:
-    """Returns each box's bounds of unit vectors ``[c, boxes]`` and norms ``[boxes]``, low and high.
+def _label_boxes(a: Any, a_norm: Any, sq_norm: Any, signed: bool) -> Any:
+    """Returns the fields of `LabelBoxes`.
 
     If products may be negative, the bounds of unit vectors are symmetric about 0.
     """
+    order = by_label_and_norm(a, sq_norm)
+    units, norms = units_of(a, a_norm, sq_norm, order)
     c, m = units.shape
     n_boxes = (m + BOX - 1) // BOX
     least, most = np.empty((c, n_boxes), units.dtype), np.empty((c, n_boxes), units.dtype)
@@ -87,68 +125,123 @@ def _boxes(units: Any, norms: Any, signed: bool) -> Any:
             reach = max(-low, high)
             least[k, box], most[k, box] = (-reach, reach) if signed else (low, high)
         nearest[box], farthest[box] = norms[members].min(), norms[members].max()
-    return least, most, nearest, farthest
+    return order, units, norms, least, most, nearest, farthest
+
+
+@jit
+def _nearest(
+    best: Any,
+    enough: Any,
+    r: Any,
+    i: Any,
+    rows: Any,
+    centers: Any,
+    index: Any,
+    is_center: Any,
+    boxes: Any,
+    signed: bool,
+    roundoff: Any,
+    scratch: Any,
+) -> Any:
+    """Returns the squared distance of a row, whose norm is not 0, to its nearest center.
+
+    Args:
+        best: The distance so far; the result is at most that.
+        enough: Stop once the distance is at most that.
+        r: The row among the logit gradients and norms in ``rows``.
+        i: The row among the activations in ``rows``.
+        rows: Factors of rows, those of `Factors.tensors`.
+        centers: The same of centers; ``boxes`` has their places among logit gradients and norms.
+        index: Places of centers among the activations in ``centers``.
+        is_center: Which of the centers count.
+        boxes: `LabelBoxes`.
+        signed: As in `update`.
+        roundoff: As in `pairs`.
+        scratch: Of `_scratch`.
+
+    Returns:
+        The distance, and the number of products.
+    """
+    a, h, sq_norm, a_norm = rows
+    center_a, center_h, center_sq_norm, _ = centers
+    unit, cosines, bounds, box_cosines, box_bounds = scratch
+    m, n_boxes = len(boxes.norms), len(boxes.nearest)
+    n = sq_norm[r]
+    g = np.sqrt(n)
+    unit_of(a, r, a_norm[r], unit)
+    threshold = best / n - 1.0 + roundoff
+    _largest_cosines(unit, boxes.least, boxes.most, box_cosines)
+    slack = BOX_ROUNDOFF * roundoff
+    _box_bounds(box_cosines, boxes.nearest, boxes.farthest, g, slack, box_bounds)
+    multiplied, box = 0, 0
+    while box < n_boxes:
+        if box_bounds[box] >= threshold:
+            box += 1
+            continue
+        start = box * BOX
+        while box < n_boxes and box_bounds[box] < threshold:
+            box += 1
+        stop = min(box * BOX, m)
+        cosines_of(unit, boxes.units, start, stop, signed, cosines)
+        bounds_of(cosines, boxes.norms, g, roundoff, start, stop, bounds)
+        for place in range(start, stop):
+            j = boxes.order[place]
+            if bounds[place] < threshold and is_center[j]:
+                multiplied += 1
+                norms = n + center_sq_norm[j]
+                sq_dist = sq_dist_of(a, r, center_a, j, h, i, center_h, index[j], norms)
+                if sq_dist < best:
+                    best = sq_dist
+                    if best <= enough:
+                        return best, multiplied
+                    threshold = best / n - 1.0 + roundoff
+    return best, multiplied
+
+
+@jit
+def _scratch(a: Any, boxes: Any) -> Any:
+    m, n_boxes = len(boxes.norms), len(boxes.nearest)
+    unit, cosines, bounds = np.empty(a.shape[1], a.dtype), np.empty(m, a.dtype), np.empty(m)
+    return unit, cosines, bounds, np.empty(n_boxes, a.dtype), np.empty(n_boxes)
 
 
 @jit
 def _update(
     min_sq_dist: Any,
+    places: Any,
     positions: Any,
-    a: Any,
-    h: Any,
-    sq_norm: Any,
-    a_norm: Any,
-    center_a: Any,
-    center_h: Any,
-    center_sq_norm: Any,
-    center_a_norm: Any,
+    rows: Any,
+    centers: Any,
+    boxes: Any,
     signed: bool,
     roundoff: Any,
 ) -> Any:
-    m = len(center_sq_norm)
-    order = by_label(center_a)
-    units, norms = units_of(center_a, center_a_norm, center_sq_norm, order)
-    least, most, nearest, farthest = _boxes(units, norms, signed)
-    n_boxes = len(nearest)
-    cosines, box_cosines = np.empty(m, a.dtype), np.empty(n_boxes, a.dtype)
-    bounds, box_bounds = np.empty(m), np.empty(n_boxes)
-    unit = np.empty(a.shape[1], a.dtype)
+    sq_norm, center_sq_norm = rows[2], centers[2]
+    index, is_center = np.arange(len(center_sq_norm)), np.ones(len(center_sq_norm), np.bool_)
+    scratch = _scratch(rows[0], boxes)
     multiplied = 0
-    for r in range(len(positions)):
-        best = min_sq_dist[r]
+    for k in range(len(positions)):
+        best, r = min_sq_dist[k], places[k]
         if best == 0.0:
             continue
-        i = positions[r]
-        n = sq_norm[i]
-        g = np.sqrt(n)
-        if g == 0.0:
-            min_sq_dist[r] = min(best, center_sq_norm.min())
+        if sq_norm[r] == 0.0:
+            min_sq_dist[k] = min(best, center_sq_norm.min())
             continue
-        unit_of(a, i, a_norm[i], unit)
-        threshold = best / n - 1.0 + roundoff
-        _largest_cosines(unit, least, most, box_cosines)
-        _box_bounds(box_cosines, nearest, farthest, g, BOX_ROUNDOFF * roundoff, box_bounds)
-        box = 0
-        while box < n_boxes:
-            if box_bounds[box] >= threshold:
-                box += 1
-                continue
-            start = box * BOX
-            while box < n_boxes and box_bounds[box] < threshold:
-                box += 1
-            stop = min(box * BOX, m)
-            cosines_of(unit, units, start, stop, signed, cosines)
-            bounds_of(cosines, norms, g, roundoff, start, stop, bounds)
-            for slot in range(start, stop):
-                if bounds[slot] < threshold:
-                    multiplied += 1
-                    sq_dist = sq_dist_of(
-                        a, h, sq_norm, i, center_a, center_h, center_sq_norm, order[slot]
-                    )
-                    if sq_dist < best:
-                        best = sq_dist
-                        threshold = best / n - 1.0 + roundoff
-        min_sq_dist[r] = best
+        min_sq_dist[k], products = _nearest(
+            best,
+            0.0,
+            r,
+            positions[k],
+            rows,
+            centers,
+            index,
+            is_center,
+            boxes,
+            signed,
+            roundoff,
+            scratch,
+        )
+        multiplied += products
     return multiplied
 
 
@@ -156,48 +249,75 @@ def _update(
 def _accept(
     before: Any,
     limits: Any,
-    a: Any,
-    h: Any,
-    sq_norm: Any,
-    a_norm: Any,
+    positions: Any,
+    candidates: Any,
+    boxes: Any,
     signed: bool,
     roundoff: Any,
 ) -> Any:
-    b, c = len(before), a.shape[1]
+    sq_norm, b = candidates[2], len(before)
     accepted, gains = np.empty(b, np.int64), np.empty(b)
-    units, norms = np.zeros((c, b), a.dtype), np.empty(b)
-    cosines, bounds = np.empty(b, a.dtype), np.empty(b)
-    unit = np.empty(c, a.dtype)
+    is_center = np.zeros(b, np.bool_)
+    scratch = _scratch(candidates[0], boxes)
+    smallest = np.inf
     m = 0
     for t in range(b):
         now, limit = before[t], limits[t]
-        n = sq_norm[t]
-        g = np.sqrt(n)
-        unit_of(a, t, a_norm[t], unit)
-        if g == 0.0:
-            for slot in range(m):
-                now = min(now, sq_norm[accepted[slot]])
+        if sq_norm[t] == 0.0:
+            now = min(now, smallest)
         else:
-            cosines_of(unit, units, 0, m, signed, cosines)
-            bounds_of(cosines, norms, g, roundoff, 0, m, bounds)
-            threshold = now / n - 1.0 + roundoff
-            for slot in range(m):
-                if bounds[slot] < threshold:
-                    sq_dist = sq_dist_of(a, h, sq_norm, t, a, h, sq_norm, accepted[slot])
-                    if sq_dist < now:
-                        now = sq_dist
-                        threshold = now / n - 1.0 + roundoff
-                        if now <= limit:
-                            break
+            now, _ = _nearest(
+                now,
+                limit,
+                t,
+                positions[t],
+                candidates,
+                candidates,
+                positions,
+                is_center,
+                boxes,
+                signed,
+                roundoff,
+                scratch,
+            )
         if now > limit:
             accepted[m], gains[m] = t, now
-            units[:, m], norms[m] = unit, g
+            is_center[t] = True
+            smallest = min(smallest, sq_norm[t])
             m += 1
     return accepted[:m], gains[:m]
 
 
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """Copies of what the bounds of listed rows need, so that memory is read in order.
+
+    Attributes:
+        logit_grad: ``[r, c]``.
+        sq_norm: ``[r]`` float64.
+        logit_grad_norm: ``[r]`` float64.
+    """
+
+    logit_grad: Tensor
+    sq_norm: Tensor
+    logit_grad_norm: Tensor
+
+    @classmethod
+    def of(cls, rows: Factors, positions: Tensor) -> Listed:
+        """Copies them for the rows at ``positions`` ``[r]``."""
+        tensors = rows.logit_grad, rows.sq_norm, rows.logit_grad_norm
+        return cls(*(tensor[positions] for tensor in tensors))
+
+
 def update(
-    min_sq_dist: Tensor, rows: Factors, positions: Tensor, centers: Factors, *, signed: bool
+    min_sq_dist: Tensor,
+    rows: Factors,
+    positions: Tensor,
+    centers: Factors,
+    boxes: LabelBoxes,
+    *,
+    signed: bool,
+    listed: Listed | None = None,
 ) -> int:
     """Lowers ``min_sq_dist`` in place to the squared distance to the nearest center.
 
@@ -205,38 +325,58 @@ def update(
         min_sq_dist: ``[r]`` float64.
         rows: All rows ``[n]``, contiguous.
         positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64.
-        centers: ``m`` centers, sorted by norm.
+        centers: ``m`` centers, contiguous.
+        boxes: Those of ``centers``.
         signed: Whether an inner product of two rows' activations may be negative.
+        listed: That of the rows at ``positions``.
 
     Returns:
         Number of pairs that were multiplied.
     """
-    others: list[Any] = [tensor.numpy() for tensor in (*rows.tensors, *centers.tensors)]
-    others += [signed, roundoff_of(rows.logit_grad)]
+    a, h, sq_norm, a_norm = rows.tensors
+    places = positions
+    if listed is not None:
+        a, sq_norm, a_norm = listed.logit_grad, listed.sq_norm, listed.logit_grad_norm
+        places = torch.arange(len(positions))
+    of_rows = tuple(tensor.numpy() for tensor in (a, h, sq_norm, a_norm))
+    of_centers = tuple(tensor.numpy() for tensor in centers.tensors)
+    roundoff = roundoff_of(rows.logit_grad)
 
     def update_part(part: slice) -> int:
-        known, here = min_sq_dist[part].numpy(), positions[part].numpy()
-        return int(_update(known, here, *others))
+        known, at, here = (x[part].numpy() for x in (min_sq_dist, places, positions))
+        return int(_update(known, at, here, of_rows, of_centers, boxes, signed, roundoff))
 
     return sum_over_parts(update_part, len(positions), len(positions) * len(centers))
 
 
 def accept(
-    sq_dist: Tensor, limit: Tensor, candidates: Factors, *, signed: bool
+    sq_dist: Tensor, limit: Tensor, rows: Factors, positions: Tensor, *, signed: bool
 ) -> tuple[Tensor, Tensor]:
     """Accepts, in order, each candidate whose squared distance still exceeds its limit.
 
     Args:
         sq_dist: Squared distance to the nearest center before the block, ``[b]`` float64.
         limit: Limit of each candidate, a squared distance, ``[b]`` float64.
-        candidates: ``b`` rows, contiguous.
+        rows: All rows, contiguous.
+        positions: The candidates, ``[b]`` int64.
         signed: Whether an inner product of two rows' activations may be negative.
 
     Returns:
         Indices of the accepted candidates ``[m]`` int64, and the squared distance of each to its
         nearest center when it was accepted ``[m]`` float64.
     """
-    arguments: list[Any] = [t.numpy() for t in (sq_dist, limit, *candidates.tensors)]
-    arguments += [signed, roundoff_of(candidates.logit_grad)]
-    accepted, gains = _accept(*arguments)
+    here, h = positions.numpy(), rows.penultimate.numpy()
+    tensors = rows.logit_grad, rows.sq_norm, rows.logit_grad_norm
+    a, sq_norm, a_norm = (tensor[positions].numpy() for tensor in tensors)
+    boxes = LabelBoxes(*_label_boxes(a, a_norm, sq_norm, signed))
+    candidates = a, h, sq_norm, a_norm
+    accepted, gains = _accept(
+        sq_dist.numpy(),
+        limit.numpy(),
+        here,
+        candidates,
+        boxes,
+        signed,
+        roundoff_of(rows.logit_grad),
+    )
     return torch.from_numpy(accepted), torch.from_numpy(gains)

@@ -47,41 +47,56 @@ def _half_sum_and_difference(x: Any, i: Any, y: Any, j: Any) -> Any:
 
 
 @jit
-def _difference_form(a: Any, h: Any, i: Any, a_: Any, h_: Any, j: Any) -> Any:
+def _difference_form(a: Any, r: Any, a_: Any, r_: Any, h: Any, i: Any, h_: Any, i_: Any) -> Any:
     """Returns ``|a (x) h - a' (x) h'|^2`` without subtracting norms."""
-    ss, tt, st = _half_sum_and_difference(a, i, a_, j)
-    uu, vv, uv = _half_sum_and_difference(h, i, h_, j)
+    ss, tt, st = _half_sum_and_difference(a, r, a_, r_)
+    uu, vv, uv = _half_sum_and_difference(h, i, h_, i_)
     return max(ss * vv + tt * uu + 2.0 * st * uv, 0.0)
 
 
 @jit
 def sq_dist_of(
-    a: Any, h: Any, sq_norm: Any, i: Any, a_: Any, h_: Any, sq_norm_: Any, j: Any
+    a: Any, r: Any, a_: Any, r_: Any, h: Any, i: Any, h_: Any, i_: Any, norms: Any
 ) -> Any:
-    """Returns the squared distance of row ``i`` to center ``j``, as exact as `precision` says."""
-    norms = sq_norm[i] + sq_norm_[j]
-    a_a, h_h = dot64(a, i, a_, j), np.float64(_dot(h, i, h_, j))
+    """Returns the squared distance of a row and a center, as exact as `precision` says.
+
+    Args:
+        a: Logit gradients of rows.
+        r: The row among them.
+        a_: Logit gradients of centers.
+        r_: The center among them.
+        h: Activations of rows.
+        i: The row among these.
+        h_: Activations of centers.
+        i_: The center among these.
+        norms: Sum of the squared norms of the two.
+    """
+    a_a, h_h = dot64(a, r, a_, r_), np.float64(_dot(h, i, h_, i_))
     sq_dist = norms - 2.0 * a_a * h_h
     if sq_dist >= FLOAT64_BELOW * norms and UNDERFLOW < abs(h_h) < OVERFLOW:
         return sq_dist
-    sq_dist = norms - 2.0 * a_a * dot64(h, i, h_, j)
+    sq_dist = norms - 2.0 * a_a * dot64(h, i, h_, i_)
     if sq_dist >= DIFFERENCE_FORM_BELOW * norms:
         return sq_dist
-    return _difference_form(a, h, i, a_, h_, j)
+    return _difference_form(a, r, a_, r_, h, i, h_, i_)
 
 
 @jit_sum
 def cosines_of(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: Any) -> None:
-    """Writes the products of ``unit`` ``[c]`` with ``units`` ``[c, m]``; absolute if ``signed``."""
-    for q in range(start, stop):
-        out[q] = 0.0
+    """Writes the products of ``unit`` ``[c]`` with ``units`` ``[c, m]``; absolute if ``signed``.
+
+    Only from ``start`` to ``stop``. Of slices, because an index that numba cannot prove to be 0 or
+    more is compared with 0 each time, which keeps a loop from vectorizing.
+    """
+    here = out[start:stop]
+    here[:] = 0.0
     for k in range(len(unit)):
-        part = unit[k]
-        for q in range(start, stop):
-            out[q] += part * units[k, q]
+        part, row = unit[k], units[k, start:stop]
+        for q in range(len(here)):
+            here[q] += part * row[q]
     if signed:
-        for q in range(start, stop):
-            out[q] = abs(out[q])
+        for q in range(len(here)):
+            here[q] = abs(here[q])
 
 
 @jit_sum
@@ -89,10 +104,11 @@ def bounds_of(
     cosines: Any, norms: Any, g: Any, roundoff: Any, start: Any, stop: Any, out: Any
 ) -> None:
     """Writes lower bounds of ``d^2 / g^2 - 1`` that hold despite roundoff."""
-    for q in range(start, stop):
+    cosines, norms, here = cosines[start:stop], norms[start:stop], out[start:stop]
+    for q in range(len(here)):
         cosine = max(np.float64(cosines[q]), 0.0) + roundoff
         t = norms[q] / g
-        out[q] = t * (t - 2.0 * cosine) - roundoff * t * t
+        here[q] = t * (t - 2.0 * cosine) - roundoff * t * t
 
 
 @jit
@@ -104,12 +120,16 @@ def unit_of(a: Any, i: Any, norm: Any, out: Any) -> None:
 
 
 @jit
-def by_label(a: Any) -> Any:
-    """Returns an order of the centers by hallucinated label, the class of the smallest entry."""
+def by_label_and_norm(a: Any, sq_norm: Any) -> Any:
+    """Returns an order of centers by hallucinated label, the class of the smallest entry.
+
+    Those with the same one are sorted by norm.
+    """
+    order = np.argsort(sq_norm, kind="mergesort")
     label = np.empty(len(a), np.int64)
-    for j in range(len(a)):
-        label[j] = np.argmin(a[j])
-    return np.argsort(label, kind="mergesort")
+    for place in range(len(a)):
+        label[place] = np.argmin(a[order[place]])
+    return order[np.argsort(label, kind="mergesort")]
 
 
 @jit

@@ -65,7 +65,7 @@ def update(
         min_sq_dist: ``[r]`` float64.
         rows: All rows ``[n]``, contiguous.
         positions: The rows that ``min_sq_dist`` belongs to, ``[r]`` int64.
-        centers: ``m`` centers, sorted by norm.
+        centers: ``m`` centers, contiguous.
         tiles: The rows at ``positions`` in tiles.
         shadows: Those of ``rows``.
         signed: Whether an inner product of two rows' activations may be negative.
@@ -142,8 +142,9 @@ def _update_row(
     for place in range(m):
         if best == np.inf or bounds[place] < best / n - 1.0 + roundoff:
             multiplied += 1
-            center = boxes.order[place]
-            sq_dist = sq_dist_of(a, h, sq_norm, i, center_a, center_h, center_sq_norm, center)
+            j = boxes.order[place]
+            norms = n + center_sq_norm[j]
+            sq_dist = sq_dist_of(a, i, center_a, j, h, i, center_h, j, norms)
             best = min(best, sq_dist)
     return best, multiplied
 
@@ -175,6 +176,7 @@ def _find_pairs(
     slack: Any,
     shadow_slack: Any,
     along: Any,
+    scratch: Any,
     pairs: Any,
 ) -> Any:
     """Writes the pairs of a tile that are not ruled out; returns their number."""
@@ -182,8 +184,8 @@ def _find_pairs(
     start = tiles.starts[tile]
     size = tiles.starts[tile + 1] - start
     high = tiles.norms[tile, 1]
-    cosines, bounds = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    limits = np.full(TILE, -np.inf, np.float32)
+    cosines, bounds, limits = scratch
+    limits[:] = -np.inf
     for r in range(size):
         limits[r] = thresholds[r] + slack * (2.0 + abs(thresholds[r]))
     low = tiles.norms[tile, 0]
@@ -228,6 +230,7 @@ def _multiply(
     n_pairs: Any,
     pairs: Any,
     slots: Any,
+    sq_norm: Any,
     min_sq_dist: Any,
     positions: Any,
     rows: Any,
@@ -242,7 +245,7 @@ def _multiply(
     First the most promising pair of each row, then those that it does not rule out.
     """
     pair_row, pair_place, pair_bound = pairs
-    a, h, sq_norm, _ = rows
+    a, h, _, _ = rows
     center_a, center_h, center_sq_norm = centers
     lowest[:] = -1
     for pair in range(n_pairs):
@@ -256,12 +259,13 @@ def _multiply(
             if (lowest[r] == pair) != (turn == 0) or pair_bound[pair] >= thresholds[r]:
                 continue
             multiplied += 1
-            slot, center = slots[r], order[pair_place[pair]]
+            slot, j, n = slots[r], order[pair_place[pair]], sq_norm[r]
             i = positions[slot]
-            sq_dist = sq_dist_of(a, h, sq_norm, i, center_a, center_h, center_sq_norm, center)
+            norms = n + center_sq_norm[j]
+            sq_dist = sq_dist_of(a, i, center_a, j, h, i, center_h, j, norms)
             if sq_dist < min_sq_dist[slot]:
                 min_sq_dist[slot] = sq_dist
-                thresholds[r] = sq_dist / sq_norm[i] - 1.0 + roundoff
+                thresholds[r] = sq_dist / n - 1.0 + roundoff
     return multiplied
 
 
@@ -284,6 +288,11 @@ def _update(
     cosines, kept = np.empty(n_boxes, a.dtype), np.empty(n_boxes, np.int64)
     along = np.empty(m, a.dtype)
     thresholds, lowest = np.empty(TILE), np.empty(TILE, np.int64)
+    scratch = (
+        np.empty(TILE, np.float32),
+        np.empty(TILE, np.float32),
+        np.empty(TILE, np.float32),
+    )
     pairs = np.empty(TILE * m, np.int32), np.empty(TILE * m, np.int32), np.empty(TILE * m)
     # The slack of float32 bounds, and that of corners.
     slack = np.float32(roundoff + 32 * np.finfo(np.float32).eps)
@@ -323,12 +332,14 @@ def _update(
             slack,
             shadow_slack,
             along,
+            scratch,
             pairs,
         )
         multiplied += _multiply(
             n_pairs,
             pairs,
             slots,
+            tiles.sq_norm[tiles.starts[tile] : tiles.starts[tile + 1]],
             min_sq_dist,
             positions,
             rows,
