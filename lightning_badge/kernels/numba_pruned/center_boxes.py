@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lightning_badge.kernels.factors import Factors
-from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
+from lightning_badge.kernels.numba_pruned.jit import jit, jit_inner, jit_inner_sum
 from lightning_badge.kernels.numba_pruned.pairs import kinds_of, units_of
 from lightning_badge.kernels.numba_pruned.shadows import Shadows
 
@@ -122,7 +122,7 @@ def _boxes(units: Any, norms: Any, starts: Any, signed: bool) -> Any:
     return least, most, nearest, farthest
 
 
-@jit_sum
+@jit_inner_sum
 def box_cosines(low: Any, high: Any, least: Any, most: Any, out: Any) -> None:
     """Writes the largest product of any vector of the tile with any of each box."""
     for q in range(len(out)):
@@ -136,7 +136,7 @@ def box_cosines(low: Any, high: Any, least: Any, most: Any, out: Any) -> None:
             )
 
 
-@jit
+@jit_inner
 def may_reach(
     cosine: Any,
     nearest: Any,
@@ -156,7 +156,7 @@ def may_reach(
     return t * (t - 2.0 * cosine) - roundoff * t * t < threshold
 
 
-@jit
+@jit_inner
 def kept_boxes(
     cosines: Any,
     nearest: Any,
@@ -176,7 +176,7 @@ def kept_boxes(
     return found
 
 
-@jit_sum
+@jit_inner_sum
 def center_cosines(
     low: Any, high: Any, units: Any, start: Any, stop: Any, signed: bool, out: Any
 ) -> None:

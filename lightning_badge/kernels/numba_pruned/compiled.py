@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from lightning_badge.kernels.factors import Factors
-from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
+from lightning_badge.kernels.numba_pruned.jit import jit, jit_inner, jit_inner_sum
 from lightning_badge.kernels.numba_pruned.pairs import (
     bounds_of,
     by_label_and_norm,
@@ -53,7 +53,7 @@ BOX = 16
 BOX_ROUNDOFF = 4.0
 
 
-@jit_sum
+@jit_inner_sum
 def _largest_cosines(unit: Any, least: Any, most: Any, out: Any) -> None:
     """Writes the largest product of ``unit`` with any vector between ``least`` and ``most``."""
     for q in range(len(out)):
@@ -64,7 +64,7 @@ def _largest_cosines(unit: Any, least: Any, most: Any, out: Any) -> None:
             out[q] += max(part * least[k, q], part * most[k, q])
 
 
-@jit_sum
+@jit_inner_sum
 def _box_bounds(cosines: Any, nearest: Any, farthest: Any, g: Any, roundoff: Any, out: Any) -> None:
     """Writes the lower bound over all norms between ``nearest`` and ``farthest`` of each box."""
     for q in range(len(out)):
@@ -128,7 +128,7 @@ def _label_boxes(a: Any, a_norm: Any, sq_norm: Any, signed: bool) -> Any:
     return order, units, norms, least, most, nearest, farthest
 
 
-@jit
+@jit_inner
 def _nearest(
     best: Any,
     enough: Any,

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
+from lightning_badge.kernels.numba_pruned.jit import jit, jit_inner, jit_inner_sum
 from lightning_badge.kernels.precision import DIFFERENCE_FORM_BELOW, FLOAT64_BELOW, UNDERFLOW
 
 # Above this a float32 product may be inexact or infinite.
 OVERFLOW = 1e30
 
 
-@jit_sum
+@jit_inner_sum
 def _dot(x: Any, i: Any, y: Any, j: Any) -> Any:
     total = x[i, 0] * y[j, 0]
     for k in range(1, x.shape[1]):
@@ -25,7 +25,7 @@ def _dot(x: Any, i: Any, y: Any, j: Any) -> Any:
     return total
 
 
-@jit_sum
+@jit_inner_sum
 def dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
     """Returns an inner product that is summed in float64; of integers, every sum is exact."""
     total = 0.0
@@ -34,7 +34,7 @@ def dot64(x: Any, i: Any, y: Any, j: Any) -> Any:
     return total
 
 
-@jit
+@jit_inner
 def _half_sum_and_difference(x: Any, i: Any, y: Any, j: Any) -> Any:
     """Returns ``|s|^2``, ``|t|^2`` and ``<s,t>`` of half the sum and the difference of two rows."""
     ss = tt = st = 0.0
@@ -46,7 +46,7 @@ def _half_sum_and_difference(x: Any, i: Any, y: Any, j: Any) -> Any:
     return ss, tt, st
 
 
-@jit
+@jit_inner
 def _difference_form(a: Any, r: Any, a_: Any, r_: Any, h: Any, i: Any, h_: Any, i_: Any) -> Any:
     """Returns ``|a (x) h - a' (x) h'|^2`` without subtracting norms."""
     ss, tt, st = _half_sum_and_difference(a, r, a_, r_)
@@ -54,7 +54,7 @@ def _difference_form(a: Any, r: Any, a_: Any, r_: Any, h: Any, i: Any, h_: Any, 
     return max(ss * vv + tt * uu + 2.0 * st * uv, 0.0)
 
 
-@jit
+@jit_inner
 def sq_dist_of(
     a: Any, r: Any, a_: Any, r_: Any, h: Any, i: Any, h_: Any, i_: Any, norms: Any
 ) -> Any:
@@ -81,7 +81,7 @@ def sq_dist_of(
     return _difference_form(a, r, a_, r_, h, i, h_, i_)
 
 
-@jit_sum
+@jit_inner_sum
 def cosines_of(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: Any) -> None:
     """Writes the products of ``unit`` ``[c]`` with ``units`` ``[c, m]``; absolute if ``signed``.
 
@@ -99,7 +99,7 @@ def cosines_of(unit: Any, units: Any, start: Any, stop: Any, signed: bool, out: 
             here[q] = abs(here[q])
 
 
-@jit_sum
+@jit_inner_sum
 def bounds_of(
     cosines: Any, norms: Any, g: Any, roundoff: Any, start: Any, stop: Any, out: Any
 ) -> None:
@@ -111,7 +111,7 @@ def bounds_of(
         here[q] = t * (t - 2.0 * cosine) - roundoff * t * t
 
 
-@jit
+@jit_inner
 def unit_of(a: Any, i: Any, norm: Any, out: Any) -> None:
     """Writes row ``i`` over its norm; zeros where that is 0."""
     inverse = 1.0 / norm if norm > 0.0 else 0.0

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from lightning_badge.kernels.factors import Factors, row_blocks
-from lightning_badge.kernels.numba_pruned.jit import jit_sum
+from lightning_badge.kernels.numba_pruned.jit import jit_inner_sum
 
 DIRECTIONS = 16
 # Rows from which the directions are chosen.
@@ -96,7 +96,7 @@ class Shadows:
         return shadow.where(shadow.isfinite().all(dim=1, keepdim=True), unknown)
 
 
-@jit_sum
+@jit_inner_sum
 def shadow_cosine(e: Any, i: Any, e_: Any, j: Any, signed: bool) -> Any:
     """Returns an upper bound of ``<h,h'> / |h||h'|``; of its absolute value if ``signed``.
 

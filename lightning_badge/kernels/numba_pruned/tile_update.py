@@ -32,7 +32,7 @@ from lightning_badge.kernels.numba_pruned.center_boxes import (
     kept_boxes,
     may_reach,
 )
-from lightning_badge.kernels.numba_pruned.jit import jit, jit_sum
+from lightning_badge.kernels.numba_pruned.jit import jit, jit_inner, jit_inner_sum
 from lightning_badge.kernels.numba_pruned.pairs import (
     bounds_of,
     cosines_of,
@@ -96,7 +96,7 @@ def update(
     return sum_over_parts(update_part, n_tiles, len(positions) * len(centers), parts_a_thread=16)
 
 
-@jit_sum
+@jit_inner_sum
 def _row_bounds(
     units: Any,
     center: Any,
@@ -149,7 +149,7 @@ def _update_row(
     return best, multiplied
 
 
-@jit
+@jit_inner
 def _thresholds(min_sq_dist: Any, tiles: Any, tile: Any, roundoff: Any, out: Any) -> Any:
     """Writes below which bound each row of a tile can change; returns the largest."""
     start = tiles.starts[tile]
@@ -161,7 +161,7 @@ def _thresholds(min_sq_dist: Any, tiles: Any, tile: Any, roundoff: Any, out: Any
     return widest
 
 
-@jit
+@jit_inner
 def _find_pairs(
     tile: Any,
     tiles: Any,
@@ -225,7 +225,7 @@ def _find_pairs(
     return found
 
 
-@jit
+@jit_inner
 def _multiply(
     n_pairs: Any,
     pairs: Any,
