@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["lightning_badge.app.run_loop", "lightning_badge.callback"]
+# What a command imports at once, and when it first loads data, draws or writes an ordering.
+PRELOADED = [
+    *("lightning_badge.app.run_loop", "lightning_badge.callback"),
+    *("matplotlib.backends.backend_agg", "pandas", "sklearn.datasets"),
+]
 CRASHED = 70
 
 
@@ -46,11 +50,23 @@ def start(
     return _start(folder, arguments, largest_file, environment)
 
 
-def run_program(folder: Path, code: str, *arguments: str) -> Ended:
-    """Runs the text of a Python program to its end, as ``python -c`` does."""
-    process = _start(folder, f"import sys\nsys.argv[1:] = {arguments!r}\n{code}", None, {})
+def start_program(folder: Path, code: str, *arguments: str, **environment: str) -> Any:
+    """Starts the text of a Python program, as ``python -c`` does; returns the process."""
+    return _start(folder, f"import sys\nsys.argv[1:] = {arguments!r}\n{code}", None, environment)
+
+
+def run_program(folder: Path, code: str, *arguments: str, **environment: str) -> Ended:
+    """Runs the text of a Python program to its end."""
+    process = start_program(folder, code, *arguments, **environment)
     process.join()
     return ended(folder, process)
+
+
+def context() -> Any:
+    """Returns the context of `multiprocessing` whose processes are such forks."""
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(PRELOADED)
+    return found
 
 
 def _start(
@@ -59,10 +75,8 @@ def _start(
     largest_file: int | None,
     environment: dict[str, str],
 ) -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     given = (folder, what, largest_file, environment)
-    process = context.Process(target=_become, args=given)
+    process = context().Process(target=_become, args=given)
     process.start()
     return process
 

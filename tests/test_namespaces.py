@@ -1,10 +1,9 @@
 """Objects of ``pytorch_lightning`` are accepted as those of ``lightning.pytorch`` are."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -97,8 +96,8 @@ data = [([float(i)], i % 2) for i in range(10)]
 assert isinstance(ActiveLearningDataModule(data, initial_labeled=2), pl.LightningDataModule)
 pl.Trainer(callbacks=BadgeCallback(), logger=False, default_root_dir={str(tmp_path)!r})
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = forked.run_program(tmp_path, program)
+    assert done.status == 0, done.err
 
 
 def test_pools_of_a_module_and_in_a_combined_loader(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from printed import printed_rounds
 
@@ -155,9 +156,9 @@ def execute(
 
 @pytest.mark.slow
 def test_options_without_values_reach_hydra(tmp_path: Path) -> None:
-    done = execute(tmp_path, "loop", "--info", "seed=7", "-p", "budget")
-    assert done.returncode == 0
-    assert "k:" in done.stdout
+    done = forked.run(tmp_path, "loop", "--info", "seed=7", "-p", "budget")
+    assert done.status == 0
+    assert "k:" in done.out
 
 
 @pytest.mark.long
@@ -180,11 +181,11 @@ def test_the_loop_runs_outside_the_source_tree_with_a_folder_of_ones_own(tmp_pat
     (tmp_path / "conf" / "budget" / "variable.yaml").write_text(
         "_target_: lightning_badge.FixedBudget\nk: 7\n"
     )
-    done = execute(
+    done = forked.run(
         tmp_path,
         *("loop", "--config-dir", "conf", "budget=variable", "max_rounds=2", "run_dir=run"),
         *("trainer.max_steps=20", "trainer.val_check_interval=10", "trainer.accelerator=cpu"),
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    rounds = printed_rounds(done.stdout)
+    assert (done.status, done.err) == (0, "")
+    rounds = printed_rounds(done.out)
     assert [cells[:3] for cells in rounds] == [["000", "10", "7"], ["001", "17", "-"]]

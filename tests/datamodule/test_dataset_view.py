@@ -3,6 +3,7 @@ from collections import OrderedDict, UserDict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -133,7 +134,7 @@ def test_pairs_with_ids_become_pool_batches_in_worker_processes() -> None:
         batch_size=2,
         num_workers=1,
         collate_fn=CollatePoolBatch(default_collate),
-        multiprocessing_context="spawn",
+        multiprocessing_context=forked.context(),  # what it is given is pickled
     )
     assert view[1] == ("a", (0.0, 0))
     batches = list(loader)

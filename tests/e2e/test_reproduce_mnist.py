@@ -1,12 +1,10 @@
 """Runs the script as users do, on a small data set with the layout of MNIST."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
@@ -22,6 +20,7 @@ pytest.importorskip("scipy")
 datasets = pytest.importorskip("datasets")
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "reproduce_mnist.py"
+RUN = "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
 TINY = [
     *("pool_size=100", "landmarks=20", "animated=3", "model.hidden=16"),
     *("trainer.max_epochs=1", "trainer.accelerator=cpu", "data.path=data", "paths.runs=runs"),
@@ -47,21 +46,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sweep(folder: Path) -> "subprocess.CompletedProcess[str]":
+def sweep(folder: Path) -> forked.Ended:
     """A sweep whose second job has other settings but the run directory of the first."""
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), "--multirun", "ordering_seeds=2,3", *TINY],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(folder / "hf")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    code = f"sys.argv[0] = {str(SCRIPT)!r}\n{RUN}"
+    arguments = ("--multirun", "ordering_seeds=2,3", *TINY)
+    return forked.run_program(folder, code, *arguments, HF_HOME=str(folder / "hf"))
 
 
 @pytest.fixture
-def run(folder: Path, sweep: "subprocess.CompletedProcess[str]") -> Path:
-    assert sweep.stdout.splitlines() == [str(folder / "runs/reproduce_mnist-seed0/report.md")]
+def run(folder: Path, sweep: forked.Ended) -> Path:
+    assert sweep.out.splitlines() == [str(folder / "runs/reproduce_mnist-seed0/report.md")]
     return folder / "runs" / "reproduce_mnist-seed0"
 
 
@@ -79,11 +73,9 @@ def test_a_run_writes_a_report_and_all_its_figures(run: Path) -> None:
     assert len(read_ordering(run / "ordering.parquet")) == 100
 
 
-def test_another_experiment_does_not_overwrite_a_run(
-    run: Path, sweep: "subprocess.CompletedProcess[str]"
-) -> None:
-    assert sweep.returncode == 1
-    (line,) = sweep.stderr.splitlines()
+def test_another_experiment_does_not_overwrite_a_run(run: Path, sweep: forked.Ended) -> None:
+    assert sweep.status == 1
+    (line,) = sweep.err.splitlines()
     assert line.startswith("error: ")
     assert "ordering_seeds" in line
     assert claims_of(run)["ordering_seeds"] == 2

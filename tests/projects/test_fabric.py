@@ -1,11 +1,10 @@
 """Training loops of one's own, with Fabric and with torch alone: no Trainer, no callback."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from dense import assert_gains, dense_gradients
@@ -154,5 +153,6 @@ def test_a_model_compiled_before_or_after_its_setup() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=["torch", "fabric"])
 def test_what_the_documentation_shows_runs(tmp_path: Path, script: str) -> None:
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    done = forked.run_program(tmp_path, script)
+    assert done.status == 0, done.err
     assert len(read_ordering(tmp_path / "ordering.parquet")) == 200

@@ -1,13 +1,13 @@
 """The loop as a command, killed while people label and while it trains; no answer is lost."""
 
+import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 from secret_places import files_with
@@ -27,8 +27,6 @@ COMMAND = [
     *("trainer.accelerator=cpu", "trainer.max_steps=60", "progress=false", "max_rounds=4"),
 ]
 
-START = [sys.executable, "-m", "lightning_badge", *COMMAND]
-
 
 class Place:
     """A table whose rows people label, and the command."""
@@ -40,30 +38,23 @@ class Place:
         (folder / "table.csv").write_text("\n".join(["a,b,c", *lines]))
         self.run = RunDirectory(folder / "run")
         self.given: dict[int, str | None] = {}
-        self.processes: list[subprocess.Popen[str]] = []
+        self.processes: list[Any] = []
 
-    def start(self, *more: str) -> "subprocess.Popen[str]":
-        with (self.folder / f"err{len(self.processes)}").open("w") as errors:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "lightning_badge",
-                    *COMMAND,
-                    f"labelers.url={self.url}",
-                    *more,
-                ],
-                cwd=self.folder,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                text=True,
-            )
-        self.processes.append(process)
-        return process
+    def start(self, *more: str) -> Any:
+        key = {"LABEL_STUDIO_API_KEY": os.environ["LABEL_STUDIO_API_KEY"]}
+        command = (*COMMAND, f"labelers.url={self.url}", *more)
+        self.processes.append(forked.start(self.folder, *command, **key))
+        return self.processes[-1]
 
-    def errors(self, number: int = -1) -> str:
-        number %= len(self.processes)
-        return (self.folder / f"err{number}").read_text()
+    def errors(self) -> str:
+        """Returns what the newest process has written so far."""
+        path = self.folder / f"{self.processes[-1].pid}.err"
+        return path.read_text() if path.exists() else ""
+
+    def wait(self) -> int:
+        """Waits for the newest process; returns its exit status."""
+        self.processes[-1].join()
+        return int(self.processes[-1].exitcode)
 
     def label(self, count: int) -> None:
         """Answers the next tasks of the stream, every seventh by a skip."""
@@ -82,7 +73,7 @@ class Place:
 
     def until(self, condition: Callable[[], object]) -> None:
         while not condition():
-            assert self.processes[-1].poll() is None, self.errors()
+            assert self.processes[-1].is_alive(), self.errors()
             time.sleep(0.02)
 
     def trains(self, round: int) -> bool:
@@ -90,7 +81,7 @@ class Place:
 
     def kill(self) -> None:
         self.processes[-1].kill()
-        self.processes[-1].wait()
+        self.wait()
 
     def stored(self) -> dict[int, str | None]:
         with LabelStore(self.run.labels_path) as store:
@@ -109,7 +100,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         yield made
         for process in made.processes:
             process.kill()
-            process.wait()
+            process.join()
 
 
 @pytest.mark.long
@@ -128,7 +119,7 @@ def test_a_run_that_is_killed_and_whose_server_restarts_loses_nothing(place: Pla
     place.kill()  # while it trains
     place.start()
     place.label(30)
-    assert place.processes[-1].wait() == 0, place.errors()
+    assert place.wait() == 0, place.errors()
     stored = place.stored()
     assert stored.items() <= place.given.items()
     assert len(stored) >= 3 * 12
@@ -143,8 +134,8 @@ def test_ctrl_c_says_how_to_go_on(place: Place) -> None:
     process = place.start()
     place.label(2)
     place.until(lambda: len(place.stored()) == 2)
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
+    os.kill(process.pid, signal.SIGINT)
+    assert place.wait() == 130
     *_, last = place.errors().splitlines()
     assert last == "stopped; run the same command again to continue"
     assert f"people label at {place.url}/projects/1/data?labeling=1" in place.errors()
@@ -165,8 +156,8 @@ def test_wrong_settings_are_one_line(
     place: Place, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", changes.pop("token", TOKEN))
-    process = place.start(*(f"labelers.{name}={value}" for name, value in changes.items()))
-    assert process.wait() == 1
+    place.start(*(f"labelers.{name}={value}" for name, value in changes.items()))
+    assert place.wait() == 1
     (error,) = [line for line in place.errors().splitlines() if line.startswith("error: ")]
     assert message in error
     assert "wr0ng-token" not in place.errors()
