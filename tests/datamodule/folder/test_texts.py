@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +112,10 @@ def test_ngrams_of_long_texts_are_their_first_words() -> None:
 
 
 def test_ngrams_are_the_same_in_every_process() -> None:
-    code = (
-        "from lightning_badge.datamodule.folder.ngrams import hashed_ngrams;"
-        "print(hashed_ngrams(['lost card']).tolist())"
-    )
-    command = [sys.executable, "-c", code]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == str(hashed_ngrams(["lost card"]).tolist())
+    # A saved model knows them by these numbers. Python's hashes of texts differ between processes.
+    first = [1477, 12583, 12943, 1860, 8213, 6549, 9660, 238, 16013, 12521, 11449]
+    rest = [11363, 5630, 3909, 13562, 8726, 9586, 350, 3856, 4713, 12003]
+    assert hashed_ngrams(["lost card"]).tolist() == [[*first, *rest]]
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
