@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,17 +52,36 @@ def assert_same_orderings(one: dict[str, Any], several: list[dict[str, Any]]) ->
             np.testing.assert_allclose(of_rank["gains"][name], gains, rtol=1e-5)
 
 
+def run_forked(folder: Path, name: str, devices: int, *options: str) -> list[dict[str, Any]]:
+    """Does what `run` does, in forked processes that are started as ``torchrun`` starts them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(devices)}
+    common |= {"TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0", "LOCAL_WORLD_SIZE": str(devices)}
+    code, out = SCRIPT.read_text(encoding="utf-8"), folder / name
+    processes = [
+        forked.start_program(
+            *(folder, code, str(out), "--devices", str(devices), *options),
+            **({**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} if devices > 1 else {}),
+        )
+        for rank in range(devices)
+    ]
+    for process in processes:
+        process.join(TIMEOUT)
+    for process in processes:
+        assert process.exitcode == 0, forked.ended(folder, process).err
+    return [torch.load(out / f"{rank}.pt", weights_only=False) for rank in range(devices)]
+
+
 @pytest.mark.slow
-def test_two_processes_order_like_one(tmp_path: Path) -> None:
-    options = ["--only-validate", "--review", "2", "--strategies", *SHARDED]
-    done = forked.run_program(
-        *(tmp_path, SCRIPT.read_text(encoding="utf-8"), str(tmp_path / "one"), *options)
-    )
-    assert done.status == 0, done.err
-    one = torch.load(tmp_path / "one" / "0.pt", weights_only=False)
-    two = run(tmp_path / "two", 2, *options)
+@pytest.mark.parametrize("n", [203, pytest.param(1003, marks=pytest.mark.long)])
+def test_two_processes_order_like_one(tmp_path: Path, n: int) -> None:
+    options = ["--only-validate", "--n", str(n), "--review", "2", "--strategies", *SHARDED]
+    (one,) = run_forked(tmp_path, "one", 1, *options)
+    two = run_forked(tmp_path, "two", 2, *options)
     assert sorted(one["ids"]) == SHARDED
-    assert sorted(one["ids"]["badge"]) == list(range(1003))
+    assert sorted(one["ids"]["badge"]) == list(range(n))
     assert_same_orderings(one, two)
     ordering = read_ordering(tmp_path / "two" / "badge.parquet")
     assert ordering.sample_ids.tolist() == one["ids"]["badge"]
