@@ -10,7 +10,7 @@ from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.exceptions import OrderingError
 from lightning_badge.research.k_dpp import KDPP, compare_log_determinants, log_determinant
 
-DRAWS = 10_000
+DRAWS, FEW = 10_000, 2_000
 
 
 def dense_rows(pool: GradientEmbedding) -> np.ndarray:
@@ -37,12 +37,15 @@ def tiny_pool(route: str) -> GradientEmbedding:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("n_draws", [FEW, pytest.param(DRAWS, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("route", "k"), [("dual", 2), ("gram", 3)])
-def test_subsets_have_probabilities_proportional_to_their_determinants(route: str, k: int) -> None:
+def test_subsets_have_probabilities_proportional_to_their_determinants(
+    route: str, k: int, n_draws: int
+) -> None:
     pool = tiny_pool(route)
     process = KDPP(pool)
     assert process._is_dual == (route == "dual")
-    drawn = [tuple(process.sample(k, seed=seed).tolist()) for seed in range(DRAWS)]
+    drawn = [tuple(process.sample(k, seed=seed).tolist()) for seed in range(n_draws)]
     weights = volumes(pool, k)
     total = sum(weights.values())
     law = {subset: weight / total for subset, weight in weights.items()}
