@@ -78,6 +78,7 @@ def test_two_people_label_while_three_rounds_train_and_both_processes_are_killed
     assert place.pid("run.lock") is place.pid("page/server.lock") is None
 
 
+@pytest.mark.long
 def test_a_configuration_error_is_one_line_and_ends_everything(place: Place) -> None:
     loop = place.loop("labelers.guidelines=missing.md")
     assert loop.wait() == 1
