@@ -19,6 +19,14 @@ PRELOADED = [
     *("matplotlib.backends.backend_agg", "pandas", "sklearn.datasets"),
 ]
 CRASHED = 70
+# At the beginning of a program: the package and what it registered are imported anew.
+ANEW = """
+import sys
+from omegaconf import OmegaConf
+for name in [name for name in sys.modules if name.partition(".")[0] == "lightning_badge"]:
+    del sys.modules[name]
+OmegaConf.clear_resolvers()
+"""
 
 
 @dataclass(frozen=True)

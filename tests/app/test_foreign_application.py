@@ -1,10 +1,8 @@
 """A Hydra application that is not ours takes the callback from our configurations."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pyarrow.parquet as pq
 import pytest
 
@@ -65,13 +63,7 @@ def test_one_search_path_brings_the_callback(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "train.yaml").write_text(CONFIGURATION)
     (tmp_path / "train.py").write_text(APPLICATION)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "train.py", "callbacks.badge.k=7"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    code = f"{forked.ANEW}import runpy; runpy.run_path('train.py', run_name='__main__')"
+    done = forked.run_program(tmp_path, code, "callbacks.badge.k=7")
+    assert done.status == 0, done.err
     assert pq.read_table(tmp_path / "badge" / "ordering.parquet").num_rows == 7

@@ -18,11 +18,13 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+import matplotlib.backends.backend_agg  # noqa: F401
+import pandas  # noqa: F401
 from attack.children import Child, Fault
 from page_client import Browser, RefusedError, given
 from tiny_table import NAMES, commands, make_data
 
-# Children find these imported.
+# Children find these imported, and the two above.
 import lightning_badge.app.run_loop
 import lightning_badge.callback
 import lightning_badge.labelers.page.serve  # noqa: F401

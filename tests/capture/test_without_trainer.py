@@ -1,13 +1,12 @@
 """``capture(model, loader)`` gives without a Trainer what the callback embeds with one."""
 
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -268,13 +267,11 @@ class TestErrors:
     "imports",
     [
         "import lightning_badge; from lightning_badge.capture import capture",
-        pytest.param("from lightning_badge.capture import capture", marks=pytest.mark.long),
-        pytest.param(
-            "import lightning_badge.capture.pool; capture = lightning_badge.capture.capture",
-            marks=pytest.mark.long,
-        ),
+        "from lightning_badge.capture import capture",
+        "import lightning_badge.capture.pool; capture = lightning_badge.capture.capture",
     ],
 )
-def test_the_package_of_the_same_name_does_not_hide_it(imports: str) -> None:
+def test_the_package_of_the_same_name_does_not_hide_it(imports: str, tmp_path: Path) -> None:
     code = f"{imports}; assert capture.__name__ == 'capture'; import lightning_badge.capture.pool"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = forked.run_program(tmp_path, forked.ANEW + code)
+    assert done.status == 0, done.err

@@ -120,7 +120,7 @@ def test_a_loop_is_shown_while_it_runs(tmp_path: Path, capsys: pytest.CaptureFix
     while loop.is_alive():
         if (run / "config.yaml").exists():
             seen.append(json.loads(status(run, capsys, "--json")))
-        loop.join(0.2)  # leaves it the core
+        loop.join(0.4)  # leaves it the core
     done = forked.ended(tmp_path, loop)
     assert done.status == 0, done.err
     counts = [len(facts["rounds"]) for facts in seen]
