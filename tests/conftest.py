@@ -47,6 +47,14 @@ def pytest_runtest_setup() -> None:
             logging.root.removeHandler(handler)
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the picture of a run in this process, which has its own tests."""
+    # Drawing it takes longer than all the rest of a tiny round.
+    draw = "lightning_badge.loop.learning_curve.LearningCurve._draw"
+    monkeypatch.setattr(draw, lambda *_: None)
+
+
 @pytest.fixture(params=["torch", "numba"])
 def either_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Makes ``backend="auto"`` choose torch or numba, regardless of the pool size."""

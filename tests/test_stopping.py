@@ -28,7 +28,7 @@ from lightning_badge.stopping import (
     take_signals,
 )
 
-pytestmark = LIGHTNING_WARNINGS
+pytestmark = [*LIGHTNING_WARNINGS, pytest.mark.usefixtures("no_pictures")]
 OF_TINY = [phase for phase in PHASES if phase not in ("validation", "ordering of files")]
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 

@@ -130,7 +130,7 @@ Script = Callable[..., str | None]
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Script]:
+def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_pictures: None) -> Iterator[Script]:
     """Runs the script in this process, to save the imports; a call returns the script's error."""
     loggers = [logging.getLogger(name) for name in ("", "hydra", "lightning.pytorch")]
     found = [(logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
@@ -261,11 +261,16 @@ def test_data_may_be_moved_but_not_changed(script: Script, tmp_path: Path) -> No
     assert "data_fingerprint: stored" in error
 
 
-@pytest.mark.parametrize("experiment", ["tabular", "text"])
-def test_tables_and_texts_run_like_images(script: Script, tmp_path: Path, experiment: str) -> None:
+@pytest.mark.parametrize(
+    ("experiment", "smaller"),
+    [("tabular", ()), ("text", ("data.length=8", "data.vocabulary=300", "model.layers=1"))],
+)
+def test_tables_and_texts_run_like_images(
+    script: Script, tmp_path: Path, experiment: str, smaller: tuple[str, ...]
+) -> None:
     pytest.importorskip("transformers")
     tiny = ("run_dir=run", "max_rounds=2", "budget.k=3", "logger=none")
-    assert script(f"experiment={experiment}", *tiny) is None
+    assert script(f"experiment={experiment}", *tiny, *smaller) is None
     with LabelStore(tmp_path / "run" / "labels.db") as store:
         asked = list(store.labels())
     assert (

@@ -89,7 +89,9 @@ Go = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture
-def go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Go]:
+def go(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_pictures: None
+) -> Iterator[Go]:
     """Runs the command to its end, in this process to save the imports; returns what it printed."""
     loggers = [logging.getLogger(name) for name in ("", "hydra", "lightning.pytorch")]
     found = [(logger.level, logger.handlers[:], logger.propagate) for logger in loggers]

@@ -33,7 +33,7 @@ from lightning_badge.store.label_store import LabelStore
 from lightning_badge.store.next_sample import Query
 from lightning_badge.store.run_directory import RunDirectory
 
-pytestmark = [*LIGHTNING_WARNINGS, pytest.mark.slow]
+pytestmark = [*LIGHTNING_WARNINGS, pytest.mark.slow, pytest.mark.usefixtures("no_pictures")]
 
 POOL, INITIAL, MORE = 40, 6, 12
 ALL = POOL + MORE

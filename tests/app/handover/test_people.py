@@ -16,7 +16,7 @@ from lightning_badge.app.main import main
 from lightning_badge.datamodule.folder import folder
 from lightning_badge.examples.models import MLP, NGrams, SmallCNN
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_pictures")]
 
 QUICK = ["trainer.max_steps=8", "trainer.val_check_interval=8", "trainer.accelerator=cpu"]
 QUICK += ["labelers=files", "budget=on_demand", "budget.at_least=5", "progress=false"]
