@@ -26,6 +26,7 @@ def peaks(world: int, store: Path) -> tuple[list[int], str]:
 
 
 @pytest.mark.long
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_falls_as_one_over_the_number_of_processes(tmp_path: Path) -> None:
     (alone,), first = peaks(1, tmp_path / "1")
     for world in (2, 4):
