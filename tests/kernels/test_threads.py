@@ -82,6 +82,38 @@ def test_draws_have_one_thread_loops_and_products_have_all(
     assert list(one.sample_ids) == list(found.sample_ids)
 
 
+def test_all_parts_are_worked_on_by_several_threads_of_which_one_is_the_caller() -> None:
+    together, who = threading.Barrier(3), set()
+
+    def work(part: int) -> int:
+        if part < 3:
+            together.wait(timeout=60)  # breaks if fewer threads are at work
+            who.add(threading.get_ident())
+        return part * part
+
+    assert threads.in_threads(work, range(50)) == [part * part for part in range(50)]
+    assert len(who) == 3
+    assert threading.get_ident() in who
+    assert threads.in_threads(work, []) == []
+
+
+@pytest.mark.parametrize("where", ["the caller", "a helper"])
+def test_an_error_in_a_part_ends_the_others(where: str) -> None:
+    together, begun, before = threading.Barrier(3), [], threading.active_count()
+
+    def work(part: int) -> None:
+        begun.append(part)
+        if part < 3:
+            together.wait(timeout=60)
+            if (threading.current_thread() is threading.main_thread()) == (where == "the caller"):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.in_threads(work, range(1_000_000))
+    assert len(begun) < 1_000_000
+    assert threading.active_count() == before
+
+
 def test_long_operations_keep_their_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numba_pruned, "LONG_OPERATIONS", 5)
     backend = numba_pruned.BACKEND

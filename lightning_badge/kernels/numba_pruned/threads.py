@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -33,13 +32,38 @@ def n_threads() -> int:
 
 
 def in_threads(work: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-    """Returns what ``work`` returns for each part; several Python threads call it at once."""
-    number = n_threads()
-    if number == 1 or len(parts) == 1:
+    """Returns what ``work`` returns for each part; several Python threads call it at once.
+
+    The calling thread is one of them: waiting for others to begin would take longer than many a
+    part. If a call raises, no more parts begin, and the error is raised here.
+    """
+    number = min(n_threads(), len(parts))
+    if number <= 1:
         return [work(part) for part in parts]
+    results: list[Any] = [None] * len(parts)
+    left, lock, errors = iter(range(len(parts))), threading.Lock(), list[BaseException]()
+
+    def take_parts() -> None:
+        try:
+            while not errors:
+                with lock:
+                    place = next(left, None)
+                if place is None:
+                    return
+                results[place] = work(parts[place])
+        except BaseException as error:
+            errors.append(error)
+
     # Not numba's threads: they are OpenMP threads too.
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(work, parts))
+    helpers = [threading.Thread(target=take_parts, daemon=True) for _ in range(number - 1)]
+    for helper in helpers:
+        helper.start()
+    take_parts()
+    for helper in helpers:
+        helper.join()
+    if errors:
+        raise errors[0]
+    return results
 
 
 def sum_over_parts(
