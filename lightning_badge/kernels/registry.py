@@ -13,7 +13,7 @@ from lightning_badge.kernels.backend import Backend
 # Below this the back ends differ by less than a few seconds. TIMES is in the first table of
 # docs/speed.md: our blocks without numba.
 LARGE_POOL = 20_000
-TIMES = 9
+TIMES = 12
 
 _LOG = logging.getLogger(__name__)
 

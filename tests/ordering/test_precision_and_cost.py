@@ -93,16 +93,23 @@ def test_many_classes(backend: str) -> None:
     assert sorted(order(pool, backend=backend)) == list(range(600))
 
 
-# The peak of `resource` would begin with that of the process that started this one.
+# The first pool is for what compiles; its memory and that of compilers is given back before the
+# peak is reset. The peak of `resource` would begin with that of the process that started this one.
 MEMORY = """
-import re, sys, torch
+import ctypes, gc, re, sys, torch
 from lightning_badge.embedding import GradientEmbedding
 from lightning_badge.ordering import LazyOrdering
-n, h, c = 100_000, 128, 10
+h, c = 128, 10
 generator = torch.Generator().manual_seed(0)
-activations = torch.randn(n, h, generator=generator).relu_()
-pool = GradientEmbedding.from_logits(activations, torch.randn(n, c, generator=generator))
-LazyOrdering(GradientEmbedding.from_dense(torch.randn(5000, 8)), backend=sys.argv[1]).take(500)
+def pool_of(n):
+    activations = torch.randn(n, h, generator=generator).relu_()
+    return GradientEmbedding.from_logits(activations, torch.randn(n, c, generator=generator))
+LazyOrdering(pool_of(20_000), backend=sys.argv[1]).take(1500)
+n = 100_000
+pool = pool_of(n)
+gc.collect()
+ctypes.CDLL(None).malloc_trim(0)
+open("/proc/self/clear_refs", "w").write("5")
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
 before = peak()
 LazyOrdering(pool, backend=sys.argv[1]).take(1500)
@@ -118,4 +125,4 @@ def test_an_ordering_needs_at_most_about_one_copy_of_the_factors(backend: str) -
     command = [sys.executable, "-c", MEMORY, backend]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     grown, factors = map(int, done.stdout.split())
-    assert grown < 1.3 * factors + 24 * 2**20
+    assert grown < factors
