@@ -95,14 +95,15 @@ class LabelBoxes(NamedTuple):
     farthest: Any
 
 
-def label_boxes(centers: Factors, *, signed: bool) -> LabelBoxes:
+def label_boxes(centers: Factors | Listed, *, signed: bool) -> LabelBoxes:
     """Arranges centers, once for all threads that use them.
 
     Args:
         centers: ``m`` centers, contiguous.
         signed: Whether an inner product of two rows' activations may be negative.
     """
-    a, _, sq_norm, a_norm = (tensor.numpy() for tensor in centers.tensors)
+    tensors = centers.logit_grad, centers.logit_grad_norm, centers.sq_norm
+    a, a_norm, sq_norm = (tensor.numpy() for tensor in tensors)
     return LabelBoxes(*_label_boxes(a, a_norm, sq_norm, signed))
 
 
@@ -308,6 +309,10 @@ class Listed:
         tensors = rows.logit_grad, rows.sq_norm, rows.logit_grad_norm
         return cls(*(tensor[positions] for tensor in tensors))
 
+    def beside(self, penultimate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns them in the order of `Factors.tensors`, with activations of any rows."""
+        return self.logit_grad, penultimate, self.sq_norm, self.logit_grad_norm
+
 
 def update(
     min_sq_dist: Tensor,
@@ -333,12 +338,10 @@ def update(
     Returns:
         Number of pairs that were multiplied.
     """
-    a, h, sq_norm, a_norm = rows.tensors
-    places = positions
+    places, tensors = positions, rows.tensors
     if listed is not None:
-        a, sq_norm, a_norm = listed.logit_grad, listed.sq_norm, listed.logit_grad_norm
-        places = torch.arange(len(positions))
-    of_rows = tuple(tensor.numpy() for tensor in (a, h, sq_norm, a_norm))
+        places, tensors = torch.arange(len(positions)), listed.beside(rows.penultimate)
+    of_rows = tuple(tensor.numpy() for tensor in tensors)
     of_centers = tuple(tensor.numpy() for tensor in centers.tensors)
     roundoff = roundoff_of(rows.logit_grad)
 
@@ -365,17 +368,13 @@ def accept(
         Indices of the accepted candidates ``[m]`` int64, and the squared distance of each to its
         nearest center when it was accepted ``[m]`` float64.
     """
-    here, h = positions.numpy(), rows.penultimate.numpy()
-    tensors = rows.logit_grad, rows.sq_norm, rows.logit_grad_norm
-    a, sq_norm, a_norm = (tensor[positions].numpy() for tensor in tensors)
-    boxes = LabelBoxes(*_label_boxes(a, a_norm, sq_norm, signed))
-    candidates = a, h, sq_norm, a_norm
+    listed = Listed.of(rows, positions)
     accepted, gains = _accept(
         sq_dist.numpy(),
         limit.numpy(),
-        here,
-        candidates,
-        boxes,
+        positions.numpy(),
+        tuple(tensor.numpy() for tensor in listed.beside(rows.penultimate)),
+        label_boxes(listed, signed=signed),
         signed,
         roundoff_of(rows.logit_grad),
     )
