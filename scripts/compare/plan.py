@@ -14,7 +14,7 @@ from compare.learners import LEARNERS
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.ordering import check_strategy
 
-KEYS = {"data", "folder", "model", "start", "batches", "end", "ends", "variants"}
+KEYS = {"data", "folder", "model", "start", "batches", "end", "ends", "variants", "known"}
 STARTS = ("random", "cold")
 
 

@@ -20,7 +20,7 @@ from compare.evidence import default_over
 from compare.evidence_page import write_evidence
 from compare.evidence_text import default_words
 from compare.plan import PlannedCell, planned_cells
-from compare.shared_work import Results, Rows, as_table, work
+from compare.shared_work import Results, Rows, as_table, stored, work
 from compare.simulate import run_cell
 from lightning_badge.exceptions import BadgeError
 
@@ -39,6 +39,8 @@ def follow_plan(config: DictConfig, out_dir: Path, name: str) -> None:
     check_jobs(config)
     cells = planned_cells(config)
     folder = Path(config.plan.folder) if config.plan.folder else None
+    if known := config.plan.get("known"):
+        Results(out_dir).take_over(stored(Path(known)), cells)
     table = run_plan(cells, out_dir, folder, config.jobs)
     check_again(cells, table, folder, config.recompute)
     print(default_words(default_over([table]), "over this part alone").strip())

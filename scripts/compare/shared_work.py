@@ -7,7 +7,7 @@ it ends.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from compare.plan import PlannedCell
@@ -80,41 +81,35 @@ class Results:
         with replacing(self._part(cell.key)) as temporary:
             pq.write_table(as_table(cell, rows), temporary)
 
+    def take_over(self, table: pa.Table, cells: Iterable[PlannedCell]) -> None:
+        """Puts those of the cells that are not finished, and that another table has, into ours."""
+        keys = {cell.key for cell in cells if not self.is_finished(cell)}
+        rows = table.filter(pc.is_in(table["cell"], pa.array(sorted(keys), pa.string())))
+        if rows.num_rows:
+            self._merge(rows)
+
     def merge(self) -> pa.Table:
         """Puts all finished cells into the table, and returns it."""
+        return self._merge()
+
+    def _merge(self, *others: pa.Table) -> pa.Table:
         self._lock(0, wait=True)
         try:
-            parts = sorted(self._parts.glob("*.parquet"))
-            table = self._joined(parts)
-            if parts:
-                table = table.replace_schema_metadata({VERSIONS: self._versions()})
+            paths = sorted(self._parts.glob("*.parquet"))
+            parts = [pq.read_table(path, schema=SCHEMA) for path in paths]
+            before = [stored(self.table_path)] if self.table_path.exists() else []
+            table = _joined([*before, *others, *parts])
+            if parts or others:
+                versions = [versions_in(one) for one in (*before, *others)]
+                versions += [_versions_now()] if parts else []
+                table = table.replace_schema_metadata({VERSIONS: _all_of(versions)})
                 with replacing(self.table_path) as temporary:
                     pq.write_table(table, temporary, compression="zstd")
-            for part in parts:
-                part.unlink()
+            for path in paths:
+                path.unlink()
             return table
         finally:
             self._unlock(0)
-
-    def _joined(self, parts: Sequence[Path]) -> pa.Table:
-        tables = [pq.read_table(path, schema=SCHEMA) for path in parts]
-        if self.table_path.exists():
-            tables.insert(0, stored(self.table_path))
-        known: set[str] = set()
-        distinct = []
-        for table in tables:  # a process may have been killed between table and parts
-            keys = set(table["cell"].to_pylist())
-            if not keys & known:
-                distinct.append(table)
-            known |= keys
-        joined = pa.concat_tables(distinct) if distinct else SCHEMA.empty_table()
-        return joined.sort_by([(name, "ascending") for name in (*IDENTITY, "labels")])
-
-    def _versions(self) -> str:
-        """Returns the versions that the cells were computed with, those of earlier merges first."""
-        now = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-        before = versions_in(stored(self.table_path)) if self.table_path.exists() else ""
-        return before if now in before.split("; ") else "; ".join(filter(None, (before, now)))
 
     def _keys_of_table(self) -> set[str]:
         identity = identity_of(self.table_path)
@@ -139,6 +134,28 @@ class Results:
         import fcntl
 
         fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, offset)
+
+
+def _joined(tables: Iterable[pa.Table]) -> pa.Table:
+    known: set[str] = set()
+    distinct = []
+    for table in tables:  # a process may have been killed between table and parts
+        keys = set(table["cell"].to_pylist())
+        again = pa.array(sorted(keys & known), pa.string())
+        distinct.append(table.filter(pc.invert(pc.is_in(table["cell"], again))))
+        known |= keys
+    joined = pa.concat_tables(distinct) if distinct else SCHEMA.empty_table()
+    return joined.sort_by([(name, "ascending") for name in (*IDENTITY, "labels")])
+
+
+def _versions_now() -> str:
+    return ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+
+
+def _all_of(versions: Iterable[str]) -> str:
+    """Returns the versions of several tables, each once, the first ones first."""
+    each = (one for text in versions for one in text.split("; ") if one)
+    return "; ".join(dict.fromkeys(each))
 
 
 def as_table(cell: PlannedCell, rows: Rows) -> pa.Table:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from compare.plan import PlannedCell
@@ -66,6 +67,34 @@ def test_versions_of_earlier_merges_are_kept(
         "torch 1.0",
         "torch 2.0",
     ]
+
+
+def test_cells_that_another_experiment_has_finished_are_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compare.shared_work.version", lambda name: "1.0")
+    other = Results(tmp_path / "other")
+    list(work([*CELLS[:3], cell("badge", 9)], other, rows_for))
+    finished = other.merge()
+    monkeypatch.setattr("compare.shared_work.version", lambda name: "2.0")
+    results = Results(tmp_path / "ours")
+    list(work(CELLS[:1], results, rows_for))
+    for _ in range(2):
+        results.take_over(finished, CELLS)
+    computed = [given for given, _ in work(CELLS, Results(tmp_path / "ours"), rows_for)]
+    assert computed == CELLS[3:]
+    table = results.merge()
+    assert have_equal_rows(table, _table_of(tmp_path / "alone", CELLS))
+    assert [text.split(",")[0] for text in versions_in(table).split("; ")] == [
+        "torch 1.0",
+        "torch 2.0",
+    ]
+
+
+def _table_of(folder: Path, cells: list[PlannedCell]) -> pa.Table:
+    results = Results(folder)
+    list(work(cells, results, rows_for))
+    return results.merge()
 
 
 def test_a_table_names_how_much_of_the_experiment_it_has(tmp_path: Path) -> None:
