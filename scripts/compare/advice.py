@@ -63,21 +63,18 @@ class Advice:
         return None
 
 
-def advices(settings: Sequence[Measured], reference: str) -> list[Advice | tuple[str, str]]:
-    """Returns the advice for each kind of data and budget.
+def advices(settings: Sequence[Measured], reference: str) -> list[Advice]:
+    """Returns the advice for each kind of data and budget that a data set covers.
 
     Args:
         settings: Settings.
         reference: Strategy to compare with.
-
-    Returns:
-        Kind and budget alone where no data set covers the budget.
     """
     return [
-        _advice(kind, budget, covering, reference) if covering else (kind, budget)
+        _advice(kind, budget, covering, reference)
         for kind, members in KINDS.items()
         for budget in BUDGETS
-        for covering in [list(_covering(settings, members, budget))]
+        if (covering := list(_covering(settings, members, budget)))
     ]
 
 

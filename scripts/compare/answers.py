@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from compare.evidence import Effect, Standing, default_over, effects, standings
-from compare.evidence_text import advice_of, default_words, differ, in_short, unfinished
+from compare.evidence_text import (
+    ADVICE_EXPLAINED,
+    advice_of,
+    default_words,
+    differ,
+    in_short,
+    unfinished,
+    worth_in_short,
+)
 from compare.measured import BASELINE, in_points, settings_in
 from compare.shared_work import cells_in
 from lightning_badge.research.comparison.report import markdown_table
@@ -25,32 +33,44 @@ PARTS = {
 ADVISING = {
     "linear_heads": "Fixed features and a linear head, 20 random labels at the start",
     "linear_cold": "Fixed features and a linear head, no label at the start",
+    "mlp_heads": "An MLP trained afresh in each round, 20 random labels at the start",
+    "small_cnn": "A CNN trained afresh in each round, 20 random labels at the start",
 }
 # Those of the column in docs/strategies.md, in few words.
 IN_COLUMN = {
     "linear_heads": "linear head",
-    "linear_cold": "linear head, cold start",
+    "linear_cold": "cold start",
     "mlp_heads": "MLP",
     "small_cnn": "CNN",
 }
+DETAILED = "linear_heads"  # with the most data sets
 QUESTIONS = "questions"
 
 
-def section_of(tables: Mapping[str, pa.Table], default: Standing | None, questions: bool) -> str:
+def section_of(
+    tables: Mapping[str, pa.Table], default: Standing | None, answers: Sequence[str]
+) -> str:
     """Returns the section of results.
 
     Args:
         tables: The published tables by part.
         default: The default of ``data=folder`` by the rules.
-        questions: Whether there is a page of questions.
+        answers: The sentences of the page of questions; empty without that page.
     """
     parts = list(_section(tables, default)) if tables else []
     if not tables:
         parts.append("No part is finished. Until one is, the earlier results below are all.\n")
+    if DETAILED in tables and (worth := list(worth_in_short(tables[DETAILED]))):
+        parts.append("### Is it worth going on?\n")
+        parts += worth
+        parts.append("")
+    if answers:
+        parts.append("### Batches, prefixes and arguments\n")
+        parts += answers
+        parts.append(f"\nThe tables: [questions](experiments/{QUESTIONS}.md).\n")
+    parts.append("### All parts\n")
     parts.append(_parts_table(tables))
-    pages = [*(part for part in PARTS if part in tables), *([QUESTIONS] if questions else [])]
-    if questions:
-        parts.append(f"Batches, prefixes and arguments: [questions](experiments/{QUESTIONS}.md).\n")
+    pages = [*(part for part in PARTS if part in tables), *([QUESTIONS] if answers else [])]
     if pages:
         listed = "\n".join(f"experiments/{page}" for page in pages)
         parts.append(f"```{{toctree}}\n:hidden:\n\n{listed}\n```\n")
@@ -58,14 +78,17 @@ def section_of(tables: Mapping[str, pa.Table], default: Standing | None, questio
 
 
 def _section(tables: Mapping[str, pa.Table], default: Standing | None) -> Iterator[str]:
-    yield default_words(default, "over all parts so far")
+    yield default_words(
+        default, "over all parts so far" if set(PARTS) - set(tables) else "over all parts"
+    )
+    yield f"How to read the tables. {ADVICE_EXPLAINED}"
     for part, heading in ADVISING.items():
         if part in tables:
             settings = settings_in(tables[part])
             yield f"### {heading}\n"
             yield from unfinished(tables[part])
             yield from in_short(standings(settings), effects(settings), differ(settings))
-            yield from advice_of(settings)
+            yield advice_of(settings)
             yield f"The other tables, and pictures: [{part}](experiments/{part}.md).\n"
 
 
@@ -88,17 +111,19 @@ def column_of(tables: Mapping[str, pa.Table]) -> dict[str, str]:
         if part in tables:
             is_partial = not cells_in(tables[part]).are_all
             for effect in effects(settings_in(tables[part])):
-                said = f"{model}{' (not finished)' if is_partial else ''}: {_effect_words(effect)}"
+                said = (
+                    f"{model}{' (not finished)' if is_partial else ''}: {in_points(*effect.ahead)}"
+                )
+                said += _extremes(effect) if part == DETAILED else ""
                 words.setdefault(effect.name, []).append(said)
     cells = {name: "; ".join(several) for name, several in words.items()}
     return cells | {BASELINE: "the baseline"}
 
 
-def _effect_words(effect: Effect) -> str:
+def _extremes(effect: Effect) -> str:
     return (
-        f"{in_points(*effect.ahead)}, from "
-        f"{in_points(*effect.worst_ahead)} ({effect.worst.data}) to "
-        f"{in_points(*effect.best_ahead)} ({effect.best.data})"
+        f", from {in_points(*effect.worst_ahead)} ({effect.worst.data}) "
+        f"to {in_points(*effect.best_ahead)} ({effect.best.data})"
     )
 
 

@@ -67,7 +67,7 @@ def budgets_table(settings: Sequence[Measured], names: Sequence[str]) -> str:
     return markdown_table(["(settings)", *counts], rows)
 
 
-def advice_table(found: Sequence[Advice | tuple[str, str]], reference: str) -> str:
+def advice_table(found: Sequence[Advice], reference: str) -> str:
     """Returns the table: your data and budget, strategy, labels saved, where it hurts."""
     head = [
         "your data (classes)",
@@ -154,10 +154,7 @@ def percent(share: float, half_width: float = float("nan")) -> str:
     return f"{share:.0f}" + ("" if half_width != half_width else f" ± {half_width:.0f}") + " %"
 
 
-def _advice_row(one: Advice | tuple[str, str]) -> list[str]:
-    if not isinstance(one, Advice):
-        kind, budget = one
-        return [_kind(kind), BUDGET_WORDS[budget], "not measured yet", "", "0", "", ""]
+def _advice_row(one: Advice) -> list[str]:
     thin = one.too_thin
     return [
         _kind(one.kind),

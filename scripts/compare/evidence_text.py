@@ -19,7 +19,7 @@ from compare.evidence_tables import (
     standings_table,
     stops_table,
 )
-from compare.forecasts import NEAR, Held, estimates, held_over
+from compare.forecasts import NEAR, Estimate, Held, estimates, held_over
 from compare.measured import BASELINE, Measured, in_points
 from compare.shared_work import cells_in, versions_in
 from compare.stopping import Stop, stops
@@ -27,6 +27,20 @@ from lightning_badge.accuracy_change import LEVEL
 
 REFERENCE = "badge"  # what BadgeCallback() uses, whatever comes out
 STARTS = {"random": "20 random labels at the start", "cold": "no label at the start"}
+
+ADVICE_EXPLAINED = (
+    "*take*: the strategy that needs the fewest labels for the accuracy that `random` reaches "
+    "at the end of the budget. *labels saved*: how many fewer it needs than `random`, the mean "
+    "over the data sets with its 95 % bootstrap interval over seeds. The strategy is chosen on "
+    "the same runs, which favours it; that in the last column is not chosen. *where "
+    "it hurts*: the data set in which it saves least, what it saves there, and by how many "
+    "points of accuracy it is ahead of `random` at the end of the budget, or behind. It hurts "
+    "if it is behind with its whole 95 % interval, and perhaps if the interval of the labels "
+    "saved contains 0. The end of a high budget is that of the runs. Data and budgets that the "
+    "runs do not cover are left out.\n"
+)
+# Where several settings have the same data set.
+SHARED = ", which is too narrow, because settings share data sets"
 
 
 def page_of(
@@ -49,19 +63,22 @@ def page_of(
     yield from in_short(found, effects(settings), told)
     yield default_words(default_over([table]), "over this part alone")
     yield "## Labels saved\n"
-    yield from advice_of(settings)
-    yield "## Over all data sets\n"
+    yield advice_of(settings)
+    yield ADVICE_EXPLAINED
+    several = "settings" if told else "data sets"
+    yield f"## Over all {several}\n"
     yield (
         "Areas in per cent. *ahead*: area minus that of `random`, with its 95 % interval over "
-        "data sets. *wins* and *losses*: significant ones against all other strategies, after "
+        f"{several}{SHARED if told else ''}. *wins* and *losses*: significant ones against all "
+        "other strategies, after "
         f"Holm's correction; a test counts 1 / (number of sizes), so that {most(found, settings)} "
         "is the most. *penalty*: mean of the column in the penalty matrix; low is good.\n"
     )
     yield standings_table(found)
     yield "## Where each helps, and where it hurts\n"
     yield (
-        "Compared with `random`. *better in*, *worse in*: data sets with a significant win or "
-        "loss at one size or more, after Holm's correction. *most*, *least*: the data sets of the "
+        f"Compared with `random`. *better in*, *worse in*: {several} with a significant win or "
+        f"loss at one size or more, after Holm's correction. *most*, *least*: the {several} of the "
         "largest and the smallest difference of areas, in points with its 95 % interval over "
         "seeds.\n"
     )
@@ -69,10 +86,10 @@ def page_of(
     yield "## Low, middle and high budgets\n"
     yield (
         "Points of area ahead of `random` under 2, from 2 to 10, and over 10 labels a class, with "
-        "the 95 % interval over data sets, whose number is in brackets.\n"
+        f"the 95 % interval over {several}, whose number is in brackets.\n"
     )
     yield budgets_table(settings, [name for name in names if name != BASELINE])
-    yield "## By data set\n"
+    yield "## By setting\n" if told else "## By data set\n"
     yield "Points of area ahead of `random`, with the 95 % interval over seeds.\n"
     yield data_table(settings, [name for name in names if name != BASELINE], told)
     yield from worth_going_on(table)
@@ -127,10 +144,11 @@ def in_short(
         "not told apart from": [one for one in by_effect if abs(one.ahead[0]) <= one.ahead[1]],
         "worse than": [one for one in by_effect if one.ahead[0] < -one.ahead[1]],
     }
+    over = "Over all settings" if told else "Over all data sets"
     for words, several_effects in groups.items():
         if several_effects:
             names = ", ".join(f"`{one.name}` ({in_points(*one.ahead)})" for one in several_effects)
-            yield f"- Over all data sets {words} `{BASELINE}`, by the 95 % intervals: {names}."
+            yield f"- {over} {words} `{BASELINE}`, by the 95 % intervals: {names}."
     hurt = min(by_effect, key=lambda one: one.worst_ahead[0])
     yield (
         f"- The worst case against `{BASELINE}`: `{hurt.name}` on {name_of(hurt.worst, told)}, "
@@ -151,21 +169,23 @@ def default_words(default: Standing | None, where: str) -> str:
     )
 
 
-def advice_of(settings: Sequence[Measured]) -> Iterator[str]:
-    """Yields the advice with its explanation."""
+def advice_of(settings: Sequence[Measured]) -> str:
+    """Returns the table of advice; `ADVICE_EXPLAINED` says how to read it."""
     names = [name for name in contestants_of(settings) if name != BASELINE]
     reference = REFERENCE if REFERENCE in names else names[0]
-    yield advice_table(advices(settings, reference), reference)
-    yield (
-        "*take*: the strategy that needs the fewest labels for the accuracy that `random` reaches "
-        "at the end of the budget. *labels saved*: how many fewer it needs than `random`, the mean "
-        "over the data sets with its 95 % bootstrap interval over seeds. The strategy is chosen on "
-        f"the same runs, which favours it; `{reference}` in the last column is not chosen. *where "
-        "it hurts*: the data set in which it saves least, what it saves there, and by how many "
-        "points of accuracy it is ahead of `random` at the end of the budget, or behind. It hurts "
-        "if it is behind with its whole 95 % interval, and perhaps if the interval of the labels "
-        "saved contains 0. The end of a high budget is that of the runs.\n"
-    )
+    return advice_table(advices(settings, reference), reference)
+
+
+def worth_in_short(table: pa.Table) -> Iterator[str]:
+    """Yields sentences on forecasts and on coverage as a stop; their numbers are in the tables."""
+    if at_models := estimates(table, at_a_model=True):
+        overall = next(iter(held_over(at_models)))
+        yield (
+            "- `forecast` estimates what the next hundred labels bring. "
+            f"{_held_words(overall)} {_least_words(at_models)}"
+        )
+    if words := _stop_words(stops(table)):
+        yield f"- Coverage as a stopping rule:{words.replace(' Of', ' of', 1)}"
 
 
 def worth_going_on(table: pa.Table) -> Iterator[str]:
@@ -177,12 +197,10 @@ def worth_going_on(table: pa.Table) -> Iterator[str]:
         return
     yield "## Is it worth going on?\n"
     overall, other = (next(iter(held_over(several))) for several in (at_models, on_curve))
-    least = min(held_over(at_models, "contestant"), key=lambda one: one.share)
     yield (
         "After each round from the fourth on, `forecast` estimates the accuracy with about 100 "
         "more labels, from the rounds so far and the number of test samples. "
-        f"{_held_words(overall)} Least often with `{least.name}`: "
-        f"{percent(least.share, least.half_width)}. "
+        f"{_held_words(overall)} {_least_words(at_models)} "
         f"*held*: against the next model that was trained on {NEAR[0]} to {NEAR[1]} labels more. "
         "*held on the curve*: against exactly 100 more, where the measured curve is interpolated, "
         f"which averages noise ({percent(other.share, other.half_width)}). Shares are means over "
@@ -228,6 +246,11 @@ def _held_words(overall: Held) -> str:
         f"Its {100 * LEVEL:.0f} % interval held in {percent(overall.share, overall.half_width)} of "
         f"{overall.estimates:,} cases."
     )
+
+
+def _least_words(at_models: Sequence[Estimate]) -> str:
+    least = min(held_over(at_models, "contestant"), key=lambda one: one.share)
+    return f"Least often with `{least.name}`: {percent(least.share, least.half_width)}."
 
 
 def _stop_words(found: Sequence[Stop]) -> str:

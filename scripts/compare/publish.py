@@ -24,7 +24,7 @@ from compare.evidence_page import write_evidence
 from compare.evidence_text import default_words
 from compare.plan import planned_cells
 from compare.published import made_files, remember, with_column, with_section
-from compare.questions_page import questions_page
+from compare.questions_page import answers_in, questions_page, sentences
 from compare.shared_work import of_cells, stored
 from lightning_badge.durable.file import replacing
 from lightning_badge.exceptions import BadgeError
@@ -78,15 +78,15 @@ def publish(docs: Path) -> str:
     }
     for part, table in tables.items():
         write_evidence(table, folder, part)
-    answers = questions_page(list(tables.values())) if tables else None
-    page = folder / f"{QUESTIONS}.md"
-    if answers:
-        _write(page, answers)
+    answers = answers_in(list(tables.values()))
+    path = folder / f"{QUESTIONS}.md"
+    if page := questions_page(answers):
+        _write(path, page)
     else:
-        page.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     default = default_of_all(tables)
     experiments, strategies = docs / "experiments.md", docs / "strategies.md"
-    section = section_of(tables, default, bool(answers))
+    section = section_of(tables, default, sentences(answers))
     _write(experiments, with_section(experiments.read_text(encoding="utf-8"), section))
     _write(strategies, with_column(strategies.read_text(encoding="utf-8"), column_of(tables)))
     remember(docs)

@@ -70,19 +70,19 @@ def between_contestants(
 
 @dataclass(frozen=True)
 class Choice:
-    """Arguments of a strategy that were chosen on half A of the data sets.
+    """Arguments of a strategy, and which of them were chosen on half A of the data sets.
 
     Attributes:
         strategy: The strategy.
         chosen: The contestant of the largest mean area on A; the strategy itself for the defaults.
-        on_a: How far it is ahead of the defaults on A.
-        on_b: The same on B, where nothing was chosen.
+        on_a: How far each other contestant is ahead of the defaults on A, by name.
+        on_b: The same on B, where nothing is chosen.
     """
 
     strategy: str
     chosen: str
-    on_a: Difference
-    on_b: Difference
+    on_a: dict[str, Difference]
+    on_b: dict[str, Difference]
 
 
 def choices(settings: Sequence[Measured]) -> list[Choice]:
@@ -106,7 +106,10 @@ def choices(settings: Sequence[Measured]) -> list[Choice]:
             for half, several in halves.items()
         }
         chosen = max(variants, key=lambda name: ahead["A"][name].mean)
-        found.append(Choice(strategy, chosen, ahead["A"][chosen], ahead["B"][chosen]))
+        on_a, on_b = (
+            {name: one for name, one in ahead[half].items() if name != strategy} for half in "AB"
+        )
+        found.append(Choice(strategy, chosen, on_a, on_b))
     return found
 
 

@@ -69,9 +69,8 @@ def test_advice_names_the_strategy_that_saves_most_and_where_it_saves_least() ->
         results({"random": 0, "badge": 0.01, "margin": 0.02}, data=("satimage",)),
     ]
     found = advices(settings_in(pa.concat_tables(tables)), "margin")
-    advice = {(one.kind, one.budget): one for one in found if isinstance(one, Advice)}
+    advice = {(one.kind, one.budget): one for one in found}
     assert {kind for kind, _ in advice} == {"few classes"}
-    assert ("many classes", "high") in found  # not measured
     high = advice["few classes", "high"]
     assert (high.strategy, high.data_sets, high.worst) == ("badge", 3, "satimage")
     low, end = high.saved.interval()
