@@ -78,9 +78,7 @@ def section_of(
 
 
 def _section(tables: Mapping[str, pa.Table], default: Standing | None) -> Iterator[str]:
-    yield default_words(
-        default, "over all parts so far" if set(PARTS) - set(tables) else "over all parts"
-    )
+    yield default_sentence(tables, default)
     yield f"How to read the tables. {ADVICE_EXPLAINED}"
     for part, heading in ADVISING.items():
         if part in tables:
@@ -125,6 +123,11 @@ def _extremes(effect: Effect) -> str:
         f", from {in_points(*effect.worst_ahead)} ({effect.worst.data}) "
         f"to {in_points(*effect.best_ahead)} ({effect.best.data})"
     )
+
+
+def default_sentence(tables: Mapping[str, pa.Table], default: Standing | None) -> str:
+    """Returns what the default of ``data=folder`` is by the rules, over the published parts."""
+    return default_words(default, f"over all parts{' so far' if PARTS.keys() - tables else ''}")
 
 
 def default_of_all(tables: Mapping[str, pa.Table]) -> Standing | None:

@@ -65,7 +65,7 @@ def page_of(
     yield "## Labels saved\n"
     yield advice_of(settings)
     yield ADVICE_EXPLAINED
-    several = "settings" if told else "data sets"
+    several = _settings_or_data_sets(told)
     yield f"## Over all {several}\n"
     yield (
         "Areas in per cent. *ahead*: area minus that of `random`, with its 95 % interval over "
@@ -144,7 +144,7 @@ def in_short(
         "not told apart from": [one for one in by_effect if abs(one.ahead[0]) <= one.ahead[1]],
         "worse than": [one for one in by_effect if one.ahead[0] < -one.ahead[1]],
     }
-    over = "Over all settings" if told else "Over all data sets"
+    over = f"Over all {_settings_or_data_sets(told)}"
     for words, several_effects in groups.items():
         if several_effects:
             names = ", ".join(f"`{one.name}` ({in_points(*one.ahead)})" for one in several_effects)
@@ -234,6 +234,10 @@ def differ(settings: Sequence[Measured]) -> list[str]:
     """Returns in what settings differ beside the data set."""
     names = "model", "start", "batches"
     return [name for name in names if len({getattr(one, name) for one in settings}) > 1]
+
+
+def _settings_or_data_sets(told: Sequence[str]) -> str:
+    return "settings" if told else "data sets"
 
 
 def most(found: Sequence[Standing], settings: Sequence[Measured]) -> int:

@@ -19,9 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hydra import compose, initialize_config_dir
 
-from compare.answers import PARTS, QUESTIONS, column_of, default_of_all, section_of
+from compare.answers import (
+    PARTS,
+    QUESTIONS,
+    column_of,
+    default_of_all,
+    default_sentence,
+    section_of,
+)
 from compare.evidence_page import write_evidence
-from compare.evidence_text import default_words
 from compare.plan import planned_cells
 from compare.published import made_files, remember, with_column, with_section
 from compare.questions_page import answers_in, questions_page, sentences
@@ -90,7 +96,7 @@ def publish(docs: Path) -> str:
     _write(experiments, with_section(experiments.read_text(encoding="utf-8"), section))
     _write(strategies, with_column(strategies.read_text(encoding="utf-8"), column_of(tables)))
     remember(docs)
-    return default_words(default, "over all parts so far").strip()
+    return default_sentence(tables, default).strip()
 
 
 def _write(path: Path, text: str) -> None:
