@@ -61,7 +61,9 @@ def draw_small_multiples(
     lines, labels = grid[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside upper center", ncols=5, frameon=False, fontsize=9)
     figure.supxlabel("labels", fontsize=10, color=INK)
-    figure.supylabel(plain(f"{metric}, % (shaded: 95 % interval)"), fontsize=10, color=INK)
+    # In one line it is longer than one row of panels is high.
+    between = "\n" if rows == 1 else " "
+    figure.supylabel(plain(f"{metric}, %{between}(shaded: 95 % interval)"), fontsize=10, color=INK)
     return figure
 
 

@@ -25,6 +25,19 @@ def test_a_panel_for_each_data_set_with_its_own_scale() -> None:
     assert styles == ["--", "-"]
 
 
+@pytest.mark.parametrize("panels", [1, 2, 5])
+def test_the_label_of_the_scale_and_the_legend_do_not_overlap(panels: int) -> None:
+    names = ["random", "badge", "uherding", "coreset", "badge_labeled"]
+    bands = {name: band(0.3) for name in names}
+    figure = draw_small_multiples(
+        dict.fromkeys("abcde"[:panels], bands), metric="accuracy", baseline="random"
+    )
+    figure.draw_without_rendering()
+    (label,) = (text for text in figure.texts if text.get_rotation() == 90)
+    assert label.get_text().startswith("accuracy, %")
+    assert not label.get_window_extent().overlaps(figure.legends[0].get_window_extent())
+
+
 def test_more_contestants_than_colours_are_refused() -> None:
     many = {"a": {str(number): band(0.3) for number in range(10)}}
     with pytest.raises(BadgeError, match="1 to 8 contestants beside random, got 1 panels with 10"):
