@@ -76,6 +76,24 @@ def messages(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "badge"),
+        (["data=tabular"], "badge"),
+        (["data=folder"], "uherding"),
+        (["data=folder", "model=frozen"], "uherding"),
+        (["data=folder", "strategy=badge"], "badge"),
+        (["strategy=random", "data=folder"], "random"),
+        (["experiment=banking"], "uherding"),
+    ],
+)
+def test_the_strategy_is_that_of_the_data_unless_given(
+    composed: Compose, overrides: list[str], name: str
+) -> None:
+    assert composed(*overrides).strategy.name == name
+
+
 def test_every_group_has_a_default_option() -> None:
     # Python's cache lies there once the configurations were imported as a package.
     groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()} - {"__pycache__"}

@@ -83,15 +83,22 @@ def resolve_backend(
         _warn_once(f"backend='auto': {able[0].name} {problem}; {able[1].name} computes instead")
         del able[0]
     chosen = able[0]
-    _tell_missing(chosen, device, n)
+    tell_missing(chosen, device, n)
     if device.type != "cpu":
         _report_once(f"backend='auto': orderings on {device.type} are computed by {chosen.name}")
     return chosen
 
 
-def _tell_missing(chosen: Backend, device: torch.device, n: int) -> None:
-    """Says once that a pool is large, and that what is fastest for it is not installed."""
-    if device.type != "cpu" or n < LARGE_POOL:
+def tell_missing(chosen: Backend, device: torch.device, n: int, *, least: int = LARGE_POOL) -> None:
+    """Says once that a pool is large, and that what is fastest for it is not installed.
+
+    Args:
+        chosen: The back end that orders the pool.
+        device: Device of the pool.
+        n: Number of rows of the pool.
+        least: Number of rows from which on a pool is large.
+    """
+    if device.type != "cpu" or n < least:
         return
     for faster in backends().values():
         missing = faster.not_installed()

@@ -52,14 +52,25 @@ def differences(
 ) -> list[str]:
     """Describes each leaf in which two configurations differ, but secrets.
 
-    What comes from the environment is not compared, and another token is no other run.
+    What comes from the environment is not compared, and another token is no other run. Of a group
+    that has another name, such as another strategy, only the names are described.
     """
     was, is_ = select(stored, keys), select(now, keys)
-    return [
-        f"{key}: stored {_shown(was, key)}, now {_shown(is_, key)}"
+    different = [
+        key
         for key in was | is_
         if (key not in was or key not in is_ or was[key] != is_[key])
         and not any(_is_kept_apart(key, leaves.get(key)) for leaves in (was, is_))
+    ]
+    renamed = {key.removesuffix(".name") for key in different if key.endswith(".name")}
+    described = {
+        key: next((group for group in renamed if key.startswith(f"{group}.")), key)
+        for key in different
+    }
+    return [
+        f"{shown}: stored {_shown(was, key)}, now {_shown(is_, key)}"
+        for key, shown in described.items()
+        if shown == key or key == f"{shown}.name"
     ]
 
 

@@ -158,7 +158,8 @@ class RunDirectory:
         elif begun and (different := differences(upgrade(stored), now, identity_keys)):
             raise RunDirectoryError(
                 f"{self.path}: holds a run of another configuration ({'; '.join(different)}); "
-                "choose another run_dir, or start over with fresh=true (keeps the old run aside)"
+                "give the stored values to go on with it, choose another run_dir, or start over "
+                "with fresh=true (keeps the old run aside)"
             )
         if stored != now:
             self._write_config(now, text)

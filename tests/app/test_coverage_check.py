@@ -14,7 +14,7 @@ COVERAGE = CoverageBudget(coverage=0.5, high=9)
 @pytest.mark.parametrize("name", ["maxherding", "uherding", "coreset", "random"])
 def test_a_strategy_without_coverage_is_an_error_that_says_why(name: str) -> None:
     config = OmegaConf.create({"strategy": {"name": name}})
-    message = f"{name!r} does not measure coverage.* use one of badge, badge_labeled, kmeans"
+    message = f"{name!r} does not measure coverage.* add strategy=badge .or another of .*kmeans"
     with pytest.raises(BudgetError, match=message):
         check_coverage(config, COVERAGE)
     check_coverage(config, FixedBudget(k=3))
@@ -27,9 +27,19 @@ def test_a_strategy_with_coverage_or_of_somebody_else_passes() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["loop", "check"])
-def test_the_commands_end_before_training(command: str, tmp_path: Path) -> None:
-    done = forked.run(tmp_path, command, "strategy=uherding", "budget=coverage", "run_dir=run")
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("loop", ["strategy=uherding"]),
+        ("check", ["strategy=uherding"]),
+        ("loop", ["data=folder", "data.path=table.csv"]),
+    ],
+)
+def test_the_commands_end_before_training(
+    command: str, arguments: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "table.csv").write_text("a,label\n" + "1,x\n2,y\n" * 30)
+    done = forked.run(tmp_path, command, *arguments, "budget=coverage", "run_dir=run")
     assert done.status == 1
     assert "budget=coverage: strategy 'uherding' does not measure coverage" in done.err
     assert not (tmp_path / "run" / "config.yaml").exists()

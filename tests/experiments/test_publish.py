@@ -1,5 +1,6 @@
 """The documentation of the experiments is what their tables give, and the rules are older."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -166,3 +167,10 @@ def test_every_part_is_an_experiment_of_the_plan(part: str) -> None:
     assert (ROOT / "configs/experiment" / f"{part}.yaml").is_file()
     plan = (ROOT / "docs/experiments.md").read_text(encoding="utf-8").partition("## The plan")[2]
     assert f"| `{part}` |" in plan
+
+
+def test_the_configuration_has_the_default_that_the_rules_give() -> None:
+    page = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+    (chosen,) = re.findall(r"the default of `data=folder` is `(\w+)`, over all parts", page)
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        assert compose("al_loop", ["data=folder"]).strategy.name == chosen

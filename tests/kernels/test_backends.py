@@ -2,15 +2,18 @@
 
 import logging
 import re
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 import torch
 
+from lightning_badge import GradientEmbedding, order
 from lightning_badge.exceptions import BadgeError
 from lightning_badge.kernels import backend as backend_module
 from lightning_badge.kernels import registry, triton_tiled
+from lightning_badge.kernels.numba_pruned import LEAST_ROWS
 from lightning_badge.kernels.registry import backends, check_backend, resolve_backend
 
 INSTALLED = {"numba", "triton"}
@@ -72,6 +75,26 @@ def test_a_large_pool_without_numba_is_said_once(
     found = f"numba is not installed; without it 60,000 rows took {registry.TIMES} times as long"
     assert found in line
     assert line.endswith('pip install "lightning-badge[numba]"')
+
+
+def test_herding_says_so_from_the_first_rows_on_that_numba_takes(
+    installed: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="lightning_badge")
+    generator = torch.Generator().manual_seed(0)
+    draw = partial(torch.randn, generator=generator)
+    pool = GradientEmbedding.from_logits(draw(LEAST_ROWS, 4), draw(LEAST_ROWS, 3))
+    arguments = {"k": 1, "sigma": 0.1, "summands": 10}
+    order(pool, "uherding", **arguments)
+    installed.discard("numba")
+    order(pool.take(slice(1, None)), "uherding", **arguments)
+    order(pool, "badge", k=1)
+    assert not caplog.records
+    for name in ("uherding", "maxherding"):
+        order(pool, name, **arguments)
+    (line,) = [record.message for record in caplog.records]
+    assert "numba is not installed" in line
+    assert "herding far longer" in line
 
 
 def test_the_ratio_is_that_of_the_page() -> None:

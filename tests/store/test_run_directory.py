@@ -189,9 +189,17 @@ class TestIdentity:
             "strategy.first_center: stored 'uniform', now 'max_norm'; "
             "strategy.classes: stored ['räv', 'katt'], now nothing; "
             "strategy.bias: stored nothing, now True); "
-            "choose another run_dir, or start over with fresh=true (keeps the old run aside)"
+            "give the stored values to go on with it, choose another run_dir, or start over with "
+            "fresh=true (keeps the old run aside)"
         )
         assert run.config_path.read_bytes() == stored
+
+    def test_of_another_strategy_the_error_says_only_the_name(self, run: RunDirectory) -> None:
+        run.ensure_identity(CONFIG | {"strategy": {"name": "badge", "trials": 1}}, IDENTITY)
+        other = CONFIG | {"strategy": {"name": "uherding", "sigma": "neighbour"}}
+        with pytest.raises(RunDirectoryError) as caught:
+            run.ensure_identity(other, IDENTITY)
+        assert "(strategy: stored 'badge', now 'uherding'); " in str(caught.value)
 
     def test_a_key_with_the_same_prefix_is_another_key(self, run: RunDirectory) -> None:
         run.ensure_identity(CONFIG | {"seed_of_workers": 1}, IDENTITY)

@@ -20,6 +20,7 @@ from lightning_badge.exceptions import OrderingError
 from lightning_badge.kernels import Backend
 from lightning_badge.kernels.factors import row_sq_norm
 from lightning_badge.kernels.herding import Herding, HerdingCounters
+from lightning_badge.kernels.registry import tell_missing
 from lightning_badge.kernels.similarity import (
     ONE,
     GridRows,
@@ -226,11 +227,15 @@ class GreedyCoverage(Selector):
     def _start(self) -> None:
         """Chooses the width and computes the first bounds of all gains."""
         is_first = self._shard is None or self._shard.peers.rank == 0
-        if len(self.members) > LARGE_POOL and self._n_summands is None and is_first:
+        n, device = len(self.members), self._weights.device
+        if n > LARGE_POOL and self._n_summands is None and is_first:
             _LOG.info(
-                "herding: %s rows, each a summand of each gain; summands=20000 sums over a sample",
-                f"{len(self.members):,}",
+                "herding: %s rows, so that this takes minutes and grows with their square; "
+                "summands=20000 sums over a sample, the strategy badge takes seconds",
+                f"{n:,}",
             )
+        if is_first:  # pairs of all rows: without numba, slow from the first rows on that it takes
+            tell_missing(self._backend, device, n, least=0)
         if self._shard is not None and is_first and self._backend.name == "numba":
             _LOG.warning(
                 "herding: several processes compute gains with torch, on CPUs far slower than "

@@ -33,7 +33,7 @@ def test_the_plan_is_what_the_configuration_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run = tmp_path / "runs" / "folder-default-badge-on_demand-seed0"
+    run = tmp_path / "runs" / "folder-default-uherding-on_demand-seed0"
     assert plan_of(PAGE) == Plan(run, False, True, ("--host", "127.0.0.1"))
     more = ["run_dir=x", "fresh=true", "labelers.stay=false", "labelers.host=0.0.0.0"]
     more += ["labelers.port=9000", "labelers.certfile=c.pem", "labelers.keyfile=k.pem"]
