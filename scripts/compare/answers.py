@@ -10,6 +10,7 @@ from compare.evidence import Effect, Standing, default_over, effects, standings
 from compare.evidence_text import (
     ADVICE_EXPLAINED,
     advice_of,
+    ahead_words,
     default_words,
     differ,
     in_short,
@@ -109,10 +110,9 @@ def column_of(tables: Mapping[str, pa.Table]) -> dict[str, str]:
         if part in tables:
             is_partial = not cells_in(tables[part]).are_all
             for effect in effects(settings_in(tables[part])):
-                said = (
-                    f"{model}{' (not finished)' if is_partial else ''}: {in_points(*effect.ahead)}"
-                )
-                said += _extremes(effect) if part == DETAILED else ""
+                said = f"{model}{' (not finished)' if is_partial else ''}: {ahead_words(effect)}"
+                if part == DETAILED and not effect.are_few:
+                    said += _extremes(effect)
                 words.setdefault(effect.name, []).append(said)
     cells = {name: "; ".join(several) for name, several in words.items()}
     return cells | {BASELINE: "the baseline"}

@@ -156,6 +156,11 @@ class Effect:
     hurt: int
     settings: int
 
+    @property
+    def are_few(self) -> bool:
+        """Whether the settings are two, over which an interval says next to nothing."""
+        return self.settings == 2
+
 
 def effects(settings: Sequence[Measured]) -> list[Effect]:
     """Returns where the common contestants helped, the one with the largest mean area first."""

@@ -41,6 +41,7 @@ ADVICE_EXPLAINED = (
 )
 # Where several settings have the same data set.
 SHARED = ", which is too narrow, because settings share data sets"
+FEW = ", which says next to nothing of two: the table by data set has each by itself"
 
 
 def page_of(
@@ -51,6 +52,7 @@ def page_of(
 ) -> Iterator[str]:
     """Yields the parts of the page."""
     told, names = differ(settings), [one.name for one in found]
+    by_effect = effects(settings)
     yield f"# Results of {name}\n"
     yield from unfinished(table)
     yield extent(table, settings)
@@ -60,19 +62,20 @@ def page_of(
         "the largest mean area. The tables have all strategies.\n"
     )
     yield "## In short\n"
-    yield from in_short(found, effects(settings), told)
+    yield from in_short(found, by_effect, told)
     yield default_words(default_over([table]), "over this part alone")
     yield "## Labels saved\n"
     yield advice_of(settings)
     yield ADVICE_EXPLAINED
     several = _settings_or_data_sets(told)
+    remark = FEW if by_effect[0].are_few else SHARED if told else ""
     yield f"## Over all {several}\n"
     yield (
         "Areas in per cent. *ahead*: area minus that of `random`, with its 95 % interval over "
-        f"{several}{SHARED if told else ''}. *wins* and *losses*: significant ones against all "
-        "other strategies, after "
-        f"Holm's correction; a test counts 1 / (number of sizes), so that {most(found, settings)} "
-        "is the most. *penalty*: mean of the column in the penalty matrix; low is good.\n"
+        f"{several}{remark}. *wins* and *losses*: significant ones against all other strategies, "
+        "after Holm's correction; a test counts 1 / (number of sizes), so that "
+        f"{most(found, settings)} is the most. *penalty*: mean of the column in the penalty "
+        "matrix; low is good.\n"
     )
     yield standings_table(found)
     yield "## Where each helps, and where it hurts\n"
@@ -82,11 +85,12 @@ def page_of(
         "largest and the smallest difference of areas, in points with its 95 % interval over "
         "seeds.\n"
     )
-    yield effects_table(effects(settings), told)
+    yield effects_table(by_effect, told)
     yield "## Low, middle and high budgets\n"
     yield (
         "Points of area ahead of `random` under 2, from 2 to 10, and over 10 labels a class, with "
-        f"the 95 % interval over {several}, whose number is in brackets.\n"
+        f"the 95 % interval over {several} (their number is in brackets)"
+        f"{FEW if by_effect[0].are_few else ''}.\n"
     )
     yield budgets_table(settings, [name for name in names if name != BASELINE])
     yield "## By setting\n" if told else "## By data set\n"
@@ -127,33 +131,54 @@ def in_short(
 ) -> Iterator[str]:
     """Yields sentences; all of their numbers are in the tables."""
     best = found[0]
-    ahead = in_points(best.ahead, best.ahead_half_width)
+    ahead_of = {one.name: ahead_words(one, told) for one in by_effect}
     comparisons = (len(found) - 1) * by_effect[0].settings
     if best.name == BASELINE:
         yield f"- No strategy has a larger mean area than `{BASELINE}`."
     else:
         yield (
-            f"- `{best.name}` has the largest mean area: {ahead} points ahead of `{BASELINE}`, "
-            f"and significantly loses {best.losses:.1f} of {comparisons} comparisons."
+            f"- `{best.name}` has the largest mean area: {ahead_of[best.name]} points ahead of "
+            f"`{BASELINE}`, and significantly loses {best.losses:.1f} of {comparisons} comparisons."
         )
     for one in found[1:]:
         if one.name == REFERENCE:
-            width = in_points(one.ahead, one.ahead_half_width)
-            yield f"- `{one.name}`: {width} points, and it significantly loses {one.losses:.1f}."
-    groups = {
-        "not told apart from": [one for one in by_effect if abs(one.ahead[0]) <= one.ahead[1]],
-        "worse than": [one for one in by_effect if one.ahead[0] < -one.ahead[1]],
-    }
-    over = f"Over all {_settings_or_data_sets(told)}"
-    for words, several_effects in groups.items():
-        if several_effects:
-            names = ", ".join(f"`{one.name}` ({in_points(*one.ahead)})" for one in several_effects)
-            yield f"- {over} {words} `{BASELINE}`, by the 95 % intervals: {names}."
+            yield (
+                f"- `{one.name}`: {ahead_of[one.name]} points, and it significantly loses "
+                f"{one.losses:.1f}."
+            )
+    yield from _apart(by_effect, told)
     hurt = min(by_effect, key=lambda one: one.worst_ahead[0])
     yield (
         f"- The worst case against `{BASELINE}`: `{hurt.name}` on {name_of(hurt.worst, told)}, "
         f"{in_points(*hurt.worst_ahead)} points.\n"
     )
+
+
+def ahead_words(effect: Effect, told: Sequence[str] = ()) -> str:
+    """Returns how many points a strategy is ahead of ``random``, of two settings for each."""
+    if not effect.are_few:
+        return in_points(*effect.ahead)
+    each = (effect.best, effect.best_ahead), (effect.worst, effect.worst_ahead)
+    return " and ".join(f"{in_points(*ahead)} ({name_of(where, told)})" for where, ahead in each)
+
+
+def _apart(by_effect: Sequence[Effect], told: Sequence[str]) -> Iterator[str]:
+    """Yields which strategies are not better than ``random`` over all settings."""
+    if by_effect[0].are_few:
+        rest = [one for one in by_effect[1:] if one.name != REFERENCE]
+        words = "; ".join(f"`{one.name}` {ahead_words(one, told)}" for one in rest)
+        if words:
+            yield f"- The others: {words}."
+        return
+    groups = {
+        "not told apart from": [one for one in by_effect if abs(one.ahead[0]) <= one.ahead[1]],
+        "worse than": [one for one in by_effect if one.ahead[0] < -one.ahead[1]],
+    }
+    over = f"Over all {_settings_or_data_sets(told)}"
+    for words, several in groups.items():
+        if several:
+            names = ", ".join(f"`{one.name}` ({in_points(*one.ahead)})" for one in several)
+            yield f"- {over} {words} `{BASELINE}`, by the 95 % intervals: {names}."
 
 
 def default_words(default: Standing | None, where: str) -> str:
@@ -204,8 +229,8 @@ def worth_going_on(table: pa.Table) -> Iterator[str]:
         f"*held*: against the next model that was trained on {NEAR[0]} to {NEAR[1]} labels more. "
         "*held on the curve*: against exactly 100 more, where the measured curve is interpolated, "
         f"which averages noise ({percent(other.share, other.half_width)}). Shares are means over "
-        "data sets with the 95 % interval over them, of one data set over seeds; *width* and "
-        "*error* are medians, in points.\n"
+        "data sets, from three on with the 95 % interval over them, of one data set over seeds; "
+        "*width* and *error* are medians, in points.\n"
     )
     yield held_table("", [overall], [other])
     for by, head in (("contestant", "strategy"), ("data", "data set")):

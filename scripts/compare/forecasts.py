@@ -58,7 +58,7 @@ class Held:
         name: What the estimates have in common.
         estimates: Number of estimates.
         share: How many held, the mean over data sets, or over seeds for one data set.
-        half_width: Half width of its 95 % interval over them; NaN with one.
+        half_width: Half width of its 95 % interval over them; NaN with one or two data sets.
         too_low: Share with a measured accuracy above the interval, the same mean.
         too_high: Share with one below it.
         width: Median width of an interval.
@@ -99,10 +99,12 @@ def held_over(found: Sequence[Estimate], by: str | None = None) -> Iterator[Held
     for one in found:
         groups.setdefault(getattr(one, by) if by else "all", []).append(one)
     for name, several in groups.items():
+        share, half_width = mean_and_width(shares := _shares(several, unit, lambda one: one.held))
         yield Held(
             name,
             len(several),
-            *mean_and_width(_shares(several, unit, lambda one: one.held)),
+            share,
+            half_width if by == "data" or len(shares) > 2 else float("nan"),
             float(np.mean(_shares(several, unit, lambda one: one.measured > one.high))),
             float(np.mean(_shares(several, unit, lambda one: one.measured < one.low))),
             float(np.median([one.high - one.low for one in several])),

@@ -14,7 +14,8 @@ from compare.evidence import (
     standings,
 )
 from compare.evidence_page import write_evidence
-from compare.measured import settings_in
+from compare.evidence_text import in_short
+from compare.measured import in_points, settings_in
 from experiments.tables_of_results import results, variant
 
 from lightning_badge.exceptions import BadgeError
@@ -107,6 +108,20 @@ def test_effects_tell_where_a_strategy_helps_and_where_it_hurts() -> None:
     assert badge.worst_ahead[0] == pytest.approx(-10, abs=1)
     assert margin.best.data == "satimage"
     assert badge.ahead[0] == pytest.approx(10 / 3, abs=1)
+
+
+@pytest.mark.parametrize("data", [("digits", "letter"), ("digits", "letter", "mnist")])
+def test_of_two_data_sets_each_is_told_and_no_interval_over_them(data: tuple[str, ...]) -> None:
+    settings = settings_in(results({"random": 0.0, "badge": 0.1, "margin": 0.05}, data=data))
+    found = effects(settings)
+    sentences = "\n".join(in_short(standings(settings), found, []))
+    over_all = [in_points(*one.ahead) for one in found]
+    by_each = [in_points(*one.best_ahead) for one in found]
+    by_each += [in_points(*one.worst_ahead) for one in found]
+    told, untold = (by_each, over_all) if len(data) == 2 else (over_all[:1], [])
+    assert all(words in sentences for words in told)
+    assert not any(words in sentences for words in untold)
+    assert (f"({found[0].best.data})" in sentences) == (len(data) == 2)
 
 
 def test_the_default_is_chosen_where_all_candidates_ran_each_cell_once() -> None:

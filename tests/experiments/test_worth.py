@@ -76,6 +76,9 @@ def test_shares_are_means_over_data_sets() -> None:
     (found,) = held_over([held, held, replace(above, seed=1)], "data")
     assert found.share == 50.0
     assert found.half_width > 50
+    everywhere = [held, above, below, replace(above, data="letter")]
+    assert np.isnan(next(held_over(everywhere[:3])).half_width)  # two data sets
+    assert next(held_over(everywhere)).half_width > 50
 
 
 @pytest.mark.slow
