@@ -230,8 +230,8 @@ class GreedyCoverage(Selector):
         n, device = len(self.members), self._weights.device
         if n > LARGE_POOL and self._n_summands is None and is_first:
             _LOG.info(
-                "herding: %s rows, so that this takes minutes and grows with their square; "
-                "summands=20000 sums over a sample, the strategy badge takes seconds",
+                "herding: %s rows; the time grows with their square, 60,000 take a minute or so on "
+                "two cores; summands=20000 sums over a sample, the strategy badge takes seconds",
                 f"{n:,}",
             )
         if is_first:  # pairs of all rows: without numba, slow from the first rows on that it takes
