@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by processes that tests start
@@ -13,6 +14,9 @@ import torch
 from lightning_badge.kernels import numba_pruned
 
 torch.set_num_threads(1)
+# Jobs that a shell starts in the background ignore it, and so would all that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 # Tests of complete runs, of data sets and models of other libraries, of thousands of orderings.
