@@ -105,9 +105,9 @@ def tell_missing(chosen: Backend, device: torch.device, n: int, *, least: int = 
         if missing and faster.preference(device, n) > chosen.preference(device, n):
             how = missing.partition("; ")[2].replace("'", '"')
             _warn_once(
-                f"backend='auto': {chosen.name} orders this large pool, because {faster.name} is "
-                f"not installed; without it 60,000 rows took {TIMES} times as long, herding far "
-                f"longer (docs/speed.md); {how}"
+                f"{faster.name} is not installed, so that {chosen.name} orders this large pool; "
+                f"without it 60,000 rows took {TIMES} times as long, herding far longer "
+                f"(docs/speed.md); {how}"
             )
 
 

@@ -8,6 +8,8 @@ import yaml
 from lightning_badge.exceptions import RunDirectoryError
 from lightning_badge.store.secret_values import is_from_environment, is_secret
 
+_STRATEGY = "strategy.name"
+
 
 class _Plain(yaml.SafeDumper):  # type: ignore[misc]
     """Writes values that occur twice twice, without aliases."""
@@ -52,8 +54,8 @@ def differences(
 ) -> list[str]:
     """Describes each leaf in which two configurations differ, but secrets.
 
-    What comes from the environment is not compared, and another token is no other run. Of a group
-    that has another name, such as another strategy, only the names are described.
+    What comes from the environment is not compared, and another token is no other run. Of another
+    strategy, whose arguments are others, only the name is described.
     """
     was, is_ = select(stored, keys), select(now, keys)
     different = [
@@ -62,15 +64,13 @@ def differences(
         if (key not in was or key not in is_ or was[key] != is_[key])
         and not any(_is_kept_apart(key, leaves.get(key)) for leaves in (was, is_))
     ]
-    renamed = {key.removesuffix(".name") for key in different if key.endswith(".name")}
-    described = {
-        key: next((group for group in renamed if key.startswith(f"{group}.")), key)
-        for key in different
-    }
+    if _STRATEGY in different:
+        rest = [key for key in different if not key.startswith("strategy.")]
+        different = [_STRATEGY, *rest]
     return [
-        f"{shown}: stored {_shown(was, key)}, now {_shown(is_, key)}"
-        for key, shown in described.items()
-        if shown == key or key == f"{shown}.name"
+        f"{'strategy' if key == _STRATEGY else key}: "
+        f"stored {_shown(was, key)}, now {_shown(is_, key)}"
+        for key in different
     ]
 
 

@@ -201,6 +201,13 @@ class TestIdentity:
             run.ensure_identity(other, IDENTITY)
         assert "(strategy: stored 'badge', now 'uherding'); " in str(caught.value)
 
+    def test_of_other_data_the_error_says_all_arguments(self, run: RunDirectory) -> None:
+        keys = [*IDENTITY, "data.val_size"]
+        run.ensure_identity(CONFIG | {"data": {"name": "wine", "val_size": 1}}, keys)
+        with pytest.raises(RunDirectoryError) as caught:
+            run.ensure_identity(CONFIG | {"data": {"name": "iris", "val_size": 2}}, keys)
+        assert "(data.name: stored 'wine', now 'iris'; data.val_size: stored 1" in str(caught.value)
+
     def test_a_key_with_the_same_prefix_is_another_key(self, run: RunDirectory) -> None:
         run.ensure_identity(CONFIG | {"seed_of_workers": 1}, IDENTITY)
         run.ensure_identity(CONFIG | {"seed_of_workers": 2}, IDENTITY)

@@ -234,9 +234,9 @@ class GreedyCoverage(Selector):
                 "two cores; summands=20000 sums over a sample, the strategy badge takes seconds",
                 f"{n:,}",
             )
-        if is_first:  # pairs of all rows: without numba, slow from the first rows on that it takes
+        if self._shard is None:  # all pairs: slow without numba as soon as numba would order
             tell_missing(self._backend, device, n, least=0)
-        if self._shard is not None and is_first and self._backend.name == "numba":
+        elif is_first and self._backend.name == "numba":
             _LOG.warning(
                 "herding: several processes compute gains with torch, on CPUs far slower than "
                 "numba on one process; docs/scale.md says how to order on one"
