@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from compare.evidence import Effect, Standing, default_over, effects, standings
+from compare.evidence import Default, Effect, default_over, effects, standings
 from compare.evidence_text import (
     ADVICE_EXPLAINED,
     advice_of,
@@ -49,7 +49,7 @@ QUESTIONS = "questions"
 
 
 def section_of(
-    tables: Mapping[str, pa.Table], default: Standing | None, answers: Sequence[str]
+    tables: Mapping[str, pa.Table], default: Default | None, answers: Sequence[str]
 ) -> str:
     """Returns the section of results.
 
@@ -78,7 +78,7 @@ def section_of(
     return "\n".join(parts)
 
 
-def _section(tables: Mapping[str, pa.Table], default: Standing | None) -> Iterator[str]:
+def _section(tables: Mapping[str, pa.Table], default: Default | None) -> Iterator[str]:
     yield default_sentence(tables, default)
     yield f"How to read the tables. {ADVICE_EXPLAINED}"
     for part, heading in ADVISING.items():
@@ -125,11 +125,11 @@ def _extremes(effect: Effect) -> str:
     )
 
 
-def default_sentence(tables: Mapping[str, pa.Table], default: Standing | None) -> str:
+def default_sentence(tables: Mapping[str, pa.Table], default: Default | None) -> str:
     """Returns what the default of ``data=folder`` is by the rules, over the published parts."""
     return default_words(default, f"over all parts{' so far' if PARTS.keys() - tables else ''}")
 
 
-def default_of_all(tables: Mapping[str, pa.Table]) -> Standing | None:
+def default_of_all(tables: Mapping[str, pa.Table]) -> Default | None:
     """Returns the default of ``data=folder`` by the rules; None before there is one."""
     return default_over(list(tables.values())) if tables else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from lightning_badge.research.comparison.statistics import FloatArray, mean_inte
 # Strategies that the default of data=folder is not chosen from: they need dropout, or a package
 # that may be missing.
 NO_DEFAULT = {"bald", "batchbald", "probcover", "typiclust"}
+REFERENCE = "badge"  # what BadgeCallback() uses, whatever comes out
 SEEDS_TO_CHOOSE = 10  # tests of fewer seeds find nothing, or what is not there
 
 
@@ -106,7 +108,26 @@ def default_of(found: Sequence[Standing]) -> Standing:
     return min(able, key=lambda standing: (round(standing.losses, 9), -standing.area))
 
 
-def default_over(tables: Sequence[pa.Table]) -> Standing | None:
+@dataclass(frozen=True)
+class Default:
+    """The default of ``data=folder`` by the rules, and what it is better than.
+
+    Attributes:
+        chosen: The strategy.
+        runner_up: The strategy that would be next by the rules; None without another one.
+        reference: The strategy ``badge``; None where it did not run.
+        settings: Number of settings by model, over which all candidates ran.
+        comparisons: Number of comparisons with other strategies in them, of which some are lost.
+    """
+
+    chosen: Standing
+    runner_up: Standing | None
+    reference: Standing | None
+    settings: Mapping[str, int]
+    comparisons: int
+
+
+def default_over(tables: Sequence[pa.Table]) -> Default | None:
     """Returns the default of ``data=folder`` by the rules, over all settings of several tables.
 
     Only settings in which all strategies ran that it may be count, with the strategies' own
@@ -127,7 +148,16 @@ def default_over(tables: Sequence[pa.Table]) -> Standing | None:
     settings = [setting for setting in settings_in(rows) if able <= setting.curves.keys()]
     if not settings or min(len(setting.seeds) for setting in settings) < SEEDS_TO_CHOOSE:
         return None
-    return default_of(standings(settings))
+    found = standings(settings)
+    chosen = default_of(found)
+    others = [one for one in found if one.name in able - {chosen.name}]
+    return Default(
+        chosen,
+        default_of(others) if others else None,
+        next((one for one in found if one.name == REFERENCE), None),
+        Counter(setting.model for setting in settings),
+        (len(found) - 1) * len(settings),
+    )
 
 
 @dataclass(frozen=True)

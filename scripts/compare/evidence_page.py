@@ -18,9 +18,9 @@ from lightning_badge.app.command_line import one_line_errors
 import pyarrow as pa
 
 from compare.data_sets import CLASSES
-from compare.evidence import Standing, penalties, standings
+from compare.evidence import REFERENCE, Standing, penalties, standings
 from compare.evidence_tables import name_of
-from compare.evidence_text import REFERENCE, differ, page_of
+from compare.evidence_text import differ, page_of
 from compare.measured import BASELINE, Measured, settings_in
 from compare.shared_work import stored
 from lightning_badge.durable.file import replacing

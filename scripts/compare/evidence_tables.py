@@ -172,7 +172,7 @@ def _where_it_hurts(one: Advice) -> str:
     mean, half_width = one.worst_ahead
     place = f"{one.worst}: {saved_words(one.worst_saved)}; {in_points(mean, half_width)} points"
     if mean + half_width < 0:
-        return place
+        return f"hurts in {place}"
     return f"perhaps {place}" if one.worst_saved.interval()[0] <= 0 else f"nowhere; least {place}"
 
 

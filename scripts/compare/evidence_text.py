@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from compare.advice import advices
-from compare.evidence import Effect, Standing, contestants_of, default_over, effects
+from compare.evidence import (
+    REFERENCE,
+    Default,
+    Effect,
+    Standing,
+    contestants_of,
+    default_over,
+    effects,
+)
 from compare.evidence_tables import (
     advice_table,
     budgets_table,
@@ -25,7 +33,6 @@ from compare.shared_work import cells_in, versions_in
 from compare.stopping import Stop, stops
 from lightning_badge.accuracy_change import LEVEL
 
-REFERENCE = "badge"  # what BadgeCallback() uses, whatever comes out
 STARTS = {"random": "20 random labels at the start", "cold": "no label at the start"}
 
 ADVICE_EXPLAINED = (
@@ -35,9 +42,9 @@ ADVICE_EXPLAINED = (
     "the same runs, which favours it; that in the last column is not chosen. *where "
     "it hurts*: the data set in which it saves least, what it saves there, and by how many "
     "points of accuracy it is ahead of `random` at the end of the budget, or behind. It hurts "
-    "if it is behind with its whole 95 % interval, and perhaps if the interval of the labels "
-    "saved contains 0. The end of a high budget is that of the runs. Data and budgets that the "
-    "runs do not cover are left out.\n"
+    "if it is behind with its whole 95 % interval, which is not corrected for many tests as *worse "
+    "in* on the pages is, and perhaps if the interval of the labels saved contains 0. The end of a "
+    "high budget is that of the runs. Data and budgets that the runs do not cover are left out.\n"
 )
 # Where several settings have the same data set.
 SHARED = ", which is too narrow, because settings share data sets"
@@ -181,16 +188,21 @@ def _apart(by_effect: Sequence[Effect], told: Sequence[str]) -> Iterator[str]:
             yield f"- {over} {words} `{BASELINE}`, by the 95 % intervals: {names}."
 
 
-def default_words(default: Standing | None, where: str) -> str:
+def default_words(default: Default | None, where: str) -> str:
     """Returns a sentence on the default of ``data=folder`` by the rules."""
     if default is None:
         return (
             f"There are too few seeds or strategies {where} to choose a default of `data=folder` "
             "by the rules.\n"
         )
+    models = " and ".join(f"{count} of `{name}`" for name, count in default.settings.items())
+    others = {one.name: one for one in (default.runner_up, default.reference) if one is not None}
+    others.pop(default.chosen.name, None)
+    behind = "".join(f", `{name}` {one.losses:.1f}" for name, one in others.items())
     return (
-        f"By the rules the default of `data=folder` is `{default.name}`, {where}: "
-        f"{default.losses:.1f} significant losses, area {default.area:.1f}.\n"
+        f"By the rules the default of `data=folder` is `{default.chosen.name}`, {where}: where all "
+        f"candidates ran ({models}), it significantly loses {default.chosen.losses:.1f} of "
+        f"{default.comparisons} comparisons{behind}.\n"
     )
 
 

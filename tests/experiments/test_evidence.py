@@ -14,7 +14,7 @@ from compare.evidence import (
     standings,
 )
 from compare.evidence_page import write_evidence
-from compare.evidence_text import in_short
+from compare.evidence_text import default_words, in_short
 from compare.measured import in_points, settings_in
 from experiments.tables_of_results import results, variant
 
@@ -132,7 +132,15 @@ def test_the_default_is_chosen_where_all_candidates_ran_each_cell_once() -> None
     variants = results({"random": 0, variant("entropy", x=1): 0.4}, seeds=10)
     found = default_over([all_ran, all_ran, some_ran, variants])
     assert found is not None
-    assert found.name == "margin"
+    assert found.chosen.name == "margin"
+    assert found.runner_up is not None
+    assert found.runner_up.losses >= found.chosen.losses
+    assert found.reference is not None
+    assert found.settings == {"linear": 3}
+    assert found.comparisons == 3 * (len(able) - 1)
+    assert "is `margin`, here: where all candidates ran (3 of `linear`)" in default_words(
+        found, "here"
+    )
     assert default_over([some_ran]) is None
     assert default_over([results(heights, seeds=9)]) is None
 
