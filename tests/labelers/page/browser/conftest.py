@@ -232,7 +232,7 @@ def person(chromium: Any) -> Iterator[Callable[..., Person]]:
                 context = chromium.new_context(**on, **look)
                 stack.callback(context.close)
             page = context.new_page()
-            page.set_default_timeout(15000)
+            page.set_default_timeout(60000)
             if init:
                 page.add_init_script(init)
             everybody.append(Person(page, name))

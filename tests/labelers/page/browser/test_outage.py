@@ -50,6 +50,7 @@ def test_answers_outlive_a_reload(site: Any, person: Any) -> None:
     assert run.given() == [("0000", 0), ("0001", 1), ("0002", 2)]
     ana.press("ArrowLeft")  # undo goes on where it was
     ana.sees_sample("0002")
+    ana.has_saved(2)  # else the 3 of before would be seen
     ana.label("1")
     ana.has_saved(3)
     assert run.labels() == {"0000": 0, "0001": 1, "0002": 1}
