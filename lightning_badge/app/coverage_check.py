@@ -17,9 +17,10 @@ def check_coverage(config: DictConfig, budget: Any) -> None:
     if not needs or name not in STRATEGIES:
         return
     if not STRATEGIES[name].measures_coverage:
-        measuring = ", ".join(key for key, it in sorted(STRATEGIES.items()) if it.measures_coverage)
+        measuring = ", ".join(
+            f"strategy={key}" for key, it in sorted(STRATEGIES.items()) if it.measures_coverage
+        )
         raise BudgetError(
             f"budget=coverage: strategy {name!r} does not measure coverage, the share of the "
-            f"scatter of gradient embeddings; add strategy=badge (or another of {measuring}), or "
-            "choose another budget"
+            f"scatter of gradient embeddings; use one of {measuring}, or another budget"
         )

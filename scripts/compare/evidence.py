@@ -114,15 +114,15 @@ class Default:
 
     Attributes:
         chosen: The strategy.
-        runner_up: The strategy that would be next by the rules; None without another one.
-        reference: The strategy ``badge``; None where it did not run.
+        runner_up: The strategy that would be next by the rules.
+        reference: The strategy ``badge``.
         settings: Number of settings by model, over which all candidates ran.
         comparisons: Number of comparisons with other strategies in them, of which some are lost.
     """
 
     chosen: Standing
-    runner_up: Standing | None
-    reference: Standing | None
+    runner_up: Standing
+    reference: Standing
     settings: Mapping[str, int]
     comparisons: int
 
@@ -150,11 +150,10 @@ def default_over(tables: Sequence[pa.Table]) -> Default | None:
         return None
     found = standings(settings)
     chosen = default_of(found)
-    others = [one for one in found if one.name in able - {chosen.name}]
     return Default(
         chosen,
-        default_of(others) if others else None,
-        next((one for one in found if one.name == REFERENCE), None),
+        default_of([one for one in found if one is not chosen]),
+        next(one for one in found if one.name == REFERENCE),
         Counter(setting.model for setting in settings),
         (len(found) - 1) * len(settings),
     )

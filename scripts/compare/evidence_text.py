@@ -75,7 +75,8 @@ def page_of(
     yield advice_of(settings)
     yield ADVICE_EXPLAINED
     several = _settings_or_data_sets(told)
-    remark = FEW if by_effect[0].are_few else SHARED if told else ""
+    few = FEW if by_effect[0].are_few else ""
+    remark = few or (SHARED if told else "")
     yield f"## Over all {several}\n"
     yield (
         "Areas in per cent. *ahead*: area minus that of `random`, with its 95 % interval over "
@@ -96,8 +97,7 @@ def page_of(
     yield "## Low, middle and high budgets\n"
     yield (
         "Points of area ahead of `random` under 2, from 2 to 10, and over 10 labels a class, with "
-        f"the 95 % interval over {several} (their number is in brackets)"
-        f"{FEW if by_effect[0].are_few else ''}.\n"
+        f"the 95 % interval over {several} (their number is in brackets){few}.\n"
     )
     yield budgets_table(settings, [name for name in names if name != BASELINE])
     yield "## By setting\n" if told else "## By data set\n"
@@ -196,9 +196,9 @@ def default_words(default: Default | None, where: str) -> str:
             "by the rules.\n"
         )
     models = " and ".join(f"{count} of `{name}`" for name, count in default.settings.items())
-    others = {one.name: one for one in (default.runner_up, default.reference) if one is not None}
+    others = {one.name: one.losses for one in (default.runner_up, default.reference)}
     others.pop(default.chosen.name, None)
-    behind = "".join(f", `{name}` {one.losses:.1f}" for name, one in others.items())
+    behind = "".join(f", `{name}` {losses:.1f}" for name, losses in others.items())
     return (
         f"By the rules the default of `data=folder` is `{default.chosen.name}`, {where}: where all "
         f"candidates ran ({models}), it significantly loses {default.chosen.losses:.1f} of "

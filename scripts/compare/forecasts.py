@@ -99,7 +99,8 @@ def held_over(found: Sequence[Estimate], by: str | None = None) -> Iterator[Held
     for one in found:
         groups.setdefault(getattr(one, by) if by else "all", []).append(one)
     for name, several in groups.items():
-        share, half_width = mean_and_width(shares := _shares(several, unit, lambda one: one.held))
+        shares = _shares(several, unit, lambda one: one.held)
+        share, half_width = mean_and_width(shares)
         yield Held(
             name,
             len(several),

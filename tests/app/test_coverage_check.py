@@ -8,13 +8,14 @@ from lightning_badge.app.coverage_check import check_coverage
 from lightning_badge.exceptions import BudgetError
 from lightning_badge.loop.budget import CoverageBudget, FixedBudget
 
+MEASURING = "strategy=badge, strategy=badge_labeled, strategy=kmeans_pp_penultimate"
 COVERAGE = CoverageBudget(coverage=0.5, high=9)
 
 
 @pytest.mark.parametrize("name", ["maxherding", "uherding", "coreset", "random"])
 def test_a_strategy_without_coverage_is_an_error_that_says_why(name: str) -> None:
     config = OmegaConf.create({"strategy": {"name": name}})
-    message = f"{name!r} does not measure coverage.* add strategy=badge .or another of .*kmeans"
+    message = f"{name!r} does not measure coverage.* use one of {MEASURING}, or another budget"
     with pytest.raises(BudgetError, match=message):
         check_coverage(config, COVERAGE)
     check_coverage(config, FixedBudget(k=3))
